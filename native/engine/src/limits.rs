@@ -1,0 +1,25 @@
+//! Every limit of the data plane, in one place. A queue, buffer or loop without an entry here is a mistake.
+
+/// Bytes at which an open batch closes even while two batches are being synced.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Batches that may be between proposal and stable storage before the open batch waits.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
+/// Requests that may wait in the pipeline (batched, being synced or applied) before `too many requests`.
+pub const REQUESTS_PENDING_MAX: usize = 100_000;
+/// Bytes of requests that may wait in the pipeline before `too many requests`.
+pub const REQUEST_BYTES_PENDING_MAX: usize = 256 << 20;
+/// Bytes of one WAL segment, preallocated.
+pub const WAL_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of applied revisions that may wait for the revision tree before apply waits.
+pub const TAIL_BYTES_MAX: usize = 64 << 20;
+/// Bytes of the tail that make the flusher commit before its timer.
+pub const TAIL_FLUSH_BYTES: usize = 8 << 20;
+/// Milliseconds between two commits of the flusher while there is something to flush.
+pub const FLUSH_INTERVAL_MS: u64 = 100;
+/// A range answer above this many bytes is streamed in chunks and not encoded at once.
+pub const RANGE_WHOLE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one chunk of a streamed range answer.
+pub const RANGE_CHUNK_BYTES: usize = 256 << 10;
+
+const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
+const _: () = assert!(RANGE_CHUNK_BYTES <= RANGE_WHOLE_BYTES_MAX);

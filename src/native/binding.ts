@@ -1,0 +1,261 @@
+// The boundary between the TypeScript control plane and the Rust data plane: what crosses is plain data, with the
+// same names on both sides (native/addon/src). Values are `null`, never `undefined`. Indices, terms and revisions
+// are numbers (below 2^53); member, cluster and lease ids are bigints. Nothing here blocks: every method of
+// NativeEngine only enqueues, unless it returns a promise.
+
+/** What one raft log entry holds; the number is on disk (engine: `EntryKind`). */
+export const EntryKind = { Empty: 0, Batch: 1, Control: 2, ConfChange: 3 } as const;
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+/** What one request of a batch does; the number is on disk (engine: `OpKind`). */
+export const OpKind = {
+  Put: 1,
+  DeleteRange: 2,
+  Txn: 3,
+  Compact: 4,
+  LeaseGrant: 5,
+  LeaseRevoke: 6,
+  LeaseCheckpoint: 7,
+} as const;
+export type OpKind = (typeof OpKind)[keyof typeof OpKind];
+
+/**
+ * Names a payload that stays in Rust: a closed batch that waits for a proposal, or the entries of a message from a
+ * peer. 0 = none. Rust forgets a handle when its entry was persisted or `dropPayloads` named it.
+ */
+export type PayloadHandle = number;
+
+export interface HardState {
+  term: number;
+  /** Member voted for in this term, 0n = none. */
+  vote: bigint;
+  commit: number;
+}
+
+/** Metadata of a log entry; its payload stays in Rust. */
+export interface EntryMeta {
+  index: number;
+  term: number;
+  kind: EntryKind;
+  /** Size of the payload in bytes. */
+  bytes: number;
+}
+
+/** An entry that raft hands to the WAL. The payload is either in Rust (`payload`) or given here (`data`). */
+export interface PersistEntry {
+  index: number;
+  term: number;
+  kind: EntryKind;
+  payload: PayloadHandle;
+  data: Uint8Array | null;
+}
+
+/** A write of control-plane state, stored in the same LMDB transaction as the consistent index. */
+export interface MetaWrite {
+  table: "meta" | "members" | "auth" | "alarms";
+  key: Uint8Array;
+  /** null deletes. */
+  value: Uint8Array | null;
+}
+
+export interface MetaRow {
+  table: MetaWrite["table"];
+  key: Uint8Array;
+  value: Uint8Array;
+}
+
+export interface ListenerOptions {
+  /** Names the listener in `call` and `http` events ("client", "peer", "metrics"). */
+  role: "client" | "peer" | "metrics";
+  /** host:port, or a path with `unix` true. */
+  address: string;
+  unix: boolean;
+  grpc: boolean;
+  http: boolean;
+}
+
+export interface EngineOptions {
+  /** `<data-dir>/member`. */
+  memberDir: string;
+  /** Where the WAL is; null = `<memberDir>/wal`. */
+  walDir: string | null;
+  /** Written into a new WAL; an existing one is checked against it. */
+  clusterId: bigint;
+  memberId: bigint;
+  unsafeNoFsync: boolean;
+  quotaBackendBytes: number;
+  maxRequestBytes: number;
+  maxTxnOps: number;
+  maxConcurrentStreams: number;
+  grpcKeepaliveMinTimeMs: number;
+  grpcKeepaliveIntervalMs: number;
+  grpcKeepaliveTimeoutMs: number;
+  compactionBatchLimit: number;
+  compactionSleepIntervalMs: number;
+  watchProgressNotifyIntervalMs: number;
+  /** Transport threads; 0 = chosen from the cores. */
+  frontThreads: number;
+  /** Whether raft may hand out the append grant (off in tests of the slow path). */
+  appendGrant: boolean;
+}
+
+/** What a restart found on disk. */
+export interface Recovered {
+  /** True if there was no WAL: a new member. */
+  fresh: boolean;
+  clusterId: bigint;
+  memberId: bigint;
+  hardState: HardState;
+  /** The entry before the first one of the log (its payload may be gone). */
+  snapshotIndex: number;
+  snapshotTerm: number;
+  entries: EntryMeta[];
+  /** Payloads of Control and ConfChange entries above appliedIndex, by index, are delivered again by apply. */
+  appliedIndex: number;
+  appliedTerm: number;
+  revision: number;
+  compactRevision: number;
+  meta: MetaRow[];
+  leases: { id: bigint; ttlSeconds: number; remainingTtlSeconds: number }[];
+  /** Bytes cut from a torn tail of the WAL. */
+  tornBytes: number;
+}
+
+/** gRPC status as it crosses: code and etcd's text. */
+export interface NativeStatus {
+  code: number;
+  message: string;
+}
+
+export type NativeEvent =
+  // --- raft and storage ---
+  /** A closed batch waits for a proposal (no grant is held). Answer with an entry that names it, or dropPayloads. */
+  | { type: "batch"; payload: PayloadHandle; bytes: number; requests: number }
+  /** Under the grant: these entries were stamped and given to the WAL. Replicate them. */
+  | { type: "appended"; entries: EntryMeta[] }
+  /** Everything given to the WAL up to this entry is on stable storage (the grant's own entries). */
+  | { type: "stable"; index: number; term: number }
+  /** `persist(seq)` and all before it are on stable storage. */
+  | { type: "persisted"; seq: number }
+  /** Entries up to index were applied to the store. */
+  | { type: "applied"; index: number }
+  /** Apply stands at this entry until `controlApplied(index)`. */
+  | { type: "control"; index: number; term: number; kind: EntryKind; data: Uint8Array }
+  /** The store is durable in the revision tree up to index: the log before it may be compacted. */
+  | { type: "flushed"; index: number; term: number }
+  /** A batch of linearizable reads waits for one read index; answer with readIndexReady(ctx). */
+  | { type: "readRequest"; ctx: number }
+  /** The answer of `propose(token)`. `data` is the encoded response, null with an error. */
+  | { type: "proposed"; token: number; data: Uint8Array | null; error: NativeStatus | null }
+  | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
+  /** A write or sync failed, or data is damaged: the process must end with this message. */
+  | { type: "fatal"; message: string }
+  /** A log line from Rust. */
+  | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
+  // --- transport ---
+  /** A gRPC call that TypeScript serves. */
+  | {
+      type: "call";
+      call: number;
+      path: string;
+      metadata: [string, string | Uint8Array][];
+      peer: string;
+      /** From grpc-timeout; null = none. */
+      deadlineMs: number | null;
+      listener: string;
+    }
+  | { type: "callMessage"; call: number; data: Uint8Array }
+  | { type: "callHalfClose"; call: number }
+  /** The client cancelled, its deadline passed or the connection is gone; nothing more may be sent. */
+  | { type: "callCancelled"; call: number; code: number }
+  /** The send queue of this call has room again after callSend returned false. */
+  | { type: "callDrained"; call: number }
+  /** An HTTP/1.1 (or non-gRPC HTTP/2) request, with its whole body. */
+  | {
+      type: "http";
+      request: number;
+      method: string;
+      /** Path and query as sent. */
+      url: string;
+      headers: [string, string][];
+      body: Uint8Array;
+      peer: string;
+      listener: string;
+    }
+  | { type: "httpClosed"; request: number }
+  | { type: "httpDrained"; request: number };
+
+export interface StoreStatus {
+  revision: number;
+  compactRevision: number;
+  keys: number;
+  dbSize: number;
+  dbSizeInUse: number;
+  tailBytes: number;
+  appliedIndex: number;
+  flushedIndex: number;
+}
+
+export interface NativeEngine {
+  /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
+  open(): Promise<Recovered>;
+  /** Binds and serves; resolves with the bound addresses in the order given. */
+  listen(listeners: ListenerOptions[]): Promise<string[]>;
+  /** All events since the last call; called once for every wake. */
+  drain(): NativeEvent[];
+
+  // --- raft log ---
+  /** Queue for the WAL: entries replace any of the same or a higher index. Answered by `persisted`. */
+  persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void;
+  dropPayloads(payloads: PayloadHandle[], error: NativeStatus): void;
+  /** The append grant of the leader of `term`; `soleVoter`: stable is committed and reads need no quorum. */
+  grant(term: number, nextIndex: number, soleVoter: boolean): void;
+  /** Ends the grant; returns the last index that was stamped (its `appended` event is in the queue). */
+  revokeGrant(): number;
+  /** Apply up to index. */
+  commit(index: number): void;
+  /** The control entry at index was applied; its writes go to disk with it, and apply goes on. */
+  controlApplied(index: number, writes: MetaWrite[]): void;
+  /** Queue a Control or ConfChange entry under the grant; comes back in `appended`, then `control`. */
+  proposeControl(kind: EntryKind, data: Uint8Array): void;
+  /** Forget log entries up to index; WAL segments before it are purged. */
+  compactLog(index: number, term: number): void;
+  /** The payloads of entries, for control-plane use (tests, conf changes of a restart). */
+  readEntries(first: number, last: number): Promise<{ meta: EntryMeta; data: Uint8Array }[]>;
+
+  // --- requests ---
+  /** Propose one operation from TypeScript; answered by `proposed`. */
+  propose(kind: OpKind, request: Uint8Array, token: number): void;
+  readIndexReady(ctx: number, index: number): void;
+  readIndexFailed(ctx: number, error: NativeStatus): void;
+  /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */
+  range(request: Uint8Array): Promise<Uint8Array>;
+  /** Term for headers, and what the front must know to refuse requests early. */
+  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
+  /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
+  setAlarms(noSpace: boolean, corrupt: boolean): void;
+
+  // --- transport ---
+  /** False: the queue of this call is full, wait for callDrained. */
+  callSend(call: number, message: Uint8Array): boolean;
+  callEnd(call: number, code: number, message: string, trailers: [string, string | Uint8Array][]): void;
+  /** A whole answer. */
+  httpRespond(request: number, status: number, headers: [string, string][], body: Uint8Array): void;
+  /** A streamed answer: start, any number of writes (false = wait for httpDrained), end. */
+  httpStart(request: number, status: number, headers: [string, string][]): void;
+  httpWrite(request: number, chunk: Uint8Array): boolean;
+  httpEnd(request: number): void;
+
+  // --- observation ---
+  storeStatus(): StoreStatus;
+  /** The data plane's metrics in Prometheus text exposition format. */
+  metrics(): string;
+
+  /** GOAWAY to clients, let calls finish for at most graceMs, then flush and close everything. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface NativeBinding {
+  /** `wake` is called on the main thread when the event queue becomes non-empty. */
+  NativeEngine: new (options: EngineOptions, wake: () => void) => NativeEngine;
+}
