@@ -1,0 +1,63 @@
+#!/bin/sh
+# Finds or installs what the comparison with real etcd needs, under bin/reference/ (not committed):
+#   etcd, etcdctl, etcdutl   built with Go from the versions that test/go.mod pins
+#   etcdctl-3.4              from Debian's etcd-client package, unpacked there so that it shadows nothing
+#   h2load                   the unary load generator of the benches (Debian's nghttp2-client)
+# Quick when everything is there. Exit codes: 0 all there; 3 no Go, so that nothing can be compared;
+# 4 only an optional tool (etcdctl-3.4, h2load) is missing, named on stderr; others are failures.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+reference="$root/bin/reference"
+optional_missing=0
+
+say() { echo "setup-reference: $*" >&2; }
+
+# Runs a command as root when we are not root and sudo needs no password.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# A tool of etcd is rebuilt when test/go.sum is newer than its binary.
+build_reference() {
+  name=$1 package=$2
+  if [ -x "$reference/$name" ] && [ ! "$root/test/go.sum" -nt "$reference/$name" ]; then return; fi
+  say "building $name"
+  (cd "$root/test" && go build -trimpath -ldflags '-s -w' -o "$reference/$name" "$package")
+  touch "$reference/$name"
+}
+
+install_etcdctl_34() {
+  if [ -x "$reference/etcdctl-3.4" ]; then return; fi
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  say "unpacking etcdctl 3.4 from Debian's etcd-client"
+  work=$(mktemp -d)
+  # apt drops to its own user for downloads and needs to write here.
+  chmod 755 "$work"
+  if (cd "$work" && { apt-get download -q etcd-client || { as_root apt-get update -q && apt-get download -q etcd-client; }; }) >&2 \
+    && dpkg-deb -x "$work"/etcd-client_*.deb "$work/unpacked"; then
+    cp "$work/unpacked/usr/bin/etcdctl" "$reference/etcdctl-3.4"
+  fi
+  rm -rf "$work"
+  [ -x "$reference/etcdctl-3.4" ]
+}
+
+install_h2load() {
+  if command -v h2load >/dev/null; then return; fi
+  command -v apt-get >/dev/null || return 1
+  say "installing nghttp2-client for h2load"
+  { as_root apt-get install -y -q nghttp2-client || { as_root apt-get update -q && as_root apt-get install -y -q nghttp2-client; }; } >&2
+  command -v h2load >/dev/null
+}
+
+if ! command -v go >/dev/null; then
+  say "Go is not installed: nothing can be compared with real etcd (https://go.dev/doc/install)"
+  exit 3
+fi
+mkdir -p "$reference"
+build_reference etcd go.etcd.io/etcd/server/v3
+build_reference etcdctl go.etcd.io/etcd/etcdctl/v3
+build_reference etcdutl go.etcd.io/etcd/etcdutl/v3
+if ! install_etcdctl_34; then say "etcdctl 3.4 could not be installed"; optional_missing=1; fi
+if ! install_h2load; then say "h2load could not be installed"; optional_missing=1; fi
+[ "$optional_missing" = 0 ] || exit 4

@@ -1,0 +1,94 @@
+// Sends calls to both servers, counts compared answers and reports differences so that they can be replayed.
+package compat
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+
+	"netcd.test/member"
+
+	"google.golang.org/grpc"
+)
+
+// differencesShownMax stops a run whose servers have parted: what follows would only repeat it.
+const differencesShownMax = 12
+
+// pair is netcd and etcd under the same calls.
+type pair struct {
+	t           *testing.T
+	netcd, etcd *grpc.ClientConn
+	what        string
+	servers     [2]*member.Member
+	compared    int
+	differences int
+	// codes counts etcd's answers by gRPC code: a run in which all fail proves little.
+	codes map[uint32]int
+}
+
+func newPair(t *testing.T, what string, flags ...string) *pair {
+	t.Helper()
+	netcd, etcd := member.StartPair(t, flags...)
+	p := &pair{t: t, what: what, codes: map[uint32]int{}, servers: [2]*member.Member{netcd, etcd}}
+	for _, side := range []struct {
+		server     *member.Member
+		connection **grpc.ClientConn
+	}{{netcd, &p.netcd}, {etcd, &p.etcd}} {
+		connection, err := side.server.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { connection.Close() })
+		*side.connection = connection
+	}
+	return p
+}
+
+// compare sends the call to both and reports a difference. The answer of etcd is returned, so that a
+// generator can follow revisions.
+func (p *pair) compare(call Call) Answer {
+	p.t.Helper()
+	var ours, theirs Answer
+	var both sync.WaitGroup
+	both.Add(2)
+	go func() { defer both.Done(); ours = normalized(call, call.Send(p.netcd)) }()
+	go func() { defer both.Done(); theirs = normalized(call, call.Send(p.etcd)) }()
+	both.Wait()
+	p.compared++
+	p.codes[theirs.Code]++
+	if !equal(ours, theirs) {
+		p.differ(call.String(), ours.String(), theirs.String())
+	}
+	return theirs
+}
+
+func (p *pair) differ(what, ours, theirs string) {
+	p.t.Helper()
+	p.differences++
+	p.t.Errorf("difference %d in %s, call %d: %s\n  netcd: %s\n  etcd:  %s",
+		p.differences, p.what, p.compared-1, what, ours, theirs)
+	if p.differences >= differencesShownMax {
+		p.report()
+		p.t.Fatalf("%d differences: stopped", p.differences)
+	}
+}
+
+func (p *pair) report() {
+	p.t.Logf("%s: %d answers compared (%d ok; by code: %v), %d differences",
+		p.what, p.compared, p.codes[0], p.codes, p.differences)
+}
+
+// numberFrom reads a whole number from the environment.
+func numberFrom(t testing.TB, variable string, fallback uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return fallback
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q: %v", variable, text, err)
+	}
+	return number
+}

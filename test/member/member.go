@@ -1,0 +1,231 @@
+// Package member starts and stops the servers that the tests and the load generator talk to:
+// netcd and the reference etcd, through the same flags, on loopback ports and their own data directories.
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+const (
+	// ServeWaitMax bounds the time from start until the first linearizable read is answered.
+	ServeWaitMax = 60 * time.Second
+	// StopWaitMax bounds a clean stop after SIGTERM.
+	StopWaitMax = 30 * time.Second
+	// AnswerBytesMax lets clients receive any answer that a server can send.
+	AnswerBytesMax = 1<<31 - 1
+)
+
+// Member is one server process and what is needed to start it again on the same data.
+type Member struct {
+	// Label names the server in messages: "netcd" or "etcd".
+	Label string
+	// ClientURL and PeerURL are http URLs on loopback.
+	ClientURL, PeerURL string
+	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
+	DataDir, LogPath string
+
+	binary  string
+	extra   []string
+	process *exec.Cmd
+	exited  chan struct{}
+}
+
+// Options are what differs between the members of the tests.
+type Options struct {
+	Label  string
+	Binary string
+	// Dir is an existing directory; the data directory and the log are made in it.
+	Dir string
+	// Flags come after the common ones and so win over them.
+	Flags []string
+}
+
+// New describes a member that is not started yet, on two free ports.
+func New(options Options) (*Member, error) {
+	client, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	peer, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return &Member{
+		Label:     options.Label,
+		ClientURL: fmt.Sprintf("http://127.0.0.1:%d", client),
+		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peer),
+		DataDir:   filepath.Join(options.Dir, options.Label+".data"),
+		LogPath:   filepath.Join(options.Dir, options.Label+".log"),
+		binary:    options.Binary,
+		extra:     options.Flags,
+	}, nil
+}
+
+// Endpoint is host:port of the client URL.
+func (m *Member) Endpoint() string { return m.ClientURL[len("http://"):] }
+
+// Pid is the process id of the running server.
+func (m *Member) Pid() int { return m.process.Process.Pid }
+
+// Launch starts the process without waiting until it serves.
+func (m *Member) Launch() error {
+	log, err := os.OpenFile(m.LogPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	arguments := append([]string{
+		"--name=m1",
+		"--data-dir=" + m.DataDir,
+		"--listen-client-urls=" + m.ClientURL,
+		"--advertise-client-urls=" + m.ClientURL,
+		"--listen-peer-urls=" + m.PeerURL,
+		"--initial-advertise-peer-urls=" + m.PeerURL,
+		"--initial-cluster=m1=" + m.PeerURL,
+	}, m.extra...)
+	process := exec.Command(m.binary, arguments...)
+	process.Stdout, process.Stderr = log, log
+	// Its own group, so that a kill reaches whatever a wrapper script started; and it never outlives us.
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := process.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", m.binary, err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		// The exit status of a killed server says nothing; ProcessState keeps it for those who ask.
+		_ = process.Wait()
+		close(exited)
+	}()
+	m.process, m.exited = process, exited
+	return nil
+}
+
+// Start launches the process and returns when it answers a linearizable read.
+func (m *Member) Start() error {
+	if err := m.Launch(); err != nil {
+		return err
+	}
+	if err := m.AwaitServing(); err != nil {
+		return errors.Join(err, m.Kill())
+	}
+	return nil
+}
+
+// AwaitServing returns when a linearizable read is answered, or an error with the end of the log.
+func (m *Member) AwaitServing() error {
+	connection, err := m.Dial()
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	kv := pb.NewKVClient(connection)
+	deadline := time.Now().Add(ServeWaitMax)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		_, err = kv.Range(ctx, &pb.RangeRequest{Key: []byte("serving?"), Limit: 1})
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-m.exited:
+			return fmt.Errorf("%s exited before it served: %s", m.Label, m.LogTail())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s does not serve (%w): %s", m.Label, err, m.LogTail())
+		}
+	}
+}
+
+// Dial makes a client connection of its own; reconnects are quick, since tests restart servers.
+func (m *Member) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+m.Endpoint(), append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(AnswerBytesMax), grpc.MaxCallSendMsgSize(AnswerBytesMax)),
+	}, options...)...)
+}
+
+// Kill ends the process group with SIGKILL and waits until it is gone.
+func (m *Member) Kill() error { return m.signalGroup(syscall.SIGKILL) }
+
+// Stop ends it cleanly with SIGTERM.
+func (m *Member) Stop() error { return m.signalGroup(syscall.SIGTERM) }
+
+func (m *Member) signalGroup(signal syscall.Signal) error {
+	if m.process == nil {
+		return nil
+	}
+	if err := syscall.Kill(-m.Pid(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %s: %w", m.Label, err)
+	}
+	select {
+	case <-m.exited:
+		return nil
+	case <-time.After(StopWaitMax):
+		return errors.Join(fmt.Errorf("%s ignores %s", m.Label, signal), syscall.Kill(-m.Pid(), syscall.SIGKILL))
+	}
+}
+
+// Exited is closed when the process is gone.
+func (m *Member) Exited() <-chan struct{} { return m.exited }
+
+// ExitCode is the code of the process that has exited, -1 when a signal ended it.
+func (m *Member) ExitCode() int { return m.process.ProcessState.ExitCode() }
+
+// LogTail is the end of what the server wrote.
+func (m *Member) LogTail() string {
+	text, err := os.ReadFile(m.LogPath)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
+}
+
+// freePort asks the kernel, or takes the next one of the range that NETCD_TEST_PORTS ("from-to") names.
+func freePort() (int, error) {
+	if span := os.Getenv("NETCD_TEST_PORTS"); span != "" {
+		return portOfRange(span)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+var portsTaken int
+
+func portOfRange(span string) (int, error) {
+	var from, to int
+	if _, err := fmt.Sscanf(span, "%d-%d", &from, &to); err != nil {
+		return 0, fmt.Errorf("NETCD_TEST_PORTS=%q: %w", span, err)
+	}
+	// Packages are tested by processes side by side, so each begins at another place.
+	for range to - from + 1 {
+		port := from + (os.Getpid()*8+portsTaken)%(to-from+1)
+		portsTaken++
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			listener.Close()
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port in %s", span)
+}
