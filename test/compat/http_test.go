@@ -1,0 +1,152 @@
+// HTTP/1.1 endpoints and their error paths, byte for byte.
+package compat
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+// comparedHeaders are those that a client can rely on.
+var comparedHeaders = []string{"Content-Type", "Allow", "X-Content-Type-Options", "Location", "Access-Control-Allow-Methods",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Headers"}
+
+type httpCase struct {
+	method, path string
+	// sortLines is for bodies whose lines have no order.
+	sortLines bool
+}
+
+func httpCases() []httpCase {
+	var cases []httpCase
+	for _, path := range []string{"/version", "/health", "/livez", "/readyz"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} {
+			cases = append(cases, httpCase{method: method, path: path})
+		}
+	}
+	for _, path := range []string{"/health?serializable=true", "/health?serializable=false", "/health?serializable=maybe",
+		"/health?exclude=NOSPACE", "/health?exclude=CORRUPT&exclude=NOSPACE", "/health?exclude=nonsense", "/health/", "/health/x",
+		"/livez?verbose", "/livez?verbose=false", "/readyz?verbose", "/livez?exclude=serializable_read&verbose",
+		"/readyz?exclude=data_corruption&verbose", "/readyz?exclude=nonsense", "/readyz?exclude=linearizable_read&exclude=non_learner&verbose",
+		"/livez/serializable_read", "/livez/serializable_read?verbose", "/readyz/serializable_read", "/readyz/linearizable_read",
+		"/readyz/data_corruption", "/readyz/non_learner?verbose", "/readyz/nonsense", "/livez/data_corruption", "/livez/", "/readyz/",
+		"/", "/v2/keys", "/v2/keys/foo", "/v3alpha/kv/range", "/nonsense", "/version/", "/config/local/log", "/stats/self", "/members",
+		"//version", "/version?x=1", "/%76ersion"} {
+		cases = append(cases, httpCase{method: "GET", path: path, sortLines: strings.Contains(path, "verbose")})
+	}
+	return append(cases, httpCase{method: "OPTIONS", path: "/nonsense"}, httpCase{method: "OPTIONS", path: "/"},
+		httpCase{method: "POST", path: "/nonsense"}, httpCase{method: "DELETE", path: "/v2/keys/foo"})
+}
+
+func TestHTTP(t *testing.T) {
+	p := newPair(t, "HTTP")
+	defer p.report()
+	awaitClusterVersion(t, p)
+	client := &http.Client{Timeout: callWaitMax, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, request := range httpCases() {
+		ours := fetched(t, client, p.servers[0].ClientURL, request)
+		theirs := fetched(t, client, p.servers[1].ClientURL, request)
+		p.compared++
+		if ours != theirs {
+			p.differ(request.method+" "+request.path, ours, theirs)
+		}
+	}
+}
+
+// awaitClusterVersion waits until both have decided it, which happens a moment after they serve.
+func awaitClusterVersion(t *testing.T, p *pair) {
+	t.Helper()
+	for _, server := range p.servers {
+		for deadline := time.Now().Add(callWaitMax); ; time.Sleep(20 * time.Millisecond) {
+			answer := fetched(t, http.DefaultClient, server.ClientURL, httpCase{method: "GET", path: "/version"})
+			if !strings.Contains(answer, "not_decided") && !strings.Contains(answer, "unknown") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not decide a cluster version: %s", server.Label, answer)
+			}
+		}
+	}
+}
+
+// fetched is everything of an answer that is compared, as text.
+func fetched(t *testing.T, client *http.Client, base string, request httpCase) string {
+	t.Helper()
+	made, err := http.NewRequest(request.method, base+request.path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.Do(made)
+	if err != nil {
+		return err.Error()
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(string(body), "\n")
+	if request.sortLines {
+		sort.Strings(lines)
+	}
+	var headers []string
+	for _, name := range comparedHeaders {
+		if value, set := answer.Header[name]; set {
+			headers = append(headers, fmt.Sprintf("%s=%q", name, value))
+		}
+	}
+	return fmt.Sprintf("%d %s body %q", answer.StatusCode, strings.Join(headers, " "), strings.Join(lines, "\n"))
+}
+
+// TestMetricsTypes checks that every etcd_ and grpc_ metric that netcd exports has etcd's name and type.
+func TestMetricsTypes(t *testing.T) {
+	p := newPair(t, "metric types")
+	defer p.report()
+	ours, theirs := metricTypes(t, p.servers[0].ClientURL), metricTypes(t, p.servers[1].ClientURL)
+	for name, kind := range ours {
+		if !strings.HasPrefix(name, "etcd_") && !strings.HasPrefix(name, "grpc_") {
+			continue
+		}
+		p.compared++
+		if theirs[name] != kind {
+			p.differ("metric "+name, kind, theirs[name])
+		}
+	}
+	if p.compared == 0 {
+		t.Error("netcd exports no metric that starts with etcd_ or grpc_")
+	}
+	missing := 0
+	for name := range theirs {
+		if _, there := ours[name]; !there && strings.HasPrefix(name, "etcd_") {
+			missing++
+		}
+	}
+	t.Logf("etcd exports %d metrics that start with etcd_ and that netcd does not have", missing)
+}
+
+func metricTypes(t *testing.T, base string) map[string]string {
+	t.Helper()
+	answer, err := http.Get(base + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s/metrics: %s", base, answer.Status)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]string{}
+	for _, line := range strings.Split(string(body), "\n") {
+		if fields := strings.Fields(line); len(fields) == 4 && fields[1] == "TYPE" {
+			types[fields[2]] = fields[3]
+		}
+	}
+	return types
+}
