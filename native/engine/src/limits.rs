@@ -20,6 +20,15 @@ pub const FLUSH_INTERVAL_MS: u64 = 100;
 pub const RANGE_WHOLE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one chunk of a streamed range answer.
 pub const RANGE_CHUNK_BYTES: usize = 256 << 10;
+/// Keys in one leaf of the tree index. Nodes are tiny in the engine's own tests, so that few keys make deep trees.
+pub const INDEX_LEAF_KEYS_MAX: usize = if cfg!(test) { 6 } else { 64 };
+/// Children of one inner node of the tree index.
+pub const INDEX_INNER_CHILDREN_MAX: usize = if cfg!(test) { 6 } else { 128 };
+/// Bytes of keys at which a node of the tree index is split although it has few of them.
+pub const INDEX_NODE_BYTES_MAX: usize = if cfg!(test) { 48 } else { 16 << 10 };
+/// Revisions that the index's builder sorts at once; more are merged in runs of this size.
+pub const INDEX_BUILD_RUN_MAX: usize = if cfg!(test) { 100 } else { 1 << 20 };
 
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
 const _: () = assert!(RANGE_CHUNK_BYTES <= RANGE_WHOLE_BYTES_MAX);
+const _: () = assert!(INDEX_LEAF_KEYS_MAX >= 4 && INDEX_INNER_CHILDREN_MAX >= 4);

@@ -1,0 +1,141 @@
+//! The tree index at a million keys of 41 bytes: put, get, count, page, build, and what it weighs.
+//! `BENCH_KEYS` sets another number of keys.
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use netcd_engine::index::{CompactCursor, IndexBuilder, RangeEnd, Revision, TreeIndex};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+const KEY_BYTES: usize = 41;
+const PAGE_KEYS: usize = 500;
+
+fn keys() -> Vec<Vec<u8>> {
+    let count: usize = std::env::var("BENCH_KEYS").map_or(1_000_000, |keys| {
+        keys.parse().expect("BENCH_KEYS is a number")
+    });
+    let mut rng = StdRng::seed_from_u64(41);
+    let mut keys: Vec<Vec<u8>> = (0..count)
+        .map(|i| format!("/registry/pods/{:010x}/{i:015}", rng.random::<u32>()).into_bytes())
+        .collect();
+    assert!(keys.iter().all(|key| key.len() == KEY_BYTES));
+    keys.shuffle(&mut rng);
+    keys
+}
+
+fn revision(i: usize) -> Revision {
+    Revision {
+        main: i as i64 + 2,
+        sub: 0,
+    }
+}
+
+fn build(keys: &[Vec<u8>]) -> TreeIndex {
+    let mut builder = IndexBuilder::new();
+    for (i, key) in keys.iter().enumerate() {
+        builder.add(key, revision(i), revision(i).main, 1, false);
+    }
+    builder.build()
+}
+
+fn insert_all(keys: &[Vec<u8>]) -> TreeIndex {
+    let mut index = TreeIndex::new();
+    for (i, key) in keys.iter().enumerate() {
+        index.put(key, revision(i));
+    }
+    index
+}
+
+fn weigh(name: &str, index: &TreeIndex) {
+    let keys = index.len_live();
+    let bytes = index.memory_bytes();
+    println!(
+        "{name}: {bytes} bytes for {keys} keys, {} each",
+        bytes as u64 / keys
+    );
+}
+
+fn reads(c: &mut Criterion, keys: &[Vec<u8>], index: &TreeIndex) {
+    let now = keys.len() as i64 + 2;
+    let mut rng = StdRng::seed_from_u64(1);
+    c.bench_function("index/get", |b| {
+        b.iter(|| index.get(&keys[rng.random_range(0..keys.len())], now));
+    });
+    c.bench_function("index/count half", |b| {
+        b.iter(|| index.count(&keys[rng.random_range(0..keys.len())], RangeEnd::Open, now));
+    });
+    c.bench_function("index/count all at half the revisions", |b| {
+        b.iter(|| index.count(b"/", RangeEnd::Open, black_box(now / 2)));
+    });
+    c.bench_function("index/page of 500", |b| {
+        b.iter(|| {
+            let (mut left, mut bytes) = (PAGE_KEYS, 0);
+            let start = &keys[rng.random_range(0..keys.len())];
+            index.visit(start, RangeEnd::Open, now, |key, found| {
+                bytes += key.len() + found.version as usize;
+                left -= 1;
+                if left == 0 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            bytes
+        });
+    });
+}
+
+fn writes(c: &mut Criterion, keys: &[Vec<u8>], mut index: TreeIndex) {
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut next = keys.len();
+    c.bench_function("index/put existing", |b| {
+        b.iter(|| {
+            next += 1;
+            index.put(&keys[rng.random_range(0..keys.len())], revision(next))
+        });
+    });
+    let at = revision(next).main;
+    let (mut steps, mut removed, mut longest) = (0, 0, std::time::Duration::ZERO);
+    let mut cursor = Some(CompactCursor::default());
+    while let Some(from) = cursor {
+        let start = std::time::Instant::now();
+        cursor = index.compact_step(from, at, 1_000, |_| removed += 1);
+        longest = longest.max(start.elapsed());
+        steps += 1;
+    }
+    println!("compaction: {removed} revisions in {steps} steps, the longest took {longest:?}");
+    let mut fresh = 0u64;
+    c.bench_function("index/put new", |b| {
+        b.iter(|| {
+            next += 1;
+            fresh = fresh.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            index.put(
+                format!("/registry/pods/{fresh:026x}").as_bytes(),
+                revision(next),
+            )
+        });
+    });
+}
+
+fn index(c: &mut Criterion) {
+    let keys = keys();
+    let mut group = c.benchmark_group("index");
+    group.sample_size(10);
+    group.bench_function("build", |b| {
+        b.iter_batched(|| (), |()| build(&keys), BatchSize::PerIteration);
+    });
+    group.finish();
+    let inserted = insert_all(&keys);
+    weigh("filled in random order", &inserted);
+    drop(inserted);
+    let index = build(&keys);
+    weigh("built", &index);
+    reads(c, &keys, &index);
+    writes(c, &keys, index);
+}
+
+criterion_group!(benches, index);
+criterion_main!(benches);
