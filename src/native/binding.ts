@@ -257,5 +257,8 @@ export interface NativeEngine {
 
 export interface NativeBinding {
   /** `wake` is called on the main thread when the event queue becomes non-empty. */
-  NativeEngine: new (options: EngineOptions, wake: () => void) => NativeEngine;
+  NativeEngine: new (
+    options: EngineOptions,
+    wake: () => void,
+  ) => NativeEngine;
 }

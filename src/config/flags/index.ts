@@ -1,0 +1,51 @@
+// Every flag of the server, in one table. All of etcd's are known; what netcd cannot do yet is marked `missing`.
+
+import { clusterFlags, memberFlags } from "./member.js";
+import { loggingFlags, monitoringFlags, tuningFlags, unsafeFlags } from "./operations.js";
+import { authFlags, securityFlags } from "./security.js";
+import { type FlagSpec, rowsOf } from "./spec.js";
+
+export type { FlagKind, FlagSpec } from "./spec.js";
+
+const listed: readonly FlagSpec[] = [
+  ...memberFlags,
+  ...clusterFlags,
+  ...securityFlags,
+  ...authFlags,
+  ...monitoringFlags,
+  ...loggingFlags,
+  ...tuningFlags,
+  ...unsafeFlags,
+];
+
+const ignored = rowsOf("Member");
+
+/** Flags of old versions: taken, without effect and without a separate value. */
+const accepted: readonly FlagSpec[] = [
+  "cluster-active-size",
+  "cluster-remove-delay",
+  "cluster-sync-interval",
+  "config",
+  "force",
+  "max-result-buffer",
+  "max-retry-attempts",
+  "peer-election-timeout",
+  "peer-heartbeat-interval",
+  "retry-interval",
+  "snapshot",
+  "test.coverprofile",
+  "test.outputdir",
+  "v",
+  "vv",
+].map((name) => ignored(name, "ignored", "", "", { yaml: null }));
+
+/** The flags that --help shows, in its order. */
+export const LISTED_FLAGS = listed;
+
+/** All flags by name. */
+export const FLAGS: ReadonlyMap<string, FlagSpec> = new Map([...listed, ...accepted].map((flag) => [flag.name, flag]));
+
+/** Name of the environment variable that stands for a flag. */
+export function variableOf(flag: string): string {
+  return `ETCD_${flag.toUpperCase().replaceAll("-", "_")}`;
+}

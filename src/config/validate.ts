@@ -1,0 +1,181 @@
+// The checks of a configuration as a whole, in etcd's order and with its texts.
+
+import { isIP } from "node:net";
+import { ConfigError, type Note } from "./errors.js";
+import { LISTED_FLAGS } from "./flags/index.js";
+import { GATES, resolveGates } from "./gates.js";
+import type { Settings } from "./settings.js";
+
+const ELECTION_TIMEOUT_MS_MAX = 50_000;
+const TLS_VERSIONS = ["TLS1.2", "TLS1.3"];
+
+/** Checks the settings and returns what to log. Throws ConfigError. */
+export function validate(settings: Settings): Note[] {
+  checkLogging(settings);
+  const notes = checkUrls(settings);
+  try {
+    checkBootstrap(settings);
+    checkTiming(settings);
+    checkCompaction(settings);
+    checkGates(settings);
+    checkTls(settings);
+    checkMissing(settings);
+  } catch (error) {
+    if (error instanceof ConfigError) error.after(notes);
+    throw error;
+  }
+  return [...notes, ...deprecations(settings)];
+}
+
+function checkLogging(settings: Settings): void {
+  const logger = settings.text("logger");
+  if (logger === "capnslog") throw new ConfigError("--logger=capnslog is removed in v3.5");
+  if (logger !== "zap") throw new ConfigError(`unknown logger option ${JSON.stringify(logger)}`);
+  const outputs = settings.list("log-outputs");
+  if (outputs.length > 1 && outputs.includes("default")) {
+    throw new ConfigError('multi logoutput for "default" is not supported yet');
+  }
+  if (outputs.includes("systemd/journal")) {
+    throw new ConfigError("--log-outputs=systemd/journal: netcd does not write to the journal itself yet; use stderr");
+  }
+  const format = settings.text("log-format");
+  if (format !== "json" && format !== "console") {
+    throw new ConfigError(`unknown log format: ${format}, supported values json, console`);
+  }
+}
+
+function checkUrls(settings: Settings): Note[] {
+  const notes: Note[] = [];
+  for (const name of ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"]) {
+    for (const url of settings.urls(name)) {
+      if (url.scheme.startsWith("unix") || url.host === "localhost") continue;
+      if (url.host !== "" && isIP(url.host) === 0) {
+        throw new ConfigError(`expected IP in URL for binding (${url.text})`).after(notes);
+      }
+    }
+    if (name === "listen-client-http-urls" && settings.urls(name).length === 0) {
+      const message = "Running http and grpc server on single port. This is not recommended for production.";
+      notes.push({ level: "warn", message, fields: {} });
+    }
+  }
+  for (const name of ["initial-advertise-peer-urls", "advertise-client-urls"]) {
+    for (const url of settings.urls(name)) {
+      if (url.host === "" && !url.scheme.startsWith("unix")) {
+        const all = settings.urls(name).map((each) => each.text);
+        throw new ConfigError(
+          `--${name} ${JSON.stringify(all.join(","))} must be "host:port" (unexpected empty host (${url.text}))`,
+        ).after(notes);
+      }
+    }
+  }
+  return notes;
+}
+
+function checkBootstrap(settings: Settings): void {
+  const discovery = settings.isSet("discovery-endpoints");
+  const ways = [settings.isSet("initial-cluster"), discovery, settings.isSet("discovery-srv")];
+  if (ways.filter(Boolean).length > 1) {
+    throw new ConfigError(
+      'multiple discovery or bootstrap flags are set. Choose one of "initial-cluster", "discovery-endpoints" or "discovery-srv"',
+    );
+  }
+  if (discovery !== settings.isSet("discovery-token")) {
+    throw new ConfigError("both --discovery-token and --discovery-endpoints must be set");
+  }
+  if (settings.text("discovery-fallback") === "proxy") {
+    throw new ConfigError(`v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy"`);
+  }
+}
+
+function checkTiming(settings: Settings): void {
+  const heartbeat = settings.number("heartbeat-interval");
+  const election = settings.number("election-timeout");
+  if (heartbeat === 0) throw new ConfigError("--heartbeat-interval must be >0 (set to 0ms)");
+  if (election === 0) throw new ConfigError("--election-timeout must be >0 (set to 0ms)");
+  if (5 * heartbeat > election) {
+    throw new ConfigError(
+      `--election-timeout[${election}ms] should be at least as 5 times as --heartbeat-interval[${heartbeat}ms]`,
+    );
+  }
+  if (election > ELECTION_TIMEOUT_MS_MAX) {
+    throw new ConfigError(
+      `--election-timeout[${election}ms] is too long, and should be set less than ${ELECTION_TIMEOUT_MS_MAX}ms`,
+    );
+  }
+  const byFlag = settings.isSet("listen-client-urls") && !settings.isSet("config-file");
+  if (byFlag && !settings.isSet("advertise-client-urls")) {
+    throw new ConfigError("--advertise-client-urls is required when --listen-client-urls is set explicitly");
+  }
+}
+
+function checkCompaction(settings: Settings): void {
+  const mode = settings.text("auto-compaction-mode");
+  if (mode !== "periodic" && mode !== "revision" && mode !== "") {
+    throw new ConfigError(`unknown auto-compaction-mode ${JSON.stringify(mode)}`);
+  }
+  if (settings.number("compact-hash-check-time") <= 0) {
+    throw new ConfigError("--compact-hash-check-time must be >0 (set to 0s)");
+  }
+  const freelist = settings.text("backend-bbolt-freelist-type");
+  if (!["", "array", "map"].includes(freelist)) {
+    throw new ConfigError(`invalid --backend-bbolt-freelist-type ${JSON.stringify(freelist)}: array or map`);
+  }
+}
+
+function checkGates(settings: Settings): void {
+  const gates = resolveGates(settings.gates());
+  if (gates.get("LeaseCheckpointPersist") && !gates.get("LeaseCheckpoint")) {
+    throw new ConfigError(
+      "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
+    );
+  }
+  for (const gate of GATES) {
+    if (settings.gates().get(gate.name) === !gate.default && !gate.available) {
+      throw new ConfigError(`--feature-gates: netcd does not have ${gate.name} yet`);
+    }
+  }
+}
+
+function checkTls(settings: Settings): void {
+  const least = settings.text("tls-min-version");
+  const most = settings.text("tls-max-version");
+  for (const version of [least, most]) {
+    if (version !== "" && !TLS_VERSIONS.includes(version)) {
+      throw new ConfigError(
+        `unexpected TLS version ${JSON.stringify(version)} (must be one of: ${TLS_VERSIONS.join(", ")})`,
+      );
+    }
+  }
+  if (most !== "" && least > most) {
+    throw new ConfigError(`min version (${least}) is greater than max version (${most})`);
+  }
+  if (least === "TLS1.3" && settings.list("cipher-suites").length > 0) {
+    throw new ConfigError("cipher suites cannot be configured when only TLS1.3 is enabled");
+  }
+}
+
+/** What etcd can do and netcd not yet is refused by name: taking the flag without its effect would be worse. */
+function checkMissing(settings: Settings): void {
+  for (const flag of LISTED_FLAGS) {
+    if (flag.missing !== null && settings.differs(flag)) {
+      throw new ConfigError(`--${flag.name} is not supported: netcd does not have ${flag.missing} yet`);
+    }
+  }
+  if (settings.text("auth-token") !== "simple") {
+    throw new ConfigError("--auth-token is not supported: netcd does not have tokens other than simple yet");
+  }
+}
+
+function deprecations(settings: Settings): Note[] {
+  const notes: Note[] = [];
+  const warn = (message: string) => notes.push({ level: "warn", message, fields: {} });
+  if (settings.isSet("max-snapshots")) {
+    warn("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.");
+  }
+  if (settings.isSet("v2-deprecation")) {
+    warn(
+      "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.",
+    );
+  }
+  return notes;
+}

@@ -1,0 +1,45 @@
+// Where log lines go. Lines are written at once: what a process says last must not be lost in a buffer.
+
+import { closeSync, openSync, writeSync } from "node:fs";
+
+export interface Output {
+  write(line: string): void;
+  close(): void;
+}
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** Opens one of --log-outputs: "default", "stderr", "stdout" or a file's path. Throws if the file cannot be opened. */
+export function openOutput(target: string): Output {
+  if (target === "default" || target === "stderr") return descriptorOutput(STDERR, false);
+  if (target === "stdout") return descriptorOutput(STDOUT, false);
+  return descriptorOutput(openSync(target, "a", 0o644), true);
+}
+
+function descriptorOutput(descriptor: number, owned: boolean): Output {
+  return {
+    write: (line) => writeWhole(descriptor, Buffer.from(line)),
+    close: () => {
+      if (owned) closeSync(descriptor);
+    },
+  };
+}
+
+/**
+ * A pipe that is full answers EAGAIN: the reader gets its time, as with any blocking write. A reader that is gone
+ * (EPIPE) or a full disk (ENOSPC) must not end the server; its lines are lost, and that cannot be logged.
+ */
+function writeWhole(descriptor: number, bytes: Buffer): void {
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(descriptor, bytes, written);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") continue;
+      if (code === "EPIPE" || code === "ENOSPC") return;
+      throw error;
+    }
+  }
+}
