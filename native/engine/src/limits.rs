@@ -10,6 +10,14 @@ pub const REQUESTS_PENDING_MAX: usize = 100_000;
 pub const REQUEST_BYTES_PENDING_MAX: usize = 256 << 20;
 /// Bytes of one WAL segment, preallocated.
 pub const WAL_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of the payload of one WAL record; a segment always has room for one.
+pub const WAL_PAYLOAD_BYTES_MAX: usize = 32 << 20;
+/// Bytes of encoding buffer that the WAL keeps between two appends.
+pub const WAL_BUFFER_BYTES_KEPT: usize = 4 << 20;
+/// Bytes that a WAL reader takes from the disk in one read of neighbouring entries (one larger entry is read whole).
+pub const WAL_READ_BYTES: usize = 1 << 20;
+/// Bytes of zeroes written between two syncs while a segment is prepared, so that an append's sync waits for few.
+pub const WAL_PREPARE_BYTES: usize = 1 << 20;
 /// Bytes of applied revisions that may wait for the revision tree before apply waits.
 pub const TAIL_BYTES_MAX: usize = 64 << 20;
 /// Bytes of the tail that make the flusher commit before its timer.
@@ -30,5 +38,7 @@ pub const INDEX_NODE_BYTES_MAX: usize = if cfg!(test) { 48 } else { 16 << 10 };
 pub const INDEX_BUILD_RUN_MAX: usize = if cfg!(test) { 100 } else { 1 << 20 };
 
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
+const _: () = assert!(2 * WAL_PAYLOAD_BYTES_MAX as u64 <= WAL_SEGMENT_BYTES);
+const _: () = assert!(BATCH_BYTES_MAX < WAL_PAYLOAD_BYTES_MAX);
 const _: () = assert!(RANGE_CHUNK_BYTES <= RANGE_WHOLE_BYTES_MAX);
 const _: () = assert!(INDEX_LEAF_KEYS_MAX >= 4 && INDEX_INNER_CHILDREN_MAX >= 4);

@@ -1,0 +1,471 @@
+//! A disk in memory for tests: it forgets what was not synced, tears writes into sectors, flips bits, fills up and
+//! fails syncs, all decided by the test (and a seed), never by time. Production code runs on it unchanged.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Disk, DiskFile};
+
+/// What a crash leaves of the writes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashLoss {
+    /// All of them reached the disk.
+    Nothing,
+    /// None of them did.
+    Everything,
+    /// The first so many bytes of them, in the order they were written (a process killed in the middle of a write).
+    AllButFirstBytes(u64),
+    /// An arbitrary subset of their pieces, cut at multiples of `sector_bytes`.
+    Sectors {
+        /// Decides which pieces survive.
+        seed: u64,
+        /// What the disk writes in one go: 512 or 4096.
+        sector_bytes: u64,
+    },
+}
+
+#[derive(Clone)]
+enum Pending {
+    Write { inode: u64, at: u64, bytes: Vec<u8> },
+    Length { inode: u64, bytes: u64 },
+}
+
+impl Pending {
+    fn inode(&self) -> u64 {
+        match self {
+            Self::Write { inode, .. } | Self::Length { inode, .. } => *inode,
+        }
+    }
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Set(String, u64),
+    Unset(String),
+}
+
+#[derive(Default)]
+struct State {
+    durable: BTreeMap<u64, Vec<u8>>,
+    current: BTreeMap<u64, Vec<u8>>,
+    durable_names: BTreeMap<String, u64>,
+    names: BTreeMap<String, u64>,
+    pending: Vec<Pending>,
+    pending_names: Vec<NameChange>,
+    next_inode: u64,
+    syncs: u64,
+    fail_sync: Option<u64>,
+    fail_write: Option<u64>,
+    writes: u64,
+    halt_at_sync: Option<u64>,
+    halted: bool,
+    capacity: Option<u64>,
+}
+
+/// A disk in memory; clones are handles to the same disk.
+#[derive(Clone, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl SimDisk {
+    /// An empty disk without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This disk as the trait object that production code takes.
+    pub fn handle(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// Sync points passed so far: calls of `sync_data` and `sync_dir`, failed ones too.
+    pub fn syncs(&self) -> u64 {
+        self.state.lock().syncs
+    }
+
+    /// The sync point with this number (the first is 1) fails with EIO and makes nothing durable.
+    pub fn fail_sync(&self, number: u64) {
+        self.state.lock().fail_sync = Some(number);
+    }
+
+    /// The write that comes `after` others from now (0 = the next) fails with EIO, half of it written.
+    pub fn fail_write(&self, after: u64) {
+        let mut state = self.state.lock();
+        state.fail_write = Some(state.writes + after + 1);
+    }
+
+    /// The power is cut just before the sync point with this number (the first is 1): every call fails from there on.
+    pub fn halt_at_sync(&self, number: u64) {
+        self.state.lock().halt_at_sync = Some(number);
+    }
+
+    /// Bytes that all files together may have; `None` = without end.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// Bytes that all files have.
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
+    }
+
+    /// Bytes written and not yet synced.
+    pub fn unsynced_bytes(&self) -> u64 {
+        let state = self.state.lock();
+        state.pending.iter().map(pending_bytes).sum()
+    }
+
+    /// Flips one bit of a file, on the disk and in its cache.
+    pub fn flip_bit(&self, name: &str, offset: u64, bit: u8) {
+        let mut state = self.state.lock();
+        let inode = state.names[name];
+        let State {
+            durable, current, ..
+        } = &mut *state;
+        for content in [durable.get_mut(&inode), current.get_mut(&inode)] {
+            if let Some(byte) = content.and_then(|c| c.get_mut(offset as usize)) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
+    /// The content of a file as a process sees it.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        let state = self.state.lock();
+        state.current[&state.names[name]].clone()
+    }
+
+    /// The disk that a restart after a power cut would see; this one stays as it is.
+    pub fn crash(&self, loss: CrashLoss) -> SimDisk {
+        let state = self.state.lock();
+        let mut random = Random(match loss {
+            CrashLoss::Sectors { seed, .. } => seed,
+            _ => 0,
+        });
+        let mut files = state.durable.clone();
+        apply_pending(&mut files, &state.pending, loss, &mut random);
+        let kept = match loss {
+            CrashLoss::Nothing | CrashLoss::AllButFirstBytes(_) => state.pending_names.len(),
+            CrashLoss::Everything => 0,
+            CrashLoss::Sectors { .. } => {
+                random.below(state.pending_names.len() as u64 + 1) as usize
+            }
+        };
+        let mut names = state.durable_names.clone();
+        for change in &state.pending_names[..kept] {
+            match change {
+                NameChange::Set(name, inode) => {
+                    names.retain(|_, i| i != inode);
+                    names.insert(name.clone(), *inode);
+                }
+                NameChange::Unset(name) => {
+                    names.remove(name);
+                }
+            }
+        }
+        files.retain(|inode, _| names.values().any(|i| i == inode));
+        for inode in names.values() {
+            files.entry(*inode).or_default();
+        }
+        SimDisk {
+            state: Arc::new(Mutex::new(State {
+                current: files.clone(),
+                durable: files,
+                names: names.clone(),
+                durable_names: names,
+                next_inode: state.next_inode,
+                capacity: state.capacity,
+                ..State::default()
+            })),
+        }
+    }
+}
+
+fn pending_bytes(pending: &Pending) -> u64 {
+    match pending {
+        Pending::Write { bytes, .. } => bytes.len() as u64,
+        Pending::Length { .. } => 0,
+    }
+}
+
+/// splitmix64: enough to choose sectors, and no dependency outside the tests.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+fn write_into(content: &mut Vec<u8>, at: u64, bytes: &[u8]) {
+    let end = at as usize + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[at as usize..end].copy_from_slice(bytes);
+}
+
+fn apply_pending(
+    files: &mut BTreeMap<u64, Vec<u8>>,
+    pending: &[Pending],
+    loss: CrashLoss,
+    random: &mut Random,
+) {
+    // Some crashes lose nearly all, some nearly nothing: the share of pieces kept is drawn once.
+    let keep_of_8 = 1 + random.below(7);
+    let mut room = match loss {
+        CrashLoss::Everything => return,
+        CrashLoss::AllButFirstBytes(bytes) => bytes,
+        CrashLoss::Nothing | CrashLoss::Sectors { .. } => u64::MAX,
+    };
+    for change in pending {
+        let content = files.entry(change.inode()).or_default();
+        match (change, loss) {
+            (Pending::Length { bytes, .. }, CrashLoss::Sectors { .. }) => {
+                if random.below(8) < keep_of_8 {
+                    content.resize(*bytes as usize, 0);
+                }
+            }
+            (Pending::Length { bytes, .. }, _) => content.resize(*bytes as usize, 0),
+            (Pending::Write { at, bytes, .. }, CrashLoss::Sectors { sector_bytes, .. }) => {
+                let (mut from, end) = (*at, *at + bytes.len() as u64);
+                while from < end {
+                    let to = ((from / sector_bytes + 1) * sector_bytes).min(end);
+                    if random.below(8) < keep_of_8 {
+                        let piece = &bytes[(from - at) as usize..(to - at) as usize];
+                        write_into(content, from, piece);
+                    }
+                    from = to;
+                }
+            }
+            (Pending::Write { at, bytes, .. }, _) => {
+                let kept = room.min(bytes.len() as u64);
+                write_into(content, *at, &bytes[..kept as usize]);
+                room -= kept;
+                if room == 0 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        // A file without a name is gone as far as its space goes, though open handles still read it.
+        self.names
+            .values()
+            .map(|i| self.current[i].len() as u64)
+            .sum()
+    }
+
+    fn check_power(&self) -> io::Result<()> {
+        if self.halted {
+            return Err(io::Error::other("the simulated power is off"));
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, inode: u64, bytes: u64) -> io::Result<()> {
+        let grows = bytes.saturating_sub(self.current[&inode].len() as u64);
+        if self
+            .capacity
+            .is_some_and(|c| grows > 0 && self.used() + grows > c)
+        {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        Ok(())
+    }
+
+    fn sync_point(&mut self) -> io::Result<()> {
+        self.check_power()?;
+        self.syncs += 1;
+        if self.halt_at_sync == Some(self.syncs) {
+            self.halted = true;
+        }
+        self.check_power()?;
+        if self.fail_sync == Some(self.syncs) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
+    }
+
+    fn set_length(&mut self, inode: u64, bytes: u64) -> io::Result<()> {
+        self.check_power()?;
+        self.check_room(inode, bytes)?;
+        if let Some(content) = self.current.get_mut(&inode) {
+            content.resize(bytes as usize, 0);
+        }
+        self.pending.push(Pending::Length { inode, bytes });
+        Ok(())
+    }
+
+    fn write(&mut self, inode: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_power()?;
+        self.check_room(inode, at + bytes.len() as u64)?;
+        self.writes += 1;
+        let fails = self.fail_write == Some(self.writes);
+        let bytes = if fails {
+            &bytes[..bytes.len() / 2]
+        } else {
+            bytes
+        };
+        if let Some(content) = self.current.get_mut(&inode) {
+            write_into(content, at, bytes);
+        }
+        let bytes = bytes.to_vec();
+        self.pending.push(Pending::Write { inode, at, bytes });
+        if fails {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
+    }
+
+    fn inode(&self, name: &str) -> io::Result<u64> {
+        self.check_power()?;
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = {
+            let mut state = self.state.lock();
+            state.check_power()?;
+            if state.names.contains_key(name) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let inode = state.next_inode;
+            state.current.insert(inode, Vec::new());
+            if let Err(error) = state.check_room(inode, bytes) {
+                state.current.remove(&inode);
+                return Err(error);
+            }
+            state.next_inode += 1;
+            state.set_length(inode, bytes)?;
+            state.names.insert(name.to_owned(), inode);
+            state
+                .pending_names
+                .push(NameChange::Set(name.to_owned(), inode));
+            inode
+        };
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.state.lock().inode(name)?;
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let state = self.state.lock();
+        state.check_power()?;
+        Ok(state.names.keys().cloned().collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let inode = state.inode(from)?;
+        state.names.remove(from);
+        state.names.insert(to.to_owned(), inode);
+        state
+            .pending_names
+            .push(NameChange::Set(to.to_owned(), inode));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.inode(name)?;
+        state.names.remove(name);
+        state.pending_names.push(NameChange::Unset(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.sync_point()?;
+        state.pending_names.clear();
+        state.durable_names = state.names.clone();
+        Ok(())
+    }
+
+    fn display(&self, name: &str) -> String {
+        format!("sim/{name}")
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+}
+
+impl DiskFile for SimFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.state.lock();
+        state.check_power()?;
+        let content = &state.current[&self.inode];
+        let from = (offset as usize).min(content.len());
+        let read = into.len().min(content.len() - from);
+        into[..read].copy_from_slice(&content[from..from + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.state.lock().write(self.inode, offset, bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.sync_point()?;
+        let inode = self.inode;
+        let all = std::mem::take(&mut state.pending);
+        let (mine, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.inode() == inode);
+        state.pending = others;
+        apply_pending(
+            &mut state.durable,
+            &mine,
+            CrashLoss::Nothing,
+            &mut Random(0),
+        );
+        Ok(())
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.disk.state.lock().set_length(self.inode, bytes)
+    }
+
+    fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        if self.len()? < bytes {
+            self.truncate(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let state = self.disk.state.lock();
+        state.check_power()?;
+        Ok(state.current[&self.inode].len() as u64)
+    }
+}

@@ -1,0 +1,144 @@
+//! Reads one segment at start: hands its records on, and where they stop decides between the end of the log, a tail
+//! that a crash tore, and damage. Pure: bytes in, verdict out.
+
+use super::format::{
+    FRAME_ALIGN, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES, Place, Record, SECTOR_BYTES,
+    end_is_missing,
+};
+
+/// Where a segment's valid records end and what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentEnd {
+    /// Offset after the last valid frame.
+    pub offset: u64,
+    /// Link of the last valid frame (the segment's seed if there is none).
+    pub link: u32,
+    /// Bytes after `offset` up to the last that is not zero: 0 unless a crash tore the tail.
+    pub torn_bytes: u64,
+}
+
+/// A segment that must not be used: offset and reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// Byte offset of the first bad frame.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a segment must satisfy.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentRules {
+    /// Key of the header.
+    pub key: u32,
+    /// Seed of the header.
+    pub seed: u32,
+    /// Only the last segment may end in a torn tail.
+    pub is_last: bool,
+}
+
+/// Gives every valid record and the offset of its frame to `accept` (whose error is damage too) and judges the end.
+pub fn read_segment(
+    data: &[u8],
+    rules: SegmentRules,
+    mut accept: impl FnMut(u64, Record<'_>) -> Result<(), String>,
+) -> Result<SegmentEnd, Damage> {
+    let mut at = HEADER_BYTES;
+    let mut link = rules.seed;
+    while let Some((head, record)) = whole_frame(data, rules.key, at) {
+        if head.previous != link {
+            // Nothing is written after a cut before the tail was wiped, so no stale record can be valid here.
+            return Err(damage(at, "the record does not follow the one before it"));
+        }
+        accept(at as u64, record).map_err(|what| damage(at, &what))?;
+        link = head.link;
+        at += head.frame_bytes();
+    }
+    let torn_bytes = match data[at..].iter().rposition(|b| *b != 0) {
+        None => 0,
+        Some(_) if !rules.is_last => {
+            return Err(damage(at, "not a valid record, and later segments follow"));
+        }
+        Some(last) => {
+            check_torn(data, rules.key, at)?;
+            last as u64 + 1
+        }
+    };
+    Ok(SegmentEnd {
+        offset: at as u64,
+        link,
+        torn_bytes,
+    })
+}
+
+fn damage(at: usize, what: &str) -> Damage {
+    Damage {
+        offset: at as u64,
+        what: what.to_owned(),
+    }
+}
+
+fn head_at(data: &[u8], key: u32, at: usize) -> Option<FrameHead> {
+    let offset = at as u64;
+    FrameHead::decode(data.get(at..)?, Place { key, offset })
+}
+
+fn whole_frame(data: &[u8], key: u32, at: usize) -> Option<(FrameHead, Record<'_>)> {
+    let head = head_at(data, key, at)?;
+    let record = head.record(&data[at..])?;
+    Some((head, record))
+}
+
+/// What follows the last valid frame is not all zeroes. It is a torn tail only if nothing proves that the bytes at
+/// `at` had been synced, and if they look like a write that was cut: a piece between two sector boundaries still
+/// holds the zeroes of the preallocated segment, or the end of the write is missing.
+fn check_torn(data: &[u8], key: u32, at: usize) -> Result<(), Damage> {
+    if let Some(proof) = synced_beyond(data, key, at) {
+        let what = format!(
+            "not a valid record, but the record at byte {proof} was written after it had been synced"
+        );
+        return Err(damage(at, &what));
+    }
+    let frame_end = match head_at(data, key, at) {
+        Some(head) => {
+            let end = at + head.frame_bytes();
+            if end > data.len() || end_is_missing(&data[at..end]) {
+                return Ok(());
+            }
+            end
+        }
+        None => {
+            let end = (at + FRAME_HEAD_BYTES).min(data.len());
+            if data[end..].iter().all(|b| *b == 0) {
+                return Ok(());
+            }
+            end
+        }
+    };
+    if has_unwritten_piece(data, at, frame_end) {
+        return Ok(());
+    }
+    Err(damage(
+        at,
+        "checksum mismatch in a record that was written whole",
+    ))
+}
+
+/// Offset of a valid frame head after `at` that was written when `at` was already on stable storage.
+fn synced_beyond(data: &[u8], key: u32, at: usize) -> Option<usize> {
+    (at + FRAME_ALIGN..data.len())
+        .step_by(FRAME_ALIGN)
+        .find(|later| head_at(data, key, *later).is_some_and(|h| h.durable as usize > at))
+}
+
+fn has_unwritten_piece(data: &[u8], from: usize, to: usize) -> bool {
+    let mut at = from;
+    while at < to {
+        let end = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(to);
+        if data[at..end].iter().all(|b| *b == 0) {
+            return true;
+        }
+        at = end;
+    }
+    false
+}
