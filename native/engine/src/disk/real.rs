@@ -30,14 +30,7 @@ impl RealDisk {
     /// # Errors
     /// `WouldBlock` if another handle (of this or another process) has the directory.
     pub fn open(path: &Path, options: RealDiskOptions) -> io::Result<Arc<Self>> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)?;
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            // The new directory's own name must survive a power cut as well.
-            File::open(parent)?.sync_all()?;
-        }
+        make_directory(path, options)?;
         let directory = File::open(path)?;
         // SAFETY: the descriptor is open for the whole call; flock touches no memory of ours.
         if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
@@ -164,6 +157,23 @@ impl DiskFile for RealFile {
     }
 }
 
+/// Makes the directory and those above it; their new names must survive a power cut as well as what will be in them.
+fn make_directory(path: &Path, options: RealDiskOptions) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.exists()).collect();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    if options.no_fsync {
+        return Ok(());
+    }
+    for new in missing {
+        let parent = new.parent().filter(|p| !p.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
 #[cfg(target_os = "linux")]
 fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     let bytes_signed =
@@ -206,7 +216,7 @@ mod tests {
     #[test]
     fn a_second_handle_is_refused_until_the_first_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wal");
+        let path = dir.path().join("member/wal");
         let first = RealDisk::open(&path, RealDiskOptions::default()).unwrap();
         let refused = RealDisk::open(&path, RealDiskOptions::default())
             .err()

@@ -142,3 +142,150 @@ fn has_unwritten_piece(data: &[u8], from: usize, to: usize) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::{HardState, encode};
+    use super::*;
+
+    const KEY: u32 = 77;
+    const RULES: SegmentRules = SegmentRules {
+        key: KEY,
+        seed: 5,
+        is_last: true,
+    };
+
+    /// A segment of 4096 bytes with hard states of these terms, each with the bytes that it takes for durable.
+    fn segment(records: &[(u64, u32)]) -> Vec<u8> {
+        let mut data = vec![0; HEADER_BYTES];
+        let mut link = RULES.seed;
+        for (term, durable) in records {
+            let state = HardState {
+                term: *term,
+                vote: u64::MAX,
+                commit: u64::MAX,
+            };
+            let place = Place {
+                key: KEY,
+                offset: data.len() as u64,
+            };
+            link = encode(&Record::HardState(state), place, *durable, link, &mut data);
+        }
+        data.resize(4096, 0);
+        data
+    }
+
+    fn read(data: &[u8], rules: SegmentRules) -> (Vec<u64>, Result<SegmentEnd, Damage>) {
+        let mut terms = Vec::new();
+        let end = read_segment(data, rules, |_, record| {
+            if let Record::HardState(state) = record {
+                terms.push(state.term);
+            }
+            Ok(())
+        });
+        (terms, end)
+    }
+
+    #[test]
+    fn records_end_at_zeroes() {
+        let (terms, end) = read(&segment(&[(1, 0), (2, 0)]), RULES);
+        assert_eq!(terms, [1, 2]);
+        let end = end.unwrap();
+        assert_eq!((end.offset, end.torn_bytes), (64 + 2 * 56, 0));
+    }
+
+    #[test]
+    fn a_lost_record_is_torn_unless_a_later_one_was_written_after_it_was_synced() {
+        for (durable, torn) in [(64, true), (65, false), (120, false)] {
+            let mut data = segment(&[(1, 0), (2, 64), (3, durable)]);
+            data[64..120].fill(0);
+            let (terms, end) = read(&data, RULES);
+            assert!(terms.is_empty());
+            assert_eq!(end.is_ok(), torn, "{durable}");
+            if let Err(damage) = end {
+                assert_eq!(damage.offset, 64);
+                assert!(damage.what.contains("the record at byte 176"), "{damage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_tail_is_damage_if_segments_follow() {
+        let mut data = segment(&[(1, 0), (2, 0)]);
+        data[170..].fill(0);
+        assert!(read(&data, RULES).1.is_ok());
+        let rules = SegmentRules {
+            is_last: false,
+            ..RULES
+        };
+        assert_eq!(read(&data, rules).1.unwrap_err().offset, 120);
+    }
+
+    #[test]
+    fn a_valid_record_out_of_the_chain_is_damage() {
+        let rules = SegmentRules { seed: 6, ..RULES };
+        let damage = read(&segment(&[(1, 0)]), rules).1.unwrap_err();
+        assert_eq!(damage.offset, 64);
+        assert!(damage.what.contains("does not follow"), "{damage:?}");
+    }
+
+    #[test]
+    fn a_copy_of_records_inside_a_payload_proves_nothing() {
+        let inner = segment(&[(1, 0), (2, 64), (3, 120)]);
+        let mut data = vec![0; HEADER_BYTES];
+        let record = Record::Entry {
+            index: 1,
+            term: 1,
+            kind: crate::types::EntryKind::Batch,
+            payload: &inner[64..1200],
+        };
+        let place = Place {
+            key: KEY,
+            offset: 64,
+        };
+        encode(&record, place, 64, RULES.seed, &mut data);
+        data.resize(4096, 0);
+        data[1000..].fill(0);
+        let (terms, end) = read(&data, RULES);
+        assert!(terms.is_empty());
+        assert_eq!(end.unwrap().offset, 64);
+    }
+
+    #[test]
+    fn a_huge_length_takes_no_memory() {
+        // The head is valid but for its length field: even one with a right checksum is only compared with the file.
+        let mut data = segment(&[(1, 0)]);
+        data[64..68].fill(0xff);
+        assert_eq!(read(&data, RULES).1.unwrap_err().offset, 64);
+        let head = data[64..88].to_vec();
+        assert!(
+            FrameHead::decode(
+                &head,
+                Place {
+                    key: KEY,
+                    offset: 64
+                }
+            )
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_a_panic() {
+        let mut random = 1u64;
+        for _ in 0..2000 {
+            let mut data = segment(&[(1, 0), (2, 64), (3, 120)]);
+            for _ in 0..8 {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let at = HEADER_BYTES + (random >> 33) as usize % 200;
+                data[at] = (random >> 20) as u8;
+            }
+            let length = HEADER_BYTES + (random >> 40) as usize % (data.len() - HEADER_BYTES);
+            let (terms, end) = read(&data[..length], RULES);
+            let end = end.map_or_else(|d| d.offset, |e| e.offset);
+            assert_eq!(end, 64 + 56 * terms.len() as u64);
+        }
+    }
+}

@@ -9,43 +9,10 @@ use parking_lot::Mutex;
 
 use super::{Disk, DiskFile};
 
-/// What a crash leaves of the writes that were not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CrashLoss {
-    /// All of them reached the disk.
-    Nothing,
-    /// None of them did.
-    Everything,
-    /// The first so many bytes of them, in the order they were written (a process killed in the middle of a write).
-    AllButFirstBytes(u64),
-    /// An arbitrary subset of their pieces, cut at multiples of `sector_bytes`.
-    Sectors {
-        /// Decides which pieces survive.
-        seed: u64,
-        /// What the disk writes in one go: 512 or 4096.
-        sector_bytes: u64,
-    },
-}
+mod crash;
 
-#[derive(Clone)]
-enum Pending {
-    Write { inode: u64, at: u64, bytes: Vec<u8> },
-    Length { inode: u64, bytes: u64 },
-}
-
-impl Pending {
-    fn inode(&self) -> u64 {
-        match self {
-            Self::Write { inode, .. } | Self::Length { inode, .. } => *inode,
-        }
-    }
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Set(String, u64),
-    Unset(String),
-}
+pub use crash::CrashLoss;
+use crash::{NameChange, Pending, Random, apply_names, apply_pending, pending_bytes, write_into};
 
 #[derive(Default)]
 struct State {
@@ -142,31 +109,11 @@ impl SimDisk {
     /// The disk that a restart after a power cut would see; this one stays as it is.
     pub fn crash(&self, loss: CrashLoss) -> SimDisk {
         let state = self.state.lock();
-        let mut random = Random(match loss {
-            CrashLoss::Sectors { seed, .. } => seed,
-            _ => 0,
-        });
+        let mut random = Random::new(loss);
         let mut files = state.durable.clone();
         apply_pending(&mut files, &state.pending, loss, &mut random);
-        let kept = match loss {
-            CrashLoss::Nothing | CrashLoss::AllButFirstBytes(_) => state.pending_names.len(),
-            CrashLoss::Everything => 0,
-            CrashLoss::Sectors { .. } => {
-                random.below(state.pending_names.len() as u64 + 1) as usize
-            }
-        };
         let mut names = state.durable_names.clone();
-        for change in &state.pending_names[..kept] {
-            match change {
-                NameChange::Set(name, inode) => {
-                    names.retain(|_, i| i != inode);
-                    names.insert(name.clone(), *inode);
-                }
-                NameChange::Unset(name) => {
-                    names.remove(name);
-                }
-            }
-        }
+        apply_names(&mut names, &state.pending_names, loss, &mut random);
         files.retain(|inode, _| names.values().any(|i| i == inode));
         for inode in names.values() {
             files.entry(*inode).or_default();
@@ -181,83 +128,6 @@ impl SimDisk {
                 capacity: state.capacity,
                 ..State::default()
             })),
-        }
-    }
-}
-
-fn pending_bytes(pending: &Pending) -> u64 {
-    match pending {
-        Pending::Write { bytes, .. } => bytes.len() as u64,
-        Pending::Length { .. } => 0,
-    }
-}
-
-/// splitmix64: enough to choose sectors, and no dependency outside the tests.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
-fn write_into(content: &mut Vec<u8>, at: u64, bytes: &[u8]) {
-    let end = at as usize + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[at as usize..end].copy_from_slice(bytes);
-}
-
-fn apply_pending(
-    files: &mut BTreeMap<u64, Vec<u8>>,
-    pending: &[Pending],
-    loss: CrashLoss,
-    random: &mut Random,
-) {
-    // Some crashes lose nearly all, some nearly nothing: the share of pieces kept is drawn once.
-    let keep_of_8 = 1 + random.below(7);
-    let mut room = match loss {
-        CrashLoss::Everything => return,
-        CrashLoss::AllButFirstBytes(bytes) => bytes,
-        CrashLoss::Nothing | CrashLoss::Sectors { .. } => u64::MAX,
-    };
-    for change in pending {
-        let content = files.entry(change.inode()).or_default();
-        match (change, loss) {
-            (Pending::Length { bytes, .. }, CrashLoss::Sectors { .. }) => {
-                if random.below(8) < keep_of_8 {
-                    content.resize(*bytes as usize, 0);
-                }
-            }
-            (Pending::Length { bytes, .. }, _) => content.resize(*bytes as usize, 0),
-            (Pending::Write { at, bytes, .. }, CrashLoss::Sectors { sector_bytes, .. }) => {
-                let (mut from, end) = (*at, *at + bytes.len() as u64);
-                while from < end {
-                    let to = ((from / sector_bytes + 1) * sector_bytes).min(end);
-                    if random.below(8) < keep_of_8 {
-                        let piece = &bytes[(from - at) as usize..(to - at) as usize];
-                        write_into(content, from, piece);
-                    }
-                    from = to;
-                }
-            }
-            (Pending::Write { at, bytes, .. }, _) => {
-                let kept = room.min(bytes.len() as u64);
-                write_into(content, *at, &bytes[..kept as usize]);
-                room -= kept;
-                if room == 0 {
-                    return;
-                }
-            }
         }
     }
 }
@@ -443,11 +313,12 @@ impl DiskFile for SimFile {
         let all = std::mem::take(&mut state.pending);
         let (mine, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.inode() == inode);
         state.pending = others;
+        let all_of_it = CrashLoss::Nothing;
         apply_pending(
             &mut state.durable,
             &mine,
-            CrashLoss::Nothing,
-            &mut Random(0),
+            all_of_it,
+            &mut Random::new(all_of_it),
         );
         Ok(())
     }
