@@ -1,0 +1,140 @@
+// Elections: campaigns (pre-vote first if so configured), votes given and counted, and the terms of messages.
+
+import type { Core, Outgoing } from "./core.js";
+import { appendOwn, broadcastAppend } from "./replication.js";
+import {
+  EntryKind,
+  type Message,
+  NONE,
+  type VoteMessage,
+  type VoteResponseMessage,
+} from "./types.js";
+
+export type Campaign = "preElection" | "election" | "transfer";
+
+/** The election timeout passed, or the driver or the leader asks for an election. */
+export function hup(core: Core, campaign: Campaign): void {
+  if (core.isLeader || !core.isPromotable) return;
+  if (campaign === "preElection") preCampaign(core);
+  else elect(core, campaign === "transfer");
+}
+
+function preCampaign(core: Core): void {
+  core.becomePreCandidate();
+  // Nothing is promised by a pre-vote, so the own one needs no stable storage.
+  if (core.tracker.recordVote(core.id, true) === "won") {
+    elect(core, false);
+    return;
+  }
+  const { lastIndex, lastTerm } = core.log;
+  for (const to of core.tracker.voters()) {
+    if (to === core.id) continue;
+    core.sendAt({ type: "preVote", to, lastIndex, lastTerm, transfer: false }, core.term + 1);
+  }
+}
+
+/**
+ * The requests leave only when the own term and vote are durable. Otherwise a member could win the term by the votes
+ * of others, lose its memory of it in a crash, and win the same term again with another log.
+ */
+function elect(core: Core, transfer: boolean): void {
+  core.becomeCandidate();
+  core.unstableSelfVote = core.term;
+  const { lastIndex, lastTerm } = core.log;
+  for (const to of core.tracker.voters()) {
+    if (to === core.id) continue;
+    core.sendAfterPersist({ type: "vote", to, lastIndex, lastTerm, transfer });
+  }
+}
+
+/** The own vote of `term` is durable and counts. */
+export function selfVoteStable(core: Core, term: number): void {
+  if (core.role !== "candidate" || core.term !== term) return;
+  count(core, core.id, true);
+}
+
+export function handleVoteResponse(core: Core, message: VoteResponseMessage): void {
+  const wanted = core.role === "preCandidate" ? "preVoteResponse" : "voteResponse";
+  if (message.type !== wanted) return;
+  count(core, message.from, !message.reject);
+}
+
+function count(core: Core, from: bigint, granted: boolean): void {
+  const outcome = core.tracker.recordVote(from, granted);
+  if (outcome === "lost") core.becomeFollower(core.term, NONE);
+  else if (outcome === "won" && core.role === "preCandidate") elect(core, false);
+  else if (outcome === "won") lead(core);
+}
+
+function lead(core: Core): void {
+  core.becomeLeader();
+  // Entries of earlier terms are committed only together with one of the own term, so there must be one.
+  appendOwn(core, [{ kind: EntryKind.Empty, bytes: 0, payload: null, leavesJoint: false }]);
+  broadcastAppend(core);
+}
+
+export function handleVote(core: Core, message: VoteMessage): void {
+  const isPre = message.type === "preVote";
+  const free =
+    core.vote === message.from ||
+    (core.vote === NONE && core.lead === NONE) ||
+    (isPre && message.term > core.term);
+  const granted = free && core.log.isUpToDate(message.lastIndex, message.lastTerm);
+  if (granted && !isPre) {
+    core.electionElapsed = 0;
+    core.vote = message.from;
+  }
+  const type = isPre ? "preVoteResponse" : "voteResponse";
+  const response: Outgoing = { type, to: message.from, reject: !granted };
+  // A granted pre-vote speaks for the term that was asked about; a refusal tells the term of this member.
+  core.sendAfterPersist(response, granted ? message.term : core.term);
+}
+
+/**
+ * What the term of a message says before its content is looked at. False: the message is not to be handled.
+ */
+export function admitTerm(core: Core, message: Message): boolean {
+  if (message.term === 0) return true;
+  if (message.term > core.term) return admitHigherTerm(core, message);
+  if (message.term < core.term) {
+    answerOldTerm(core, message);
+    return false;
+  }
+  return true;
+}
+
+function admitHigherTerm(core: Core, message: Message): boolean {
+  if (message.type === "vote" || message.type === "preVote") {
+    // While this member hears from a leader, an election would only disturb.
+    const { checkQuorum, electionTicks } = core.options;
+    const leased = checkQuorum && core.lead !== NONE && core.electionElapsed < electionTicks;
+    if (leased && !message.transfer) return false;
+    if (message.type === "preVote") return true;
+  }
+  // The answer to an own pre-vote carries the term to come; it is entered only by winning.
+  if (message.type === "preVoteResponse" && !message.reject) return true;
+  core.becomeFollower(message.term, isFromLeader(message) ? message.from : NONE);
+  return true;
+}
+
+export function isFromLeader(message: Message): boolean {
+  return message.type === "append" || message.type === "heartbeat" || message.type === "snapshot";
+}
+
+/** A leader or candidate of an old term learns of the newer one, or it would disturb or wait for ever. */
+function answerOldTerm(core: Core, message: Message): void {
+  const { checkQuorum, preVote } = core.options;
+  if (message.type === "preVote") {
+    core.sendAfterPersist({ type: "preVoteResponse", to: message.from, reject: true });
+  } else if (isFromLeader(message) && (checkQuorum || preVote)) {
+    // Index 0 acknowledges nothing; only the term matters.
+    core.sendAfterPersist({
+      type: "appendResponse",
+      to: message.from,
+      index: 0,
+      reject: false,
+      hintIndex: 0,
+      hintTerm: 0,
+    });
+  }
+}

@@ -1,0 +1,539 @@
+// Raft: the state machine as its driver sees it. Inputs are calls (tick, step, propose, …), outputs are collected in
+// Ready. No call waits, does I/O or reads a clock; given the same calls in the same order it does the same.
+
+import { Core } from "./core.js";
+import {
+  admitTerm,
+  handleVote,
+  handleVoteResponse,
+  hup,
+  isFromLeader,
+  selfVoteStable,
+} from "./election.js";
+import { applyConfChange, autoLeave, noteConfChange, refuseConfChange } from "./membership.js";
+import type { ProgressState } from "./progress.js";
+import { admitPostponed, confirmReads, requestRead } from "./reads.js";
+import {
+  acknowledgeOwn,
+  appendOwn,
+  broadcastAppend,
+  broadcastHeartbeat,
+  handleAppend,
+  handleAppendResponse,
+  handleHeartbeat,
+  handleHeartbeatResponse,
+  handleSnapshot,
+  handleSnapshotStatus,
+  handleUnreachable,
+} from "./replication.js";
+import { confStateOf } from "./tracker.js";
+import { beginTransfer } from "./transfer.js";
+import {
+  type ConfChange,
+  type ConfState,
+  type EntryMeta,
+  type Grant,
+  type HardState,
+  invariant,
+  type MemberId,
+  type Message,
+  NONE,
+  type ProposedEntry,
+  type ProposeResult,
+  type RaftOptions,
+  type Ready,
+  type RestoredState,
+  type Role,
+  type SoftState,
+} from "./types.js";
+
+export interface MemberProgress {
+  match: number;
+  next: number;
+  state: ProgressState;
+  isLearner: boolean;
+  recentActive: boolean;
+  inflightMessages: number;
+}
+
+export interface RaftStatus {
+  id: MemberId;
+  term: number;
+  vote: MemberId;
+  lead: MemberId;
+  role: Role;
+  committed: number;
+  applied: number;
+  firstIndex: number;
+  lastIndex: number;
+  stable: number;
+  transferee: MemberId;
+  confState: ConfState;
+  /** Of the other members too, on the leader; null elsewhere. */
+  progress: Map<MemberId, MemberProgress> | null;
+}
+
+interface Flight {
+  seq: number;
+  /** The candidacy whose own vote is in this write; 0: none. */
+  selfVote: number;
+}
+
+export class Raft {
+  readonly #core: Core;
+  readonly #flights: Flight[] = [];
+  #lastSeq = 0;
+  #hardState: HardState;
+  #softState: SoftState;
+  #committedUpTo: number;
+
+  constructor(options: RaftOptions, restored: RestoredState) {
+    this.#core = new Core(options, restored);
+    this.#hardState = { ...restored.hardState };
+    this.#softState = { lead: NONE, role: "follower" };
+    this.#committedUpTo = restored.applied;
+  }
+
+  // --- inputs ---
+
+  /** One tick of the driver's clock. */
+  tick(): void {
+    if (this.#core.isLeader) this.#tickLeader();
+    else this.#tickFollower();
+  }
+
+  #tickFollower(): void {
+    const core = this.#core;
+    core.electionElapsed += 1;
+    if (core.electionElapsed < core.electionTimeout || !core.isPromotable) return;
+    core.electionElapsed = 0;
+    hup(core, core.options.preVote ? "preElection" : "election");
+  }
+
+  #tickLeader(): void {
+    const core = this.#core;
+    core.heartbeatElapsed += 1;
+    core.electionElapsed += 1;
+    if (core.electionElapsed >= core.options.electionTicks) {
+      core.electionElapsed = 0;
+      this.#checkQuorum();
+      // The transferee had an election timeout to take over.
+      core.transferee = NONE;
+    }
+    if (!core.isLeader || core.heartbeatElapsed < core.options.heartbeatTicks) return;
+    core.heartbeatElapsed = 0;
+    broadcastHeartbeat(core);
+  }
+
+  #checkQuorum(): void {
+    const core = this.#core;
+    if (!core.options.checkQuorum) return;
+    if (!core.tracker.quorumActive(core.id)) {
+      core.becomeFollower(core.term, NONE);
+      return;
+    }
+    for (const [id, progress] of core.tracker.progress) {
+      if (id !== core.id) progress.recentActive = false;
+    }
+  }
+
+  /** Starts an election now, without waiting for the timeout; without effect if this member may not be elected. */
+  campaign(): void {
+    hup(this.#core, this.#core.options.preVote ? "preElection" : "election");
+  }
+
+  /** A message of a peer. Withdraw the grant first if `needsGrantWithdrawn(message)`. */
+  step(message: Message): void {
+    const core = this.#core;
+    invariant(message.from !== core.id, `${message.type} from itself`);
+    invariant(
+      !this.needsGrantWithdrawn(message),
+      `the grant must be withdrawn before ${message.type}`,
+    );
+    if (!admitTerm(core, message)) return;
+    if (message.type === "vote" || message.type === "preVote") handleVote(core, message);
+    else if (core.isLeader) this.#stepLeader(message);
+    else this.#stepFollower(message);
+    admitPostponed(core);
+  }
+
+  #stepLeader(message: Message): void {
+    const core = this.#core;
+    switch (message.type) {
+      case "appendResponse":
+        handleAppendResponse(core, message);
+        break;
+      case "heartbeatResponse":
+        handleHeartbeatResponse(core, message);
+        confirmReads(core, message);
+        break;
+      case "propose":
+        // The member that forwarded it notices by its own timeout when a proposal is refused here.
+        this.propose(message.entries);
+        break;
+      case "readIndex":
+        requestRead(core, { from: message.from, context: message.context });
+        break;
+      case "transferLeader":
+        beginTransfer(core, message.transferee);
+        break;
+      default:
+        invariant(
+          !isFromLeader(message),
+          `two leaders in term ${core.term}: ${core.id} and ${message.from}`,
+        );
+    }
+  }
+
+  #stepFollower(message: Message): void {
+    const core = this.#core;
+    if (isFromLeader(message)) this.#followLeader(message);
+    switch (message.type) {
+      case "append":
+        handleAppend(core, message);
+        break;
+      case "heartbeat":
+        handleHeartbeat(core, message);
+        break;
+      case "snapshot":
+        handleSnapshot(core, message);
+        break;
+      case "preVoteResponse":
+      case "voteResponse":
+        if (core.role !== "follower") handleVoteResponse(core, message);
+        break;
+      case "timeoutNow":
+        // The leader asks for it, so there is no pre-vote to win first.
+        if (core.role === "follower") hup(core, "transfer");
+        break;
+      case "readIndexResponse":
+        core.readStates.push({ context: message.context, index: message.index });
+        break;
+      case "transferLeader":
+        break;
+      default:
+    }
+  }
+
+  #followLeader(message: Message): void {
+    const core = this.#core;
+    if (core.role === "follower") {
+      invariant(
+        core.lead === NONE || core.lead === message.from,
+        `two leaders in term ${core.term}: ${core.lead} and ${message.from}`,
+      );
+      core.electionElapsed = 0;
+      core.lead = message.from;
+    } else {
+      core.becomeFollower(message.term, message.from);
+    }
+  }
+
+  /** On a follower the proposal goes to the leader and may get lost on the way. */
+  propose(entries: ProposedEntry[]): ProposeResult {
+    const core = this.#core;
+    if (!core.isLeader) {
+      if (core.lead === NONE) return "noLeader";
+      core.send({ type: "propose", to: core.lead, entries });
+      return "forwarded";
+    }
+    invariant(core.grant === null, "under the grant only the data plane appends");
+    if (!core.tracker.progress.has(core.id)) return "removed";
+    if (core.transferee !== NONE) return "transferring";
+    const refused = refuseConfChange(core, entries);
+    if (refused !== null) return refused;
+    if (!appendOwn(core, entries)) return "uncommittedLimit";
+    noteConfChange(core, entries);
+    broadcastAppend(core);
+    return "appended";
+  }
+
+  /**
+   * Asks for a read index; the answer is a ReadState with the same context, which the caller never uses twice, not
+   * even after a restart. False: there is no leader. The request or its answer may get lost: repeat it.
+   */
+  readIndex(context: number): boolean {
+    return requestRead(this.#core, { from: this.#core.id, context });
+  }
+
+  /** On the leader, or passed on to it. Without effect on learners, unknown members and the leader itself. */
+  transferLeader(transferee: MemberId): void {
+    const core = this.#core;
+    if (core.isLeader) {
+      invariant(core.grant === null, "the grant must be withdrawn before a transfer");
+      beginTransfer(core, transferee);
+    } else if (core.lead !== NONE) {
+      core.send({ type: "transferLeader", to: core.lead, transferee });
+    }
+  }
+
+  /** The driver knows that the leader is gone: this member votes for others at once. */
+  forgetLeader(): void {
+    const core = this.#core;
+    if (core.role === "follower") core.lead = NONE;
+  }
+
+  reportUnreachable(id: MemberId): void {
+    handleUnreachable(this.#core, id);
+  }
+
+  reportSnapshot(id: MemberId, arrived: boolean): void {
+    handleSnapshotStatus(this.#core, id, arrived);
+  }
+
+  /** A committed ConfChange entry was reached; call before applied(its index). @throws ConfChangeError */
+  applyConfChange(change: ConfChange): ConfState {
+    const state = applyConfChange(this.#core, change);
+    admitPostponed(this.#core);
+    return state;
+  }
+
+  // --- answers of the driver ---
+
+  /** The write `seq` and all before it are durable, granted entries among them. */
+  persisted(seq: number): void {
+    const core = this.#core;
+    core.log.writeDone(seq);
+    while (this.#flights.length > 0 && (this.#flights[0] as Flight).seq <= seq) {
+      const { selfVote } = this.#flights.shift() as Flight;
+      if (selfVote > 0) selfVoteStable(core, selfVote);
+    }
+    acknowledgeOwn(core);
+    admitPostponed(core);
+  }
+
+  /** The store has applied everything up to index. */
+  applied(index: number): void {
+    this.#core.log.appliedTo(index);
+    autoLeave(this.#core);
+  }
+
+  /** Forgets log entries up to index; what lags behind it gets a snapshot. */
+  compact(index: number): void {
+    this.#core.log.compact(index);
+  }
+
+  // --- the append grant ---
+
+  /**
+   * The right of the data plane to stamp entries {term, nextIndex…} and write them without asking. Given when this
+   * member leads, has committed in its term and has nothing on its way that raft itself appended. While it is out,
+   * nothing else may append. null: not now, or it is already out.
+   */
+  takeGrant(): Grant | null {
+    const core = this.#core;
+    const { log } = core;
+    if (core.grant !== null || !this.#grantable()) return null;
+    if (log.stable !== log.lastIndex) return null;
+    core.grant = {
+      term: core.term,
+      nextIndex: log.lastIndex + 1,
+      soleVoter: core.tracker.isSoleVoter(core.id),
+    };
+    return core.grant;
+  }
+
+  #grantable(): boolean {
+    const core = this.#core;
+    return (
+      core.isLeader &&
+      core.committedInTerm &&
+      core.transferee === NONE &&
+      core.pendingConfIndex <= core.log.applied &&
+      !core.tracker.isJoint &&
+      core.uncommittedBytes < core.options.uncommittedBytesMax
+    );
+  }
+
+  /** True: the grant is out and its reason is gone; withdraw it before the next input. */
+  get grantExpired(): boolean {
+    const { grant } = this.#core;
+    return grant !== null && (grant.term !== this.#core.term || !this.#grantable());
+  }
+
+  /** True: withdraw the grant before stepping this message, as it may end the leadership or append. */
+  needsGrantWithdrawn(message: Message): boolean {
+    const core = this.#core;
+    if (core.grant === null) return false;
+    return (
+      message.term > core.term || message.type === "propose" || message.type === "transferLeader"
+    );
+  }
+
+  /**
+   * Entries that the data plane has stamped under the grant and given to stable storage. Entries that come after the
+   * leadership ended are taken if they still fit behind the log, and ignored if a new leader's took the place.
+   */
+  appendGranted(metas: readonly EntryMeta[]): void {
+    const core = this.#core;
+    invariant(core.grant !== null, "entries without a grant");
+    const { grant, log } = core;
+    const first = metas[0];
+    if (first === undefined) return;
+    invariant(first.term === grant.term, `granted term ${grant.term}, stamped ${first.term}`);
+    if (first.index !== log.lastIndex + 1 || log.lastTerm > grant.term) {
+      invariant(!(core.isLeader && core.term === grant.term), "the grant left a gap");
+      return;
+    }
+    log.appendGranted(
+      grant.term,
+      metas.map((meta) => ({ ...meta, payload: null })),
+    );
+    if (!core.isLeader || core.term !== grant.term) return;
+    for (const meta of metas) core.uncommittedBytes += meta.bytes;
+    broadcastAppend(core);
+  }
+
+  /** Granted entries of `term` are durable up to index. */
+  stableTo(index: number, term: number): void {
+    this.#core.log.grantedStable(index, term);
+    acknowledgeOwn(this.#core);
+    admitPostponed(this.#core);
+  }
+
+  /** The data plane stopped stamping, and everything it stamped came through appendGranted. */
+  grantWithdrawn(): void {
+    this.#core.grant = null;
+    autoLeave(this.#core);
+  }
+
+  get holdsGrant(): boolean {
+    return this.#core.grant !== null;
+  }
+
+  // --- outputs ---
+
+  get hasReady(): boolean {
+    const core = this.#core;
+    return (
+      core.log.hasUnemitted ||
+      core.outbox.length > 0 ||
+      core.outboxAfterPersist.length > 0 ||
+      core.readStates.length > 0 ||
+      core.droppedReads.length > 0 ||
+      core.term !== this.#hardState.term ||
+      core.vote !== this.#hardState.vote ||
+      core.lead !== this.#softState.lead ||
+      core.role !== this.#softState.role ||
+      core.log.applicable > this.#committedUpTo
+    );
+  }
+
+  /** Everything since the last call; see Ready for the order in which it must be handled. */
+  ready(): Ready {
+    const core = this.#core;
+    const { entries, snapshot } = core.log.takeUnemitted();
+    const hardState = this.#changedHardState(entries.length > 0 || snapshot !== null);
+    const messages = core.outbox.splice(0);
+    let messagesAfterPersist = core.outboxAfterPersist.splice(0);
+    // Granted entries are in a write that has no seq; an empty write behind them gives them one.
+    const persist =
+      hardState !== null ||
+      entries.length > 0 ||
+      snapshot !== null ||
+      (messagesAfterPersist.length > 0 && core.log.grantedUnstable);
+    if (persist) this.#startWrite();
+    else if (this.#flights.length === 0) {
+      messages.push(...messagesAfterPersist);
+      messagesAfterPersist = [];
+    }
+    this.#committedUpTo = Math.max(this.#committedUpTo, core.log.applicable);
+    return {
+      seq: this.#lastSeq,
+      persist,
+      softState: this.#changedSoftState(),
+      hardState,
+      entries,
+      snapshot,
+      messages,
+      messagesAfterPersist,
+      committedUpTo: this.#committedUpTo,
+      readStates: core.readStates.splice(0),
+      droppedReads: core.droppedReads.splice(0),
+    };
+  }
+
+  #startWrite(): void {
+    const core = this.#core;
+    this.#lastSeq += 1;
+    core.log.writeStarted(this.#lastSeq);
+    this.#flights.push({ seq: this.#lastSeq, selfVote: core.unstableSelfVote });
+    core.unstableSelfVote = 0;
+  }
+
+  #changedHardState(hasEntries: boolean): HardState | null {
+    const { term, vote, log } = this.#core;
+    const old = this.#hardState;
+    const commitRides = hasEntries && log.committed !== old.commit;
+    if (term === old.term && vote === old.vote && !commitRides) return null;
+    this.#hardState = { term, vote, commit: log.committed };
+    return { ...this.#hardState };
+  }
+
+  #changedSoftState(): SoftState | null {
+    const { lead, role } = this.#core;
+    if (lead === this.#softState.lead && role === this.#softState.role) return null;
+    this.#softState = { lead, role };
+    return { lead, role };
+  }
+
+  get term(): number {
+    return this.#core.term;
+  }
+
+  get lead(): MemberId {
+    return this.#core.lead;
+  }
+
+  get role(): Role {
+    return this.#core.role;
+  }
+
+  get isSoleVoter(): boolean {
+    return this.#core.tracker.isSoleVoter(this.#core.id);
+  }
+
+  get isPromotable(): boolean {
+    return this.#core.isPromotable;
+  }
+
+  /** The term of a log entry; null: compacted or not there. */
+  entryTerm(index: number): number | null {
+    return this.#core.log.term(index);
+  }
+
+  status(): RaftStatus {
+    const core = this.#core;
+    return {
+      id: core.id,
+      term: core.term,
+      vote: core.vote,
+      lead: core.lead,
+      role: core.role,
+      committed: core.log.committed,
+      applied: core.log.applied,
+      firstIndex: core.log.firstIndex,
+      lastIndex: core.log.lastIndex,
+      stable: core.log.stable,
+      transferee: core.transferee,
+      confState: confStateOf(core.tracker.config),
+      progress: core.isLeader ? this.#progress() : null,
+    };
+  }
+
+  #progress(): Map<MemberId, MemberProgress> {
+    const all = new Map<MemberId, MemberProgress>();
+    for (const [id, { match, next, state, isLearner, recentActive, inflights }] of this.#core
+      .tracker.progress) {
+      all.set(id, {
+        match,
+        next,
+        state,
+        isLearner,
+        recentActive,
+        inflightMessages: inflights.count,
+      });
+    }
+    return all;
+  }
+}
