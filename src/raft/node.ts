@@ -489,6 +489,14 @@ export class Raft {
     return this.#core.role;
   }
 
+  get committed(): number {
+    return this.#core.log.committed;
+  }
+
+  get appliedIndex(): number {
+    return this.#core.log.applied;
+  }
+
   get isSoleVoter(): boolean {
     return this.#core.tracker.isSoleVoter(this.#core.id);
   }

@@ -1,0 +1,18 @@
+// Every limit of the control plane's queues, in one place.
+
+export const limits = {
+  /** Control proposals and conf changes that wait for a leader or for their turn. */
+  waitingProposalsMax: 1_000,
+  /** Proposals, operations and reads of TypeScript services that wait for an answer. */
+  pendingRequestsMax: 10_000,
+  /** Payload bytes in one append message between members. */
+  raftMessageBytesMax: 1024 * 1024,
+  /** Append messages on their way to one follower. */
+  raftInflightMessagesMax: 256,
+  /** Payload bytes on their way to one follower. */
+  raftInflightBytesMax: 32 * 1024 * 1024,
+  /** Payload bytes of the leader that are not committed; above it proposals are refused. */
+  raftUncommittedBytesMax: 128 * 1024 * 1024,
+  /** Log entries that must have become superfluous before the log is compacted again. */
+  logCompactionStepEntries: 1_000,
+} as const;

@@ -1,0 +1,86 @@
+// What raft starts from: the state a restart found, or the first entries of a new cluster.
+//
+// A new cluster's log begins with one committed conf change for each initial member, in the order of their ids, in
+// term 1. Every member writes the same, so that they agree before they have ever spoken.
+
+import type { PersistEntry, Recovered } from "../native/binding.js";
+import {
+  type ConfState,
+  EntryKind,
+  type EntryMeta,
+  type HardState,
+  type MemberId,
+  NONE,
+  type RestoredState,
+} from "../raft/index.js";
+import { decodeJson, encodeEnvelope, isConfStateKey, type MembershipChange } from "./commands.js";
+
+export interface InitialMember {
+  id: MemberId;
+  /** What MembershipChange.context is for a member that is added. */
+  context: unknown;
+}
+
+const noMembers: ConfState = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+/** True until the bootstrap entries are on disk: a crash in between starts anew. */
+export function isEmpty(recovered: Recovered): boolean {
+  return (
+    recovered.entries.length === 0 &&
+    recovered.snapshotIndex === 0 &&
+    recovered.hardState.term === 0
+  );
+}
+
+export function restoredState(recovered: Recovered): RestoredState {
+  const row = recovered.meta.find(({ table, key }) => table === "meta" && isConfStateKey(key));
+  return {
+    hardState: recovered.hardState,
+    confState: row === undefined ? noMembers : (decodeJson(row.value) as ConfState),
+    snapshotIndex: recovered.snapshotIndex,
+    snapshotTerm: recovered.snapshotTerm,
+    entries: recovered.entries,
+    applied: recovered.appliedIndex,
+  };
+}
+
+export interface Bootstrap {
+  hardState: HardState;
+  entries: PersistEntry[];
+  state: RestoredState;
+}
+
+export function bootstrapState(members: readonly InitialMember[]): Bootstrap {
+  const ordered = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const entries: PersistEntry[] = [];
+  const metas: EntryMeta[] = [];
+  ordered.forEach(({ id, context }, at) => {
+    const body: MembershipChange = {
+      change: { transition: "auto", steps: [{ type: "addVoter", id }] },
+      context,
+    };
+    const data = encodeEnvelope("bootstrap", 0, body);
+    const index = at + 1;
+    entries.push({ index, term: 1, kind: EntryKind.ConfChange, payload: 0, data });
+    metas.push({ index, term: 1, kind: EntryKind.ConfChange, bytes: data.length });
+  });
+  const hardState: HardState = { term: 1, vote: NONE, commit: entries.length };
+  return {
+    hardState,
+    entries,
+    state: {
+      hardState,
+      confState: noMembers,
+      snapshotIndex: 0,
+      snapshotTerm: 0,
+      entries: metas,
+      applied: 0,
+    },
+  };
+}

@@ -1,0 +1,243 @@
+// One turn of raft: an input, then everything that raft wants done, in the order that Ready demands. Owns the event
+// queue of the data plane and the append grant, because a grant is withdrawn in the middle of a turn.
+
+import type { HardState, NativeEngine, NativeEvent, PersistEntry } from "../native/binding.js";
+import {
+  type Entry,
+  EntryKind,
+  type MemberId,
+  type Message,
+  type ProposedEntry,
+  type ProposeResult,
+  type Raft,
+  type ReadState,
+  type Ready,
+  type SnapshotMeta,
+  type SoftState,
+} from "../raft/index.js";
+import type { PeerTransport } from "./transport.js";
+
+/** A payload as this member's raft log carries it: a handle of the data plane, bytes, or none. */
+export type PayloadRef = number | Uint8Array | null;
+
+export interface DriverHooks {
+  /** One event of the data plane that is not about the driver's own bookkeeping. */
+  event(event: NativeEvent): void;
+  softState(state: SoftState): void;
+  /** Term or vote changed and nothing else. */
+  termChanged(): void;
+  reads(states: ReadState[], dropped: number[]): void;
+  snapshotInstalled(snapshot: SnapshotMeta): void;
+  /** Nothing is left to do in this turn: start what waited for it. True: something was started. */
+  idle(): boolean;
+  applied(index: number): void;
+}
+
+const superseded = { code: 1, message: "the entry is already in the log or was refused" };
+
+interface HeldMessages {
+  seq: number;
+  messages: Message[];
+}
+
+export class RaftDriver {
+  #events: NativeEvent[] = [];
+  #settling = false;
+  #held: HeldMessages[] = [];
+  #later: (() => void)[] = [];
+  #commit = 0;
+  #engineApplied: number;
+  /** Payloads of the message at hand that no write has used. */
+  readonly #arrived = new Set<number>();
+
+  constructor(
+    private readonly raft: Raft,
+    private readonly engine: NativeEngine,
+    private readonly transport: PeerTransport | null,
+    private readonly appendGrant: boolean,
+    private readonly hooks: DriverHooks,
+    applied: number,
+  ) {
+    this.#engineApplied = applied;
+  }
+
+  /** Runs an input and then everything that follows from it. */
+  act<T>(input: (raft: Raft) => T): T {
+    const result = input(this.raft);
+    this.#settle();
+    return result;
+  }
+
+  /** Runs a caller's callback at the end of the turn, when raft and the data plane agree again. */
+  later(call: () => void): void {
+    this.#later.push(call);
+    this.#settle();
+  }
+
+  /** The data plane has events. */
+  wake(): void {
+    this.#events.push(...this.engine.drain());
+    this.#settle();
+  }
+
+  receive(message: Message): void {
+    this.#noteArrived(message);
+    this.act((raft) => {
+      if (raft.needsGrantWithdrawn(message)) this.withdrawGrant();
+      raft.step(message);
+    });
+    this.#dropUnused();
+  }
+
+  #noteArrived(message: Message): void {
+    if (message.type !== "append" && message.type !== "propose") return;
+    for (const { payload } of message.entries) {
+      if (typeof payload === "number" && payload !== 0) this.#arrived.add(payload);
+    }
+  }
+
+  /** Payloads of entries that raft already had or refused would stay in the data plane for ever. */
+  #dropUnused(): void {
+    if (this.#arrived.size === 0) return;
+    this.engine.dropPayloads([...this.#arrived], superseded);
+    this.#arrived.clear();
+  }
+
+  /** Brings a proposal into the log, by the data plane if it holds the grant. */
+  propose(entry: ProposedEntry & { payload: PayloadRef }): ProposeResult {
+    if (this.raft.holdsGrant && entry.kind === EntryKind.Control) {
+      this.engine.proposeControl(entry.kind, entry.payload as Uint8Array);
+      return "appended";
+    }
+    if (this.raft.holdsGrant) this.withdrawGrant();
+    return this.raft.propose([entry]);
+  }
+
+  transferLeader(to: MemberId): void {
+    this.act((raft) => {
+      if (raft.holdsGrant) this.withdrawGrant();
+      raft.transferLeader(to);
+    });
+  }
+
+  /** Ends the grant: what was stamped until now enters raft's log before anything else happens. */
+  withdrawGrant(): void {
+    this.engine.revokeGrant();
+    this.#events.push(...this.engine.drain());
+    const rest: NativeEvent[] = [];
+    for (const event of this.#events) {
+      if (event.type === "appended") this.raft.appendGranted(event.entries);
+      else rest.push(event);
+    }
+    this.#events = rest;
+    this.raft.grantWithdrawn();
+  }
+
+  #handleEvent(event: NativeEvent): void {
+    switch (event.type) {
+      case "appended":
+        this.raft.appendGranted(event.entries);
+        break;
+      case "stable":
+        this.raft.stableTo(event.index, event.term);
+        break;
+      case "persisted":
+        this.#release(event.seq);
+        this.raft.persisted(event.seq);
+        break;
+      case "applied":
+        this.#engineApplied = Math.max(this.#engineApplied, event.index);
+        this.hooks.applied(this.#engineApplied);
+        break;
+      default:
+        this.hooks.event(event);
+    }
+  }
+
+  #release(seq: number): void {
+    const due = this.#held.filter((held) => held.seq <= seq);
+    this.#held = this.#held.filter((held) => held.seq > seq);
+    for (const { messages } of due) this.#send(messages);
+  }
+
+  #settle(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    try {
+      while (this.#stepOnce());
+    } finally {
+      this.#settling = false;
+    }
+  }
+
+  /** The most urgent of what is left; false: nothing. */
+  #stepOnce(): boolean {
+    if (this.raft.grantExpired) this.withdrawGrant();
+    else if (this.raft.hasReady) this.#handleReady(this.raft.ready());
+    else if (this.#passApplied() || this.hooks.idle()) return true;
+    else if (this.#later.length > 0) this.#later.shift()?.();
+    else if (this.#events.length > 0) this.#handleEvent(this.#events.shift() as NativeEvent);
+    else return this.#tryGrant();
+    return true;
+  }
+
+  /** A sole voter's data plane commits by itself, so it may be ahead of what raft knows. */
+  #passApplied(): boolean {
+    const index = Math.min(this.#engineApplied, this.raft.committed);
+    if (index <= this.raft.appliedIndex) return false;
+    this.raft.applied(index);
+    return true;
+  }
+
+  #tryGrant(): boolean {
+    if (!this.appendGrant) return false;
+    const grant = this.raft.takeGrant();
+    if (grant === null) return false;
+    this.engine.grant(grant.term, grant.nextIndex, grant.soleVoter);
+    return true;
+  }
+
+  #handleReady(ready: Ready): void {
+    if (ready.softState !== null) this.hooks.softState(ready.softState);
+    else if (ready.hardState !== null) this.hooks.termChanged();
+    if (ready.snapshot !== null) this.#install(ready.snapshot);
+    if (ready.persist) this.#persist(ready.seq, ready.hardState, ready.entries);
+    // Behind persist, so that the data plane knows the payloads that the messages name; it does not wait for the sync.
+    this.#send(ready.messages);
+    if (ready.messagesAfterPersist.length > 0) {
+      this.#held.push({ seq: ready.seq, messages: ready.messagesAfterPersist });
+    }
+    if (ready.committedUpTo > this.#commit) {
+      this.#commit = ready.committedUpTo;
+      this.engine.commit(ready.committedUpTo);
+    }
+    if (ready.readStates.length > 0 || ready.droppedReads.length > 0) {
+      this.hooks.reads(ready.readStates, ready.droppedReads);
+    }
+  }
+
+  #install(snapshot: SnapshotMeta): void {
+    if (this.transport === null) throw new Error("a snapshot arrived without a transport");
+    this.transport.installSnapshot(snapshot);
+    this.#engineApplied = Math.max(this.#engineApplied, snapshot.index);
+    this.hooks.snapshotInstalled(snapshot);
+  }
+
+  #persist(seq: number, hardState: HardState | null, entries: Entry[]): void {
+    for (const { payload } of entries)
+      if (typeof payload === "number") this.#arrived.delete(payload);
+    this.engine.persist(seq, hardState, entries.map(toPersist));
+  }
+
+  #send(messages: Message[]): void {
+    if (messages.length === 0) return;
+    if (this.transport === null) throw new Error("a message for a peer without a transport");
+    this.transport.send(messages);
+  }
+}
+
+export function toPersist({ index, term, kind, payload }: Entry): PersistEntry {
+  const ref = payload as PayloadRef;
+  if (typeof ref === "number") return { index, term, kind, payload: ref, data: null };
+  return { index, term, kind, payload: 0, data: ref };
+}

@@ -1,0 +1,508 @@
+// Replica: one member of the replicated log. Drives raft with ticks, events of the data plane and messages of peers,
+// and offers the services what they need: proposals, read indices, leadership. All time comes from the clock.
+
+import { limits } from "../limits.js";
+import type {
+  NativeEngine,
+  NativeEvent,
+  NativeStatus,
+  OpKind,
+  Recovered,
+} from "../native/binding.js";
+import {
+  EntryKind,
+  type MemberId,
+  NONE,
+  Raft,
+  type RaftOptions,
+  type RaftStatus,
+  type SnapshotMeta,
+  type SoftState,
+} from "../raft/index.js";
+import { ControlApplier } from "./apply.js";
+import { bootstrapState, type InitialMember, isEmpty, restoredState } from "./bootstrap.js";
+import type { Clock, Timer } from "./clock.js";
+import {
+  type ControlCommand,
+  type ControlHandlers,
+  encodeEnvelope,
+  type MembershipChange,
+  type MembershipHandler,
+} from "./commands.js";
+import { RaftDriver } from "./driver.js";
+import { ReplicaError, replicaErrors } from "./errors.js";
+import { PendingRequests, promised, type Reply } from "./pending.js";
+import { type Proposal, ProposalQueue } from "./proposals.js";
+import { ReadIndexer } from "./reads.js";
+import type { PeerTransport } from "./transport.js";
+
+/** Events that are not the replica's: calls, HTTP requests, leases, logs, fatal. */
+export type OtherEvent = Exclude<
+  NativeEvent,
+  {
+    type:
+      | "batch"
+      | "appended"
+      | "stable"
+      | "persisted"
+      | "applied"
+      | "control"
+      | "flushed"
+      | "readRequest"
+      | "proposed";
+  }
+>;
+
+export interface Leadership {
+  /** NONE: no leader is known. */
+  leader: MemberId;
+  term: number;
+  isLeader: boolean;
+}
+
+export interface ReplicaOptions {
+  id: MemberId;
+  heartbeatMs: number;
+  electionMs: number;
+  preVote: boolean;
+  /** Off in tests of the slow path. */
+  appendGrant: boolean;
+  /** Log entries kept for followers that lag, when the log is compacted. */
+  snapshotCatchUpEntries: number;
+  /** Members of a new cluster; null: this member joins an existing one, or restarts. */
+  initialMembers: readonly InitialMember[] | null;
+  handlers: ControlHandlers;
+  membership: MembershipHandler;
+  /** null: one voter, no peers. */
+  transport: PeerTransport | null;
+  clock: Clock;
+  /** A uniform integer in [0, below), below ≤ 2^47. */
+  random: (below: number) => number;
+  otherEvent: (event: OtherEvent) => void;
+  /** The whole store was replaced: control-plane state must be read anew. Never called without a transport. */
+  snapshotInstalled: (snapshot: SnapshotMeta) => void;
+}
+
+/** Beyond the election timeouts in which a leader may be found: etcd's request timeout. */
+const requestTimeoutBaseMs = 5_000;
+const readRetryMs = 500;
+const randomOriginBelow = 2 ** 47;
+
+export class Replica {
+  readonly #options: ReplicaOptions;
+  readonly #engine: NativeEngine;
+  readonly #raft: Raft;
+  readonly #driver: RaftDriver;
+  readonly #applier: ControlApplier;
+  readonly #origin: string;
+  readonly #controls: PendingRequests<unknown>;
+  readonly #ops: PendingRequests<Uint8Array>;
+  readonly #proposals: ProposalQueue;
+  readonly #confChanges: ProposalQueue;
+  readonly #reads: ReadIndexer;
+  readonly #forwardedBatches = new Set<Timer>();
+  readonly #leaderListeners = new Set<(leadership: Leadership) => void>();
+  #appliedWaiters: { index: number; reply: Reply<void> }[] = [];
+  #applied: number;
+  #nextRequest = 1;
+  #ticker: Timer | null = null;
+  #campaigned = false;
+  #leadership: Leadership;
+  /** When the leader of now was elected, in the clock's milliseconds. */
+  #leaderSinceMs = Number.NEGATIVE_INFINITY;
+  #stopped = false;
+  readonly #requestTimeoutMs: number;
+
+  constructor(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions) {
+    this.#options = options;
+    this.#engine = engine;
+    const { clock, random } = options;
+    this.#origin = random(randomOriginBelow).toString(36);
+    this.#requestTimeoutMs = requestTimeoutBaseMs + 2 * options.electionMs;
+    this.#raft = this.#createRaft(recovered);
+    this.#applied = recovered.appliedIndex;
+    this.#leadership = { leader: NONE, term: this.#raft.term, isLeader: false };
+    const timeoutMs = this.#requestTimeoutMs;
+    const timedOut = (startedMs: number) => this.#timeoutError(startedMs);
+    this.#controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
+    this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
+    this.#driver = this.#createDriver(recovered.appliedIndex);
+    const propose = (entry: Proposal["entry"]) => this.#driver.propose(entry);
+    this.#proposals = new ProposalQueue(clock, timeoutMs, propose);
+    this.#confChanges = new ProposalQueue(clock, timeoutMs, propose);
+    this.#reads = new ReadIndexer(
+      (input) => this.#driver.act(input),
+      clock,
+      { timeoutMs, retryMs: readRetryMs },
+      1 + random(randomOriginBelow),
+      timedOut,
+    );
+    this.#applier = new ControlApplier(
+      this.#raft,
+      this.#origin,
+      options.handlers,
+      options.membership,
+      this.#controls,
+    );
+  }
+
+  #createRaft(recovered: Recovered): Raft {
+    const options = this.#options;
+    const ticks = Math.max(2, Math.round(options.electionMs / options.heartbeatMs));
+    const raftOptions: RaftOptions = {
+      id: options.id,
+      electionTicks: ticks,
+      heartbeatTicks: 1,
+      preVote: options.preVote,
+      checkQuorum: true,
+      leaseReads: false,
+      messageBytesMax: limits.raftMessageBytesMax,
+      inflightMessagesMax: limits.raftInflightMessagesMax,
+      inflightBytesMax: limits.raftInflightBytesMax,
+      uncommittedBytesMax: limits.raftUncommittedBytesMax,
+      random: options.random,
+    };
+    if (options.initialMembers === null || !isEmpty(recovered)) {
+      return new Raft(raftOptions, restoredState(recovered));
+    }
+    const { hardState, entries, state } = bootstrapState(options.initialMembers);
+    // Seq 0 is before all of raft's own; everything later is queued behind it.
+    this.#engine.persist(0, hardState, entries);
+    return new Raft(raftOptions, state);
+  }
+
+  #createDriver(applied: number): RaftDriver {
+    return new RaftDriver(
+      this.#raft,
+      this.#engine,
+      this.#options.transport,
+      this.#options.appendGrant,
+      {
+        event: (event) => this.#handleEvent(event),
+        softState: (state) => this.#handleSoftState(state),
+        termChanged: () => this.#announce(),
+        reads: (states, dropped) => this.#driver.later(() => this.#reads.answered(states, dropped)),
+        snapshotInstalled: (snapshot) => {
+          this.#handleApplied(snapshot.index);
+          this.#options.snapshotInstalled(snapshot);
+        },
+        idle: () => this.#idle(),
+        applied: (index) => this.#handleApplied(index),
+      },
+      applied,
+    );
+  }
+
+  /** Begins to tick and to apply what is known to be committed. A single voter campaigns at once. */
+  start(): void {
+    const { clock, heartbeatMs, transport } = this.#options;
+    transport?.attach({
+      message: (message) => {
+        if (!this.#stopped) this.#driver.receive(message);
+      },
+      unreachable: (id) => this.#driver.act((raft) => raft.reportUnreachable(id)),
+      snapshotSent: (id, arrived) => this.#driver.act((raft) => raft.reportSnapshot(id, arrived)),
+    });
+    this.#announce();
+    this.#ticker = clock.every(heartbeatMs, () => this.#driver.act((raft) => raft.tick()));
+    this.wake();
+    this.#driver.act(() => {});
+  }
+
+  /** To be called by the wake of NativeEngine: takes all events, and passes on those of others. */
+  wake(): void {
+    if (!this.#stopped) this.#driver.wake();
+  }
+
+  /** Fails everything that waits, and ends the ticks. The engine is closed by its owner. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ticker?.cancel();
+    for (const timer of this.#forwardedBatches) timer.cancel();
+    this.#reads.stop();
+    this.#proposals.failAll(replicaErrors.stopped);
+    this.#confChanges.failAll(replicaErrors.stopped);
+    this.#controls.failAll(replicaErrors.stopped);
+    this.#ops.failAll(replicaErrors.stopped);
+    for (const { reply } of this.#appliedWaiters.splice(0)) reply.failed(replicaErrors.stopped());
+  }
+
+  // --- requests of the services ---
+
+  /** Resolves with the result of the handler on this member. @throws ReplicaError */
+  proposeControl(command: ControlCommand): Promise<unknown> {
+    return promised((reply) => this.proposeControlThen(command, reply));
+  }
+
+  proposeControlThen(command: ControlCommand, reply: Reply<unknown>): void {
+    this.#proposeEntry(EntryKind.Control, command, this.#proposals, reply);
+  }
+
+  /** Resolves when the configuration is in force on this member. @throws ReplicaError */
+  proposeConfChange(change: MembershipChange): Promise<unknown> {
+    return promised((reply) => this.proposeConfChangeThen(change, reply));
+  }
+
+  proposeConfChangeThen(change: MembershipChange, reply: Reply<unknown>): void {
+    this.#proposeEntry(EntryKind.ConfChange, change, this.#confChanges, reply);
+  }
+
+  #proposeEntry(
+    kind: EntryKind,
+    body: ControlCommand | MembershipChange,
+    queue: ProposalQueue,
+    reply: Reply<unknown>,
+  ): void {
+    if (this.#refuses(this.#controls.size, reply)) return;
+    const request = this.#nextRequest;
+    this.#nextRequest += 1;
+    const data = encodeEnvelope(this.#origin, request, body);
+    const leavesJoint = "change" in body && body.change.steps.length === 0;
+    this.#controls.add(request, reply);
+    queue.add({
+      entry: { kind, bytes: data.length, payload: data, leavesJoint },
+      refused: (error) => this.#driver.later(() => this.#controls.fail(request, error)),
+      forwarded: () => {},
+    });
+    this.#driver.act(() => {});
+  }
+
+  /** One operation of the store; resolves with the encoded response. @throws ReplicaError with the store's status */
+  proposeOp(kind: OpKind, request: Uint8Array): Promise<Uint8Array> {
+    return promised((reply) => this.proposeOpThen(kind, request, reply));
+  }
+
+  proposeOpThen(kind: OpKind, request: Uint8Array, reply: Reply<Uint8Array>): void {
+    if (this.#refuses(this.#ops.size, reply)) return;
+    const token = this.#nextRequest;
+    this.#nextRequest += 1;
+    this.#ops.add(token, reply);
+    this.#engine.propose(kind, request, token);
+  }
+
+  /** Resolves when this member has applied everything that was committed when the call was made. @throws ReplicaError */
+  readIndex(): Promise<void> {
+    return promised((reply) => this.readIndexThen(reply));
+  }
+
+  readIndexThen(reply: Reply<void>): void {
+    if (this.#refuses(this.#reads.size + this.#appliedWaiters.length, reply)) return;
+    this.#requestRead({
+      done: (index) => {
+        if (this.#applied >= index) reply.done();
+        else this.#appliedWaiters.push({ index, reply });
+      },
+      failed: reply.failed,
+    });
+  }
+
+  #requestRead(reply: Reply<number>): void {
+    this.#reads.request(reply);
+    this.#driver.act(() => {});
+  }
+
+  #refuses(waiting: number, reply: Reply<never>): boolean {
+    if (this.#stopped) reply.failed(replicaErrors.stopped());
+    else if (waiting >= limits.pendingRequestsMax) reply.failed(replicaErrors.tooManyRequests());
+    else return false;
+    return true;
+  }
+
+  /** Resolves when `to` leads. @throws ReplicaError: not leader, bad transferee, or it took too long */
+  transferLeader(to: MemberId): Promise<void> {
+    return promised((reply) => this.transferLeaderThen(to, reply));
+  }
+
+  transferLeaderThen(to: MemberId, reply: Reply<void>): void {
+    if (!this.isLeader) reply.failed(replicaErrors.notLeader());
+    else if (to === this.#options.id) reply.done();
+    else if (this.#raft.status().confState.voters.includes(to)) this.#beginTransfer(to, reply);
+    else reply.failed(replicaErrors.badTransferee());
+  }
+
+  #beginTransfer(to: MemberId, reply: Reply<void>): void {
+    const end = () => {
+      timer.cancel();
+      this.#leaderListeners.delete(listen);
+    };
+    const timer = this.#options.clock.after(this.#requestTimeoutMs, () => {
+      end();
+      reply.failed(replicaErrors.transferTimeout());
+    });
+    const listen = ({ leader }: Leadership) => {
+      if (leader !== to) return;
+      end();
+      reply.done();
+    };
+    this.#leaderListeners.add(listen);
+    this.#driver.transferLeader(to);
+  }
+
+  // --- state ---
+
+  /** The leader as this member knows it; NONE: none. */
+  leader(): MemberId {
+    return this.#raft.lead;
+  }
+
+  term(): number {
+    return this.#raft.term;
+  }
+
+  get isLeader(): boolean {
+    return this.#raft.role === "leader";
+  }
+
+  get appliedIndex(): number {
+    return this.#applied;
+  }
+
+  status(): RaftStatus {
+    return this.#raft.status();
+  }
+
+  /** Returns what ends the subscription. */
+  onLeaderChanged(listener: (leadership: Leadership) => void): () => void {
+    this.#leaderListeners.add(listener);
+    return () => this.#leaderListeners.delete(listener);
+  }
+
+  // --- events ---
+
+  #handleEvent(event: NativeEvent): void {
+    switch (event.type) {
+      case "batch":
+        this.#proposeBatch(event.payload, event.bytes);
+        break;
+      case "control": {
+        // A snapshot overtook the entry; the data plane no longer waits for an answer.
+        if (event.index <= this.#raft.appliedIndex) break;
+        const { writes, reply } = this.#applier.apply(event);
+        this.#engine.controlApplied(event.index, writes);
+        if (event.kind === EntryKind.ConfChange) this.#announce();
+        this.#driver.later(reply);
+        break;
+      }
+      case "flushed":
+        this.#compact(event.index);
+        break;
+      case "readRequest":
+        this.#reads.request({
+          done: (index) => this.#engine.readIndexReady(event.ctx, index),
+          failed: (error) => this.#engine.readIndexFailed(event.ctx, error.status),
+        });
+        break;
+      case "proposed":
+        this.#driver.later(() => this.#opAnswered(event.token, event.data, event.error));
+        break;
+      case "appended":
+      case "stable":
+      case "persisted":
+      case "applied":
+        throw new Error(`${event.type} belongs to the driver`);
+      default:
+        this.#options.otherEvent(event);
+    }
+  }
+
+  #opAnswered(token: number, data: Uint8Array | null, error: NativeStatus | null): void {
+    if (error !== null) this.#ops.fail(token, new ReplicaError(error.code, error.message));
+    else this.#ops.done(token, data ?? new Uint8Array());
+  }
+
+  #proposeBatch(payload: number, bytes: number): void {
+    const drop = (error: ReplicaError) => this.#engine.dropPayloads([payload], error.status);
+    this.#proposals.add({
+      entry: { kind: EntryKind.Batch, bytes, payload, leavesJoint: false },
+      refused: drop,
+      forwarded: () => {
+        // Its requests are answered when the entry comes back; whatever is left of them then has run out of time.
+        const startedMs = this.#options.clock.nowMs();
+        const timer = this.#options.clock.after(this.#requestTimeoutMs, () => {
+          this.#forwardedBatches.delete(timer);
+          drop(this.#timeoutError(startedMs));
+        });
+        this.#forwardedBatches.add(timer);
+      },
+    });
+  }
+
+  #handleSoftState({ lead, role }: SoftState): void {
+    const before = this.#leadership.leader;
+    this.#leadership = { leader: lead, term: this.#raft.term, isLeader: role === "leader" };
+    this.#announce();
+    if (lead !== NONE && lead !== before) {
+      this.#leaderSinceMs = this.#options.clock.nowMs();
+      this.#driver.later(() => this.#reads.leaderChanged());
+    }
+    const leadership = this.#leadership;
+    this.#driver.later(() => {
+      for (const listener of [...this.#leaderListeners]) listener(leadership);
+    });
+  }
+
+  #announce(): void {
+    const { confState } = this.#raft.status();
+    this.#engine.setServing({
+      term: this.#raft.term,
+      hasLeader: this.#raft.lead !== NONE,
+      isLearner: confState.learners.includes(this.#options.id),
+      capable: true,
+    });
+  }
+
+  #handleApplied(index: number): void {
+    this.#applied = Math.max(this.#applied, index);
+    const ready = this.#appliedWaiters.filter((waiter) => waiter.index <= this.#applied);
+    if (ready.length === 0) return;
+    this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > this.#applied);
+    this.#driver.later(() => {
+      for (const { reply } of ready) reply.done();
+    });
+  }
+
+  #idle(): boolean {
+    if (this.#raft.isSoleVoter && !this.#campaigned && this.#raft.isPromotable) {
+      this.#campaigned = true;
+      this.#raft.campaign();
+      return true;
+    }
+    const proposed = this.#proposals.advance();
+    return this.#confChanges.advance() || this.#reads.advance(this.#raft) || proposed;
+  }
+
+  /** Keeps what followers may still need; the rest is in the store, durably. */
+  #compact(flushed: number): void {
+    const { firstIndex, applied } = this.#raft.status();
+    const upTo = Math.min(flushed, applied) - this.#options.snapshotCatchUpEntries;
+    if (upTo - firstIndex + 1 < limits.logCompactionStepEntries) return;
+    const term = this.#raft.entryTerm(upTo);
+    if (term === null) throw new Error(`entry ${upTo} is not in the log`);
+    this.#raft.compact(upTo);
+    this.#engine.compactLog(upTo, term);
+  }
+
+  /** etcd's distinction of why nobody answered. */
+  #timeoutError(startedMs: number): ReplicaError {
+    const { electionMs, transport, id } = this.#options;
+    const elected = this.#leaderSinceMs;
+    if (startedMs > elected - 2 * electionMs && startedMs < elected) {
+      return replicaErrors.timeoutLeaderFail();
+    }
+    const lead = this.#raft.lead;
+    if (transport === null || lead === NONE) return replicaErrors.timeout();
+    const connected =
+      lead === id
+        ? this.#connectedToQuorum(transport, startedMs)
+        : transport.connectedSince(lead, startedMs);
+    return connected ? replicaErrors.timeout() : replicaErrors.timeoutConnectionLost();
+  }
+
+  #connectedToQuorum(transport: PeerTransport, sinceMs: number): boolean {
+    const { voters } = this.#raft.status().confState;
+    const { id } = this.#options;
+    const connected = voters.filter((v) => v === id || transport.connectedSince(v, sinceMs));
+    return connected.length > voters.length / 2;
+  }
+}

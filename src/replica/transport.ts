@@ -1,0 +1,30 @@
+// The links to other members as the replica sees them. One voter alone needs none.
+
+import type { MemberId, Message, SnapshotMeta } from "../raft/index.js";
+
+/** What a transport tells the replica. */
+export interface PeerSink {
+  /** A message arrived. The payloads of its entries are handles of the own data plane, or bytes. */
+  message(message: Message): void;
+  /** The connection was lost: optimistic sending stops. */
+  unreachable(id: MemberId): void;
+  /** How the snapshot on its way to `id` ended. */
+  snapshotSent(id: MemberId, arrived: boolean): void;
+}
+
+export interface PeerTransport {
+  attach(sink: PeerSink): void;
+  /**
+   * Sends, or drops: raft repeats what matters. Payloads of `append` entries are found in the data plane by index. A
+   * `snapshot` message goes out with a stream of the store whose applied index may be higher than in the message;
+   * the transport then writes the stream's own index and term into it. It is delivered when the stream is complete.
+   */
+  send(messages: readonly Message[]): void;
+  /** Whether the link to `id` has been up since then, in the clock's milliseconds. */
+  connectedSince(id: MemberId, sinceMs: number): boolean;
+  /**
+   * The received store takes the place of the own one, and the log starts after it. Queued like NativeEngine.persist
+   * and before the persist of the same Ready, whose `persisted` says that both are durable.
+   */
+  installSnapshot(snapshot: SnapshotMeta): void;
+}

@@ -1,0 +1,454 @@
+// The data plane in memory: batches, append grant, WAL with delayed syncs, apply with barriers, flushes, reads. It
+// keeps the ordering promises of NativeEngine and nothing more, and checks those that raft and replica must keep.
+
+import {
+  EntryKind,
+  type EntryMeta,
+  type HardState,
+  type MetaWrite,
+  type NativeEngine,
+  type NativeEvent,
+  type NativeStatus,
+  type OpKind,
+  type PersistEntry,
+  type Recovered,
+} from "../../../src/native/binding.js";
+import type { Clock } from "../../../src/replica/clock.js";
+import type { DiskEntry, FakeDisk } from "./disk.js";
+import {
+  type BatchRequest,
+  decodeOperation,
+  type EntryData,
+  type FakeStore,
+  isBatch,
+  type Operation,
+} from "./store.js";
+import { WithoutTransport } from "./transportless.js";
+import { FakeWal } from "./wal.js";
+
+export interface FakeTiming {
+  syncMs(): number;
+  applyMs(): number;
+  wakeMs(): number;
+  flushEveryMs: number;
+}
+
+export interface FakeHooks {
+  wake(): void;
+  /** An entry was applied; `hash` is that of the whole state after it. */
+  applied(entry: DiskEntry, hash: number): void;
+  /** The outcome of `execute`; null: it was refused, and never took effect. */
+  answered(token: number, outcome: number | null): void;
+}
+
+interface WaitingRead {
+  op: Operation;
+  token: number;
+}
+
+const batchesOnTheirWayMax = 2;
+
+export class FakeEngine extends WithoutTransport implements NativeEngine {
+  readonly #wal: FakeWal;
+  store: FakeStore;
+  #events: NativeEvent[] = [];
+  #wakeDue = false;
+  #grant: { term: number; next: number; soleVoter: boolean } | null = null;
+  #open: BatchRequest[] = [];
+  #onTheirWay = 0;
+  readonly #payloads = new Map<number, EntryData>();
+  #nextPayload = 1;
+  /** Tokens of closed batches that are not answered, by payload: forwarded ones count until then. */
+  readonly #unanswered = new Map<number, { payload: number; left: number }>();
+  #durableIndex: number;
+  #commit = 0;
+  #applying = false;
+  #barrier = 0;
+  #openReads: WaitingRead[] = [];
+  readonly #readRounds = new Map<number, WaitingRead[]>();
+  #readsByIndex: { index: number; reads: WaitingRead[] }[] = [];
+  #nextRead = 1;
+  #staged: FakeStore | null = null;
+  serving = { term: 0, hasLeader: false, isLearner: false, capable: false };
+
+  constructor(
+    readonly disk: FakeDisk,
+    private readonly clock: Clock,
+    private readonly timing: FakeTiming,
+    private readonly hooks: FakeHooks,
+    private readonly origin: number,
+    private readonly memberId: bigint,
+  ) {
+    super();
+    this.#wal = new FakeWal(disk, clock, () => timing.syncMs());
+    this.store = disk.store.clone();
+    this.#durableIndex = disk.durable.lastIndex;
+    this.#commit = this.store.appliedIndex;
+    clock.every(timing.flushEveryMs, () => this.#flush());
+  }
+
+  recovered(): Recovered {
+    return this.disk.recovered(1n, this.memberId);
+  }
+
+  open(): Promise<Recovered> {
+    return Promise.resolve(this.recovered());
+  }
+
+  drain(): NativeEvent[] {
+    this.#wakeDue = false;
+    return this.#events.splice(0);
+  }
+
+  #emit(event: NativeEvent): void {
+    this.#events.push(event);
+    if (this.#wakeDue) return;
+    this.#wakeDue = true;
+    this.clock.after(this.timing.wakeMs(), () => {
+      if (this.#wakeDue) this.hooks.wake();
+    });
+  }
+
+  // --- raft log ---
+
+  persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void {
+    if (this.#grant !== null && entries.length > 0) throw new Error("persist under the grant");
+    const written = entries.map((entry) => this.#toDisk(entry));
+    this.#write(hardState, written, () => this.#emit({ type: "persisted", seq }));
+    for (const { payload } of entries) if (payload !== 0) this.#settlePayload(payload);
+  }
+
+  #toDisk({ index, term, kind, payload, data }: PersistEntry): DiskEntry {
+    const found = payload === 0 ? (data ?? new Uint8Array()) : this.#payloads.get(payload);
+    if (found === undefined) throw new Error(`no payload ${payload} for entry ${index}`);
+    return { index, term, kind, data: found, bytes: bytesOf(found) };
+  }
+
+  #write(hardState: HardState | null, entries: DiskEntry[], durable: () => void): void {
+    const first = entries[0];
+    if (first !== undefined) {
+      if (first.index <= this.store.appliedIndex)
+        throw new Error(`applied ${first.index} replaced`);
+      this.#durableIndex = Math.min(this.#durableIndex, first.index - 1);
+    }
+    const last = entries.at(-1);
+    this.#wal.append({ type: "write", hardState, entries }, () => {
+      // Another write may have taken the place meanwhile.
+      if (last !== undefined && this.#wal.entry(last.index) === last) {
+        this.#durableIndex = Math.max(this.#durableIndex, last.index);
+      }
+      durable();
+      this.#applySoon();
+    });
+  }
+
+  dropPayloads(payloads: number[], error: NativeStatus): void {
+    for (const payload of payloads) {
+      const data = this.#payloads.get(payload);
+      if (data !== undefined && isBatch(data)) {
+        for (const request of data)
+          if (request.origin === this.origin) this.#refuse(request, error);
+      }
+      this.#settlePayload(payload);
+    }
+  }
+
+  #refuse({ token }: BatchRequest, error: NativeStatus): void {
+    if (!this.#unanswered.delete(token)) return;
+    // Only a refusal that was never proposed is certain; a timeout may still take effect.
+    const certain = error.message === "etcdserver: too many requests";
+    if (certain) this.hooks.answered(token, null);
+  }
+
+  /** The payload is in the log or given up: another batch may close. */
+  #settlePayload(payload: number): void {
+    if (!this.#payloads.delete(payload)) return;
+    let own = false;
+    for (const waiting of this.#unanswered.values()) own ||= waiting.payload === payload;
+    if (own)
+      for (const waiting of this.#unanswered.values()) {
+        if (waiting.payload === payload) waiting.payload = 0;
+      }
+    if (own) this.#batchDone();
+  }
+
+  grant(term: number, nextIndex: number, soleVoter: boolean): void {
+    if (this.#grant !== null) throw new Error("a grant on top of a grant");
+    if (nextIndex !== this.#wal.written.lastIndex + 1) {
+      throw new Error(`grant at ${nextIndex}, the log ends at ${this.#wal.written.lastIndex}`);
+    }
+    this.#grant = { term, next: nextIndex, soleVoter };
+    this.#closeBatch();
+  }
+
+  revokeGrant(): number {
+    const last = this.#wal.written.lastIndex;
+    this.#grant = null;
+    return last;
+  }
+
+  commit(index: number): void {
+    this.#commit = Math.max(this.#commit, index);
+    this.#applySoon();
+  }
+
+  controlApplied(index: number, writes: MetaWrite[]): void {
+    if (index !== this.#barrier)
+      throw new Error(`control ${index}, apply stands at ${this.#barrier}`);
+    this.#barrier = 0;
+    const entry = this.#committedEntry(index);
+    this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
+    this.hooks.applied(entry, this.store.hash);
+    this.#emit({ type: "applied", index });
+    this.#applySoon();
+  }
+
+  proposeControl(kind: EntryKind, data: Uint8Array): void {
+    this.#stamp(kind, data, () => {});
+  }
+
+  compactLog(index: number, term: number): void {
+    if (index > this.disk.store.appliedIndex) throw new Error("compacted what is not flushed");
+    this.#wal.append({ type: "compact", index, term }, () => {});
+  }
+
+  // --- batches ---
+
+  propose(_kind: OpKind, request: Uint8Array, token: number): void {
+    this.execute(decodeOperation(request), token);
+  }
+
+  /** A request from a client; `hooks.answered` tells the outcome, if there is one. */
+  execute(op: Operation, token: number): void {
+    this.#open.push({ origin: this.origin, token, op });
+    this.#closeBatch();
+  }
+
+  #closeBatch(): void {
+    if (this.#open.length === 0 || this.#onTheirWay >= batchesOnTheirWayMax) return;
+    const batch = this.#open.splice(0);
+    this.#onTheirWay += 1;
+    if (this.#grant !== null) {
+      for (const { token } of batch) this.#unanswered.set(token, { payload: 0, left: 0 });
+      this.#stamp(EntryKind.Batch, batch, () => this.#batchDone());
+      return;
+    }
+    const payload = this.#hold(batch);
+    for (const { token } of batch) this.#unanswered.set(token, { payload, left: 0 });
+    this.#emit({ type: "batch", payload, bytes: bytesOf(batch), requests: batch.length });
+  }
+
+  #batchDone(): void {
+    this.#onTheirWay -= 1;
+    this.#closeBatch();
+  }
+
+  #stamp(kind: EntryKind, data: EntryData, durable: () => void): void {
+    const grant = this.#grant;
+    if (grant === null) throw new Error("stamped without a grant");
+    const { term } = grant;
+    const index = grant.next;
+    grant.next += 1;
+    const entry: DiskEntry = { index, term, kind, data, bytes: bytesOf(data) };
+    const meta: EntryMeta = { index, term, kind, bytes: entry.bytes };
+    this.#emit({ type: "appended", entries: [meta] });
+    const soleVoter = grant.soleVoter;
+    this.#write(null, [entry], () => {
+      this.#emit({ type: "stable", index, term });
+      // The grant may have ended meanwhile; raft commits then, if it still leads.
+      if (soleVoter && this.#grant?.soleVoter === true && this.#grant.term === term)
+        this.commit(index);
+      durable();
+    });
+  }
+
+  #hold(data: EntryData): number {
+    const payload = this.#nextPayload;
+    this.#nextPayload += 1;
+    this.#payloads.set(payload, data);
+    return payload;
+  }
+
+  // --- what the network needs ---
+
+  /** The payload of an entry that is in the log; null: not there any more. */
+  entryData(index: number, term: number): EntryData | null {
+    const entry = this.#wal.entry(index);
+    return entry?.term === term ? entry.data : null;
+  }
+
+  payloadData(payload: number): EntryData | null {
+    return this.#payloads.get(payload) ?? null;
+  }
+
+  receivePayload(data: EntryData): number {
+    return this.#hold(data);
+  }
+
+  get payloadCount(): number {
+    return this.#payloads.size;
+  }
+
+  /** A received store, which `installSnapshot` puts in place of the own one. */
+  stageSnapshot(store: FakeStore): void {
+    this.#staged = store;
+  }
+
+  installSnapshot(index: number): void {
+    const store = this.#staged;
+    if (store === null || store.appliedIndex !== index)
+      throw new Error(`no snapshot ${index} is staged`);
+    this.#staged = null;
+    this.store = store.clone();
+    this.#barrier = 0;
+    this.#commit = Math.max(this.#commit, index);
+    this.#durableIndex = 0;
+    this.#wal.append({ type: "snapshot", store }, () => {
+      this.#durableIndex = Math.max(this.#durableIndex, index);
+      this.#emit({ type: "applied", index });
+      this.#serveReads();
+      this.#applySoon();
+    });
+  }
+
+  // --- apply ---
+
+  #applySoon(): void {
+    if (this.#applying || this.#barrier > 0 || this.#nextApplicable() === null) return;
+    this.#applying = true;
+    this.clock.after(this.timing.applyMs(), () => {
+      this.#applying = false;
+      this.#applyRun();
+    });
+  }
+
+  #nextApplicable(): number | null {
+    const next = this.store.appliedIndex + 1;
+    return next <= this.#commit && next <= this.#durableIndex ? next : null;
+  }
+
+  #applyRun(): void {
+    const before = this.store.appliedIndex;
+    for (let next = this.#nextApplicable(); next !== null; next = this.#nextApplicable()) {
+      if (this.#barrier > 0) break;
+      const entry = this.#committedEntry(next);
+      if (entry.kind === EntryKind.Control || entry.kind === EntryKind.ConfChange) {
+        this.#standAt(entry);
+        break;
+      }
+      this.#applyBatch(entry);
+    }
+    if (this.store.appliedIndex > before) {
+      this.#emit({ type: "applied", index: this.store.appliedIndex });
+      this.#serveReads();
+    }
+  }
+
+  #standAt({ index, term, kind, data }: DiskEntry): void {
+    this.#barrier = index;
+    this.#emit({ type: "control", index, term, kind, data: data as Uint8Array });
+  }
+
+  #committedEntry(index: number): DiskEntry {
+    const entry = this.#wal.entry(index);
+    if (entry === null) throw new Error(`committed entry ${index} is not in the log`);
+    return entry;
+  }
+
+  #applyBatch(entry: DiskEntry): void {
+    const { index, term, kind, data } = entry;
+    const outcomes: { token: number; outcome: number }[] = [];
+    if (isBatch(data)) {
+      for (const { origin, token, op } of data) {
+        const outcome = this.store.execute(op);
+        if (origin === this.origin) outcomes.push({ token, outcome });
+      }
+    }
+    this.store.entryApplied(index, term, kind, data, []);
+    this.hooks.applied(entry, this.store.hash);
+    for (const { token, outcome } of outcomes) this.#answer(token, outcome);
+  }
+
+  #answer(token: number, outcome: number): void {
+    const waiting = this.#unanswered.get(token);
+    this.#unanswered.delete(token);
+    this.hooks.answered(token, outcome);
+    // A forwarded batch that came back as an entry of the leader: its payload here is of no more use.
+    if (waiting !== undefined && waiting.payload !== 0) this.#finishForwarded(waiting.payload);
+  }
+
+  #finishForwarded(payload: number): void {
+    for (const waiting of this.#unanswered.values()) if (waiting.payload === payload) return;
+    if (this.#payloads.delete(payload)) this.#batchDone();
+  }
+
+  #flush(): void {
+    if (this.store.appliedIndex === this.disk.store.appliedIndex) return;
+    // A snapshot that is not durable yet must not reach the store before its mark reaches the WAL.
+    if (this.store.appliedIndex > this.disk.durable.lastIndex) return;
+    if (this.store.appliedIndex < this.disk.durable.baseIndex) return;
+    if (this.disk.unsynced.some((record) => record.type === "snapshot")) return;
+    this.disk.store = this.store.clone();
+    const { appliedIndex, appliedTerm } = this.store;
+    this.#emit({ type: "flushed", index: appliedIndex, term: appliedTerm });
+  }
+
+  // --- reads ---
+
+  /** A linearizable read of a client. */
+  read(op: Operation, token: number): void {
+    if (this.#grant?.soleVoter === true) {
+      this.hooks.answered(token, this.store.execute(op));
+      return;
+    }
+    this.#openReads.push({ op, token });
+    if (this.#openReads.length > 1) return;
+    const ctx = this.#nextRead;
+    this.#nextRead += 1;
+    this.#readRounds.set(ctx, this.#openReads);
+    this.#openReads = [];
+    this.#emit({ type: "readRequest", ctx });
+  }
+
+  readIndexReady(ctx: number, index: number): void {
+    const reads = this.#readRounds.get(ctx);
+    if (reads === undefined) throw new Error(`read round ${ctx} answered twice`);
+    this.#readRounds.delete(ctx);
+    this.#readsByIndex.push({ index, reads });
+    this.#serveReads();
+  }
+
+  readIndexFailed(ctx: number, _error: NativeStatus): void {
+    const reads = this.#readRounds.get(ctx);
+    if (reads === undefined) throw new Error(`read round ${ctx} failed twice`);
+    this.#readRounds.delete(ctx);
+    for (const { token } of reads) this.hooks.answered(token, null);
+  }
+
+  #serveReads(): void {
+    const { appliedIndex } = this.store;
+    const due = this.#readsByIndex.filter(({ index }) => index <= appliedIndex);
+    if (due.length === 0) return;
+    this.#readsByIndex = this.#readsByIndex.filter(({ index }) => index > appliedIndex);
+    for (const { reads } of due) {
+      for (const { op, token } of reads) this.hooks.answered(token, this.store.execute(op));
+    }
+  }
+
+  setServing(state: {
+    term: number;
+    hasLeader: boolean;
+    isLearner: boolean;
+    capable: boolean;
+  }): void {
+    this.serving = state;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+function bytesOf(data: EntryData): number {
+  return isBatch(data) ? 16 + 40 * data.length : data.length;
+}

@@ -1,0 +1,230 @@
+// One voter alone, on the fake data plane: bootstrap, writes with and without the grant, control entries, restarts.
+
+import { describe, expect, test } from "vitest";
+import { OpKind } from "../../src/native/binding.js";
+import type {
+  ControlCommand,
+  ControlHandlers,
+  MembershipHandler,
+} from "../../src/replica/commands.js";
+import type { Reply } from "../../src/replica/pending.js";
+import { Replica } from "../../src/replica/replica.js";
+import { FakeDisk } from "./fakes/disk.js";
+import { FakeEngine } from "./fakes/engine.js";
+import { encodeOperation } from "./fakes/store.js";
+import { Random } from "./random.js";
+import { MemberClock, Scheduler } from "./scheduler.js";
+
+class Alone {
+  readonly scheduler = new Scheduler();
+  readonly disk = new FakeDisk();
+  readonly random = new Random(7);
+  readonly answers = new Map<number, number | null>();
+  readonly commands: ControlCommand[] = [];
+  clock = new MemberClock(this.scheduler, 1);
+  engine!: FakeEngine;
+  replica!: Replica;
+  #runs = 0;
+
+  constructor(private readonly appendGrant: boolean) {
+    this.boot();
+  }
+
+  boot(): void {
+    this.#runs += 1;
+    this.clock = new MemberClock(this.scheduler, 1);
+    const timing = { syncMs: () => 1, applyMs: () => 0.1, wakeMs: () => 0.05, flushEveryMs: 100 };
+    this.engine = new FakeEngine(
+      this.disk,
+      this.clock,
+      timing,
+      {
+        wake: () => this.replica.wake(),
+        applied: () => {},
+        answered: (token, outcome) => this.answers.set(token, outcome),
+      },
+      this.#runs,
+      1n,
+    );
+    const note = (command: ControlCommand) => {
+      this.commands.push(command);
+      return { result: command.type, writes: [] };
+    };
+    const handlers: ControlHandlers = {
+      memberAttributes: note,
+      memberUpdate: note,
+      clusterVersion: note,
+      downgrade: note,
+      alarm: note,
+      auth: note,
+    };
+    const membership: MembershipHandler = {
+      check: () => null,
+      applied: (_change, confState) => ({ result: confState, writes: [] }),
+    };
+    this.replica = new Replica(this.engine, this.engine.recovered(), {
+      id: 1n,
+      heartbeatMs: 100,
+      electionMs: 1000,
+      preVote: true,
+      appendGrant: this.appendGrant,
+      snapshotCatchUpEntries: 100,
+      initialMembers: [{ id: 1n, context: { name: "alone" } }],
+      handlers,
+      membership,
+      transport: null,
+      clock: this.clock,
+      random: (below) => this.random.below(below),
+      otherEvent: (event) => {
+        throw new Error(`unexpected ${event.type}`);
+      },
+      snapshotInstalled: () => {
+        throw new Error("a snapshot without peers");
+      },
+    });
+    this.replica.start();
+  }
+
+  crash(): void {
+    this.replica.stop();
+    this.clock.kill();
+    this.disk.crash(this.random);
+  }
+
+  /** Starts, lets 50 ms pass, and returns what came of it. */
+  outcome<T>(start: (reply: Reply<T>) => void): T {
+    let got: { value: T } | { error: Error } | null = null;
+    start({
+      done: (value) => {
+        got = { value };
+      },
+      failed: (error) => {
+        got = { error };
+      },
+    });
+    this.scheduler.run(50);
+    const settled = got as { value: T } | { error: Error } | null;
+    if (settled === null) throw new Error("no answer");
+    if ("error" in settled) throw settled.error;
+    return settled.value;
+  }
+}
+
+describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
+  test("leads within a few syncs of its first start, in term 2", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    expect(alone.replica.isLeader).toBe(true);
+    expect(alone.replica.term()).toBe(2);
+    expect(alone.replica.leader()).toBe(1n);
+    expect(alone.engine.serving).toEqual({
+      term: 2,
+      hasLeader: true,
+      isLearner: false,
+      capable: true,
+    });
+  });
+
+  test("answers requests that came before there was a leader", () => {
+    const alone = new Alone(appendGrant);
+    alone.engine.execute({ type: "put", key: "a", value: 5 }, 1);
+    alone.engine.read({ type: "get", key: "a" }, 2);
+    alone.scheduler.run(50);
+    expect(alone.answers.get(1)).toBe(1);
+    expect(alone.answers.has(2)).toBe(true);
+    alone.engine.read({ type: "get", key: "a" }, 3);
+    alone.scheduler.run(50);
+    expect(alone.answers.get(3)).toBe(5);
+  });
+
+  test("applies control commands once, and tells the caller", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    const command: ControlCommand = { type: "clusterVersion", version: "3.7.0" };
+    const result = alone.outcome<unknown>((reply) =>
+      alone.replica.proposeControlThen(command, reply),
+    );
+    expect(result).toBe("clusterVersion");
+    expect(alone.commands).toEqual([command]);
+  });
+
+  test("keeps bigints of commands through the log", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    const command: ControlCommand = {
+      type: "memberAttributes",
+      id: 2n ** 63n + 1n,
+      name: "x",
+      clientUrls: [],
+    };
+    alone.outcome<unknown>((reply) => alone.replica.proposeControlThen(command, reply));
+    expect(alone.commands).toEqual([command]);
+  });
+
+  test("keeps every acknowledged write through 50 crashes", () => {
+    const alone = new Alone(appendGrant);
+    let value = 0;
+    for (let round = 0; round < 50; round += 1) {
+      alone.scheduler.run(30);
+      for (let i = 0; i < 20; i += 1) {
+        value += 1;
+        alone.engine.execute({ type: "put", key: "k", value }, value);
+        alone.scheduler.run(alone.random.between(0, 2));
+      }
+      const acknowledged = Math.max(0, ...alone.answers.keys());
+      alone.crash();
+      alone.boot();
+      alone.scheduler.run(100);
+      alone.engine.read({ type: "get", key: "k" }, -round - 1);
+      alone.scheduler.run(100);
+      expect(alone.answers.get(-round - 1)).toBeGreaterThanOrEqual(acknowledged);
+    }
+    expect(value).toBe(1000);
+  });
+
+  test("adds a learner: the change is in force when the caller hears of it", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    const run = () =>
+      alone.outcome<unknown>((reply) =>
+        alone.replica.proposeConfChangeThen(
+          { change: { transition: "auto", steps: [{ type: "addVoter", id: 1n }] }, context: null },
+          reply,
+        ),
+      );
+    expect(run()).toMatchObject({ voters: [1n], learners: [] });
+  });
+
+  test("readIndex and proposeOp answer by promise", async () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    const read = alone.replica.readIndex();
+    alone.scheduler.run(50);
+    await expect(read).resolves.toBeUndefined();
+    alone.replica.stop();
+    await expect(alone.replica.readIndex()).rejects.toThrow("etcdserver: server stopped");
+    await expect(
+      alone.replica.proposeOp(OpKind.Put, encodeOperation({ type: "put", key: "a", value: 1 })),
+    ).rejects.toThrow("etcdserver: server stopped");
+  });
+
+  test("compacts the log behind the flushed store", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    for (let i = 1; i <= 1500; i += 1) {
+      alone.engine.execute({ type: "put", key: "k", value: i }, i);
+      alone.scheduler.run(2);
+    }
+    alone.scheduler.run(500);
+    const { firstIndex, lastIndex } = alone.replica.status();
+    expect(lastIndex - firstIndex).toBeLessThan(1200);
+    expect(lastIndex - firstIndex).toBeGreaterThanOrEqual(99);
+    alone.crash();
+    alone.boot();
+    alone.scheduler.run(50);
+    expect(alone.replica.isLeader).toBe(true);
+    alone.engine.read({ type: "get", key: "k" }, 9999);
+    alone.scheduler.run(50);
+    expect(alone.answers.get(9999)).toBe(1500);
+  });
+});
