@@ -1,0 +1,88 @@
+// Runs the two load generators: h2load for unary calls, the Go program of test/load for the rest.
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { root } from "./server.mjs";
+
+const run = promisify(execFile);
+const generator = join(root, "bin/reference/netcd-load");
+const outputBytesMax = 16 << 20;
+
+/** Builds the Go generator; quick when nothing changed. */
+export function buildLoad() {
+  execFileSync("go", ["build", "-o", generator, "./load"], { cwd: join(root, "test"), stdio: "inherit" });
+}
+
+/**
+ * One work of test/load. Throws with what it said when it fails.
+ * @returns {Promise<{ operations: number, seconds: number, p50Ms: number, p99Ms: number, extra?: Record<string, number> }>}
+ */
+export async function load(work, server, options = {}) {
+  const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+  const { stdout } = await run(generator, [work, `--endpoint=${server.endpoint}`, ...flags], {
+    maxBuffer: outputBytesMax,
+  });
+  return JSON.parse(stdout);
+}
+
+/** A gRPC message as it stands on the wire: not compressed, its length, the message. */
+export function framed(message) {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** A length-delimited protobuf field. */
+export function bytesField(number, value) {
+  const length = [];
+  let rest = value.length;
+  for (; rest > 127; rest >>>= 7) {
+    length.push((rest & 127) | 128);
+  }
+  length.push(rest);
+  return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), value]);
+}
+
+/**
+ * Unary calls, all with the same body.
+ * @param {{ path: string, body: Buffer, requests: number, connections: number, streams: number }} calls
+ */
+export async function h2load(server, calls) {
+  const directory = mkdtempSync(join(tmpdir(), "netcd-h2load-"));
+  try {
+    writeFileSync(join(directory, "body"), calls.body);
+    const { stdout } = await run(
+      "h2load",
+      [
+        ...["-n", calls.requests, "-c", calls.connections, "-m", calls.streams, "-t", 1].map(String),
+        ...["-d", join(directory, "body"), "-H", "content-type: application/grpc", "-H", "te: trailers"],
+        ...["--log-file", join(directory, "log"), `http://${server.endpoint}${calls.path}`],
+      ],
+      { maxBuffer: outputBytesMax },
+    );
+    return parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls.requests);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function parsed(output, log, requests) {
+  const finished = /finished in ([0-9.]+)(us|ms|s)/.exec(output);
+  const succeeded = Number(/(\d+) succeeded/.exec(output)?.[1] ?? 0);
+  if (finished === null || succeeded !== requests) {
+    throw new Error(`h2load: ${succeeded} of ${requests} requests succeeded:\n${output}`);
+  }
+  const latenciesUs = new Float64Array(
+    log
+      .trimEnd()
+      .split("\n")
+      .map((line) => Number(line.split("\t")[2])),
+  ).sort();
+  const at = (fraction) =>
+    latenciesUs[Math.min(latenciesUs.length - 1, Math.floor(fraction * latenciesUs.length))] / 1000;
+  const meanMs = latenciesUs.reduce((sum, one) => sum + one, 0) / latenciesUs.length / 1000;
+  const seconds = Number(finished[1]) / { us: 1e6, ms: 1e3, s: 1 }[finished[2]];
+  return { operations: requests, seconds, p50Ms: at(0.5), p99Ms: at(0.99), extra: { meanMs } };
+}

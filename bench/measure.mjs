@@ -1,0 +1,52 @@
+// Puts work on one server and measures what it cost; takes the middle of several rounds.
+
+/** @param {number[]} values  @param {number} fraction */
+export function percentile(values, fraction) {
+  const sorted = [...values].sort((left, right) => left - right);
+  return sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))];
+}
+
+const sampleIntervalMs = 25;
+
+/**
+ * Runs the work and adds what it cost the server: cpuUs per operation, rssAnonBytes after it, and
+ * rssAnonAddedBytes, the most that it had above where it began.
+ * @param {import("./server.mjs").Server} server
+ * @param {() => Promise<{ operations: number, seconds: number, p50Ms?: number, p99Ms?: number, extra?: Record<string, number> }>} work
+ */
+export async function measured(server, work) {
+  const cpuBefore = server.cpuSeconds();
+  const rssBefore = server.rssAnonBytes();
+  let rssMost = rssBefore;
+  const sampler = setInterval(() => {
+    rssMost = Math.max(rssMost, server.rssAnonBytes());
+  }, sampleIntervalMs);
+  try {
+    const result = await work();
+    return {
+      ...result,
+      perSecond: result.operations / result.seconds,
+      cpuUs: ((server.cpuSeconds() - cpuBefore) * 1e6) / result.operations,
+      rssAnonBytes: server.rssAnonBytes(),
+      rssAnonAddedBytes: rssMost - rssBefore,
+      databaseBytes: server.databaseBytes(),
+    };
+  } finally {
+    clearInterval(sampler);
+  }
+}
+
+/** The middle of each figure over rounds. */
+export function middle(rounds) {
+  const figures = {};
+  for (const name of Object.keys(rounds[0])) {
+    figures[name] =
+      name === "extra" && rounds[0].extra !== undefined
+        ? middle(rounds.map((round) => round.extra))
+        : percentile(
+            rounds.map((round) => round[name]),
+            0.5,
+          );
+  }
+  return figures;
+}

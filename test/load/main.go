@@ -1,0 +1,124 @@
+// Command load does one piece of work against a server and prints what it measured as one line of JSON.
+// The benches in bench/ run it for all that h2load cannot do.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// options are shared by all works; each reads those that it needs.
+type options struct {
+	endpoint                                              string
+	keys, txn, valueBytes, clients, connections, requests int
+	limit, span, rate, watchers, streams                  int
+	revision                                              int
+	follower                                              string
+	countOnly                                             bool
+	seconds                                               float64
+}
+
+var works = map[string]func(context.Context, options) (result, error){
+	"await":       await,
+	"revision":    revision,
+	"fill":        fill,
+	"range":       ranges,
+	"put":         puts,
+	"slow-read":   slowRead,
+	"compact":     compact,
+	"watch-fan":   watchFan,
+	"watch-delay": watchDelay,
+	"watch-idle":  watchIdle,
+	"watch-back":  watchBack,
+	"keep-alive":  keepAlive,
+	"lease-many":  leaseMany,
+	"status":      status,
+	"catch-up":    catchUp,
+}
+
+func main() {
+	if len(os.Args) < 2 || works[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: load WORK --endpoint=host:port […]")
+		os.Exit(2)
+	}
+	var o options
+	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	flags.StringVar(&o.endpoint, "endpoint", "127.0.0.1:2379", "host:port of the server")
+	flags.IntVar(&o.keys, "keys", 1000, "keys to write, or that were written")
+	flags.IntVar(&o.txn, "txn", 100, "puts in one transaction")
+	flags.IntVar(&o.valueBytes, "value-bytes", 256, "bytes of a value")
+	flags.IntVar(&o.clients, "clients", 1, "requests in flight")
+	flags.IntVar(&o.connections, "connections", 1, "connections that the clients share")
+	flags.IntVar(&o.requests, "requests", 100, "requests in all")
+	flags.IntVar(&o.limit, "limit", 0, "limit of a range")
+	flags.IntVar(&o.span, "span", 0, "keys in the range; 0 is all")
+	flags.BoolVar(&o.countOnly, "count-only", false, "ask for the count only")
+	flags.IntVar(&o.rate, "rate", 0, "operations (bytes for slow-read) per second; 0 is as fast as it goes")
+	flags.IntVar(&o.watchers, "watchers", 100, "watchers on each stream")
+	flags.IntVar(&o.streams, "streams", 1, "watch streams, each on its own connection")
+	flags.IntVar(&o.revision, "revision", 0, "revision that a follower must reach")
+	flags.StringVar(&o.follower, "follower", "", "host:port of the member that catches up")
+	flags.Float64Var(&o.seconds, "seconds", 5, "time that the work takes, where it is bounded by time")
+	_ = flags.Parse(os.Args[2:])
+	measured, err := works[os.Args[1]](context.Background(), o)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "load %s: %v\n", os.Args[1], err)
+		os.Exit(1)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(measured); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// result is what a work measured. Latencies are of single requests, in milliseconds.
+type result struct {
+	Operations int     `json:"operations"`
+	Seconds    float64 `json:"seconds"`
+	P50Ms      float64 `json:"p50Ms"`
+	P99Ms      float64 `json:"p99Ms"`
+	// Extra is what only this work measures.
+	Extra map[string]float64 `json:"extra,omitempty"`
+}
+
+func measured(operations int, took time.Duration, latencies []time.Duration) result {
+	sort.Slice(latencies, func(i, j int) bool { return latencies[i] < latencies[j] })
+	return result{Operations: operations, Seconds: took.Seconds(), P50Ms: percentile(latencies, 0.50), P99Ms: percentile(latencies, 0.99)}
+}
+
+// percentile is in milliseconds, of a sorted list.
+func percentile(sorted []time.Duration, fraction float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return float64(sorted[min(len(sorted)-1, int(fraction*float64(len(sorted))))].Nanoseconds()) / 1e6
+}
+
+// dial makes n connections.
+func dial(o options, n int) ([]*grpc.ClientConn, error) {
+	made := make([]*grpc.ClientConn, 0, n)
+	for range max(1, n) {
+		connection, err := grpc.NewClient("passthrough:///"+o.endpoint,
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<31-1)))
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, connection)
+	}
+	return made, nil
+}
+
+// key is the i-th key: 41 bytes, in order.
+func key(i int) []byte { return fmt.Appendf(nil, "bench/keys/of/fortyone/bytes/each/%07d", i) }
+
+const keyPrefix = "bench/keys/"
+const keyPrefixEnd = "bench/keys0"

@@ -1,0 +1,207 @@
+// Works on watches: fan-out, delay from put to event, idle watchers, a watcher that resumes far back.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+)
+
+const watchedPrefix, watchedPrefixEnd = "bench/watched/", "bench/watched0"
+
+type watchStream = grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
+
+// openWatches makes o.streams streams with o.watchers watchers each and waits until all are created.
+func openWatches(ctx context.Context, o options, create func(stream, watcher int) *pb.WatchCreateRequest) ([]watchStream, func(), error) {
+	connections, err := dial(o, o.streams)
+	if err != nil {
+		return nil, nil, err
+	}
+	var streams []watchStream
+	for s, connection := range connections {
+		stream, err := pb.NewWatchClient(connection).Watch(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		sent := make(chan error, 1)
+		go func() {
+			for w := range o.watchers {
+				if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create(s, w)}}); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- nil
+		}()
+		for range o.watchers {
+			answer, err := stream.Recv()
+			if err != nil {
+				return nil, nil, err
+			}
+			if !answer.Created || answer.Canceled {
+				return nil, nil, fmt.Errorf("watch was not created: %v", answer)
+			}
+		}
+		if err := <-sent; err != nil {
+			return nil, nil, err
+		}
+		streams = append(streams, stream)
+	}
+	return streams, func() { closeAll(connections) }, nil
+}
+
+func watchPrefix(int, int) *pb.WatchCreateRequest {
+	return &pb.WatchCreateRequest{Key: []byte(watchedPrefix), RangeEnd: []byte(watchedPrefixEnd)}
+}
+
+// receive counts events on every stream until each has had as many as expected.
+func receive(streams []watchStream, expected int, each func(event string, at time.Time)) error {
+	var all sync.WaitGroup
+	problems := make([]error, len(streams))
+	for s, stream := range streams {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for got := 0; got < expected; {
+				answer, err := stream.Recv()
+				if err != nil {
+					problems[s] = err
+					return
+				}
+				now := time.Now()
+				got += len(answer.Events)
+				if each != nil {
+					for _, event := range answer.Events {
+						each(string(event.Kv.Value), now)
+					}
+				}
+			}
+		}()
+	}
+	all.Wait()
+	return errors.Join(problems...)
+}
+
+// watchFan puts o.requests values under a prefix that all watchers watch; operations are events.
+func watchFan(ctx context.Context, o options) (result, error) {
+	streams, closeStreams, err := openWatches(ctx, o, watchPrefix)
+	if err != nil {
+		return result{}, err
+	}
+	defer closeStreams()
+	value := make([]byte, o.valueBytes)
+	began := time.Now()
+	putsDone := make(chan error, 1)
+	go func() {
+		_, _, err := closedLoop(o, o.requests, func(connection *grpc.ClientConn, i int) error {
+			_, err := pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i), Value: value})
+			return err
+		})
+		putsDone <- err
+	}()
+	err = errors.Join(receive(streams, o.requests*o.watchers, nil), <-putsDone)
+	return measured(o.requests*o.watchers*o.streams, time.Since(began), nil), err
+}
+
+// watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event is read.
+func watchDelay(ctx context.Context, o options) (result, error) {
+	streams, closeStreams, err := openWatches(ctx, o, watchPrefix)
+	if err != nil {
+		return result{}, err
+	}
+	defer closeStreams()
+	connections, err := dial(o, 1)
+	if err != nil {
+		return result{}, err
+	}
+	defer closeAll(connections)
+	count := int(float64(o.rate) * o.seconds)
+	putsDone := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		var failed error
+		for i := range count {
+			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(o.rate))))
+			_, err := pb.NewKVClient(connections[0]).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i%100),
+				Value: strconv.AppendInt(nil, time.Now().UnixNano(), 10)})
+			failed = errors.Join(failed, err)
+		}
+		putsDone <- failed
+	}()
+	var lock sync.Mutex
+	var latencies []time.Duration
+	err = receive(streams, count*o.watchers, func(event string, at time.Time) {
+		sent, err := strconv.ParseInt(event, 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		lock.Lock()
+		latencies = append(latencies, at.Sub(time.Unix(0, sent)))
+		lock.Unlock()
+	})
+	return measured(count*o.watchers*o.streams, time.Since(began), latencies), errors.Join(err, <-putsDone)
+}
+
+// watchIdle keeps watchers on keys of their own while it puts elsewhere for o.requests puts.
+func watchIdle(ctx context.Context, o options) (result, error) {
+	_, closeStreams, err := openWatches(ctx, o, func(stream, watcher int) *pb.WatchCreateRequest {
+		return &pb.WatchCreateRequest{Key: fmt.Appendf(nil, "bench/idle/%d/%d", stream, watcher)}
+	})
+	if err != nil {
+		return result{}, err
+	}
+	defer closeStreams()
+	return puts(ctx, o)
+}
+
+// watchBack resumes from the first revision while clients put; latencies are of the puts, operations the
+// events of the past, extra.catchUpSeconds the time until the watcher has all that was there.
+func watchBack(ctx context.Context, o options) (result, error) {
+	now, err := currentRevision(ctx, o)
+	if err != nil {
+		return result{}, err
+	}
+	connections, err := dial(o, o.connections)
+	if err != nil {
+		return result{}, err
+	}
+	defer closeAll(connections)
+	putting, stop := context.WithCancel(ctx)
+	var latencies []time.Duration
+	putsDone := make(chan error, 1)
+	go func() {
+		var err error
+		latencies, err = untilDone(putting, o, connections, putOne(ctx, o))
+		putsDone <- err
+	}()
+	o.streams, o.watchers = 1, 1
+	streams, closeStreams, err := openWatches(ctx, o, func(int, int) *pb.WatchCreateRequest {
+		return &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2}
+	})
+	if err != nil {
+		stop()
+		return result{}, err
+	}
+	defer closeStreams()
+	began := time.Now()
+	events := 0
+	for seen := int64(0); seen < now && err == nil; {
+		var answer *pb.WatchResponse
+		if answer, err = streams[0].Recv(); err == nil && len(answer.Events) > 0 {
+			events += len(answer.Events)
+			seen = answer.Events[len(answer.Events)-1].Kv.ModRevision
+		}
+	}
+	took := time.Since(began)
+	stop()
+	err = errors.Join(err, <-putsDone)
+	summary := measured(events, took, latencies)
+	summary.Extra = map[string]float64{"catchUpSeconds": took.Seconds(), "puts": float64(len(latencies))}
+	return summary, err
+}
