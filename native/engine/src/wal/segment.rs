@@ -10,6 +10,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::limits::WAL_PREPARE_BYTES;
 
 const SUFFIX: &str = ".wal";
+const SPARE_PREFIX: &str = "spare-";
 const SPARE_SUFFIX: &str = ".tmp";
 
 /// The name of a segment: sequence and first index, in hexadecimal so that names sort as numbers do.
@@ -71,7 +72,7 @@ impl Spares {
     /// Removes what an earlier run prepared. `ahead` starts the helper thread.
     pub fn new(disk: Arc<dyn Disk>, segment_bytes: u64, ahead: bool) -> io::Result<Self> {
         for name in disk.list()? {
-            if name.ends_with(SPARE_SUFFIX) {
+            if name.starts_with(SPARE_PREFIX) && name.ends_with(SPARE_SUFFIX) {
                 disk.remove(&name)?;
             }
         }
@@ -93,7 +94,8 @@ impl Spares {
                     .name("wal-prepare".into())
                     .spawn(move || {
                         for order in inbox {
-                            let spare = prepare(disk.as_ref(), order.name, segment_bytes);
+                            let spare =
+                                prepare(disk.as_ref(), order.name, segment_bytes, Pace::Ahead);
                             if order.answer.send(spare).is_err() {
                                 // The WAL was closed meanwhile; the next start removes the spare.
                                 return;
@@ -132,7 +134,7 @@ impl Spares {
         }
         while self.ready.len() < count {
             let name = self.next_name();
-            let spare = prepare(self.disk.as_ref(), name, self.segment_bytes)?;
+            let spare = prepare(self.disk.as_ref(), name, self.segment_bytes, Pace::Awaited)?;
             self.ready.push(spare);
         }
         Ok(())
@@ -145,7 +147,7 @@ impl Spares {
 
     fn next_name(&mut self) -> String {
         self.made += 1;
-        format!("spare-{:016x}{SPARE_SUFFIX}", self.made)
+        format!("{SPARE_PREFIX}{:016x}{SPARE_SUFFIX}", self.made)
     }
 }
 
@@ -162,9 +164,16 @@ impl Drop for Spares {
     }
 }
 
-fn prepare(disk: &dyn Disk, name: String, bytes: u64) -> io::Result<Spare> {
+/// Whether an append waits for the segment, or must not be slowed down by its preparation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Awaited,
+    Ahead,
+}
+
+fn prepare(disk: &dyn Disk, name: String, bytes: u64, pace: Pace) -> io::Result<Spare> {
     let file = disk.create(&name, bytes)?;
-    match fill(file.as_ref(), bytes) {
+    match fill(file.as_ref(), bytes, pace) {
         Ok(()) => Ok(Spare { name, file }),
         Err(error) => {
             disk.remove(&name)?;
@@ -173,14 +182,16 @@ fn prepare(disk: &dyn Disk, name: String, bytes: u64) -> io::Result<Spare> {
     }
 }
 
-fn fill(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
+fn fill(file: &dyn DiskFile, bytes: u64, pace: Pace) -> io::Result<()> {
     let zeroes = vec![0; WAL_PREPARE_BYTES.min(bytes as usize)];
     let mut at = 0;
     while at < bytes {
         let step = zeroes.len().min((bytes - at) as usize);
         file.write_at(&zeroes[..step], at)?;
-        file.sync_data()?;
         at += step as u64;
+        if pace == Pace::Ahead || at == bytes {
+            file.sync_data()?;
+        }
     }
     Ok(())
 }
