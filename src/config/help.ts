@@ -5,6 +5,10 @@ import { LISTED_FLAGS } from "./flags/index.js";
 
 /** The version of etcd whose behaviour netcd has. */
 export const ETCD_VERSION = "3.7.3";
+/** The version that a cluster of such members decides on. */
+export const CLUSTER_VERSION = "3.7.0";
+/** The version of etcd's storage whose content netcd keeps. */
+export const STORAGE_VERSION = "3.7.0";
 /** netcd's own version. */
 export const NETCD_VERSION = "0.1.0";
 

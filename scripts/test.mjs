@@ -1,0 +1,131 @@
+// npm test: sets everything up and runs every check, then prints what failed and how many tests passed.
+//
+// NETCD_TEST_ONLY=lint,rust,ts,go,bench runs only these groups (development).
+// CI=true: a group that cannot run on this machine is a failure instead of a note.
+
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { installed, must, ROOT, run, StepFailed, say } from "./lib/run.mjs";
+
+const SUMMARY = join(ROOT, "target/test-summary.txt");
+const VITEST_REPORT = join(ROOT, "target/vitest.json");
+const NO_GO = 3;
+
+const totals = { passed: 0, failed: 0 };
+const failures = [];
+const notes = [];
+
+/** Counts a check that is either good or not. */
+function check(name, ok) {
+  if (ok) return;
+  failures.push(name);
+  say(`FAILED: ${name}`);
+}
+
+async function command(name, program, args, options) {
+  say(name);
+  const { code } = await run(program, args, options);
+  check(name, code === 0);
+}
+
+async function lint() {
+  await command("biome", installed("biome"), ["check", "--error-on-warnings", "."]);
+  await command("tsc", installed("tsc"), ["--noEmit", "--incremental", "false"]);
+  await command("cargo fmt", "cargo", ["fmt", "--all", "--check"]);
+  await command("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+}
+
+async function rust() {
+  say("cargo test");
+  const { code, output } = await run("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"], { capture: true });
+  for (const [, passed, failed] of output.matchAll(/test result: \S+ (\d+) passed; (\d+) failed/g)) {
+    totals.passed += Number(passed);
+    totals.failed += Number(failed);
+  }
+  check("cargo test", code === 0);
+}
+
+async function typescript() {
+  say("vitest");
+  rmSync(VITEST_REPORT, { force: true });
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${VITEST_REPORT}`];
+  const { code } = await run(installed("vitest"), ["run", ...reporters]);
+  check("vitest", code === 0);
+  const report = JSON.parse(readFileSync(VITEST_REPORT, "utf8"));
+  totals.passed += report.numPassedTests;
+  totals.failed += report.numFailedTests;
+}
+
+/** The comparison with real etcd and the tools: Go tests against etcd's own binaries. */
+async function go() {
+  say("reference binaries");
+  const { code: reference } = await run("sh", ["scripts/setup-reference.sh"]);
+  if (reference === NO_GO) {
+    notes.push("Go is not installed: everything that compares netcd with real etcd was SKIPPED");
+    if (process.env.CI === "true") check("comparison with etcd", false);
+    return;
+  }
+  if (reference === 4) {
+    notes.push("an optional tool is missing (see above): what needs it was SKIPPED");
+    if (process.env.CI === "true") check("optional tools", false);
+  } else check("reference binaries", reference === 0);
+  say("go test");
+  const args = ["test", "-json", "-count=1", "-p=1", "-timeout=20m", "./..."];
+  const { code, output } = await run("go", args, { cwd: join(ROOT, "test"), quiet: true });
+  countGoTests(output);
+  check("go test", code === 0);
+}
+
+function countGoTests(output) {
+  for (const line of output.split("\n")) {
+    if (!line.startsWith("{")) {
+      if (line !== "") process.stderr.write(`${line}\n`);
+      continue;
+    }
+    const event = JSON.parse(line);
+    if (event.Action === "output" && /^\s*(---|FAIL|ok|panic|\S+_test\.go)/.test(event.Output)) {
+      process.stderr.write(event.Output);
+    }
+    if (!event.Test) continue;
+    if (event.Action === "pass") totals.passed += 1;
+    if (event.Action === "fail") totals.failed += 1;
+    if (event.Action === "skip") notes.push(`skipped: ${event.Test}`);
+  }
+}
+
+/** Every bench once at its smallest size, so that none of them rots. */
+async function bench() {
+  await command("bench, smallest size", process.execPath, ["scripts/bench.mjs", "--smallest"]);
+  await command("cargo bench, one round", "cargo", ["bench", "--workspace", "--locked", "--benches", "--", "--test"]);
+}
+
+const GROUPS = { lint, rust, ts: typescript, go, bench };
+
+async function main() {
+  const only = process.env.NETCD_TEST_ONLY?.split(",");
+  mkdirSync(join(ROOT, "target"), { recursive: true });
+  const started = performance.now();
+  try {
+    await must("cargo", ["--version"], { quiet: true });
+    await build();
+    for (const [name, group] of Object.entries(GROUPS)) {
+      if (!only || only.includes(name)) await group();
+    }
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    check(error.message, false);
+  }
+  // A check without tests of its own (a linter) that failed counts as one.
+  const failed = Math.max(totals.failed, failures.length);
+  for (const note of notes) say(note);
+  for (const failure of failures) say(`FAILED: ${failure}`);
+  const minutes = ((performance.now() - started) / 60_000).toFixed(1);
+  say(`${failures.length === 0 ? "all good" : "not good"} after ${minutes} minutes`);
+  const summary = `${totals.passed} passed, ${failed} failed\n`;
+  writeFileSync(SUMMARY, summary);
+  process.stdout.write(summary);
+  process.exitCode = failures.length === 0 && failed === 0 ? 0 : 1;
+}
+
+await main();

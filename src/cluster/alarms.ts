@@ -1,0 +1,67 @@
+// Alarms of the members: state that raft entries change and the store keeps.
+
+import type { MetaRow, MetaWrite } from "../native/binding.js";
+
+/** Numbers of the AlarmType enum of the wire. */
+export const AlarmType = { None: 0, NoSpace: 1, Corrupt: 2 } as const;
+
+const NAMES: Readonly<Record<number, string>> = {
+  [AlarmType.None]: "NONE",
+  [AlarmType.NoSpace]: "NOSPACE",
+  [AlarmType.Corrupt]: "CORRUPT",
+};
+
+export interface Alarm {
+  readonly memberId: bigint;
+  /** A number of AlarmType. */
+  readonly type: number;
+}
+
+/** Name of an alarm as etcd prints it. */
+export function alarmName(type: number): string {
+  return NAMES[type] ?? "UNKNOWN";
+}
+
+/** The alarms that are set, by the entries applied so far. */
+export class Alarms {
+  readonly #set = new Map<string, Alarm>();
+
+  static restore(rows: readonly MetaRow[]): Alarms {
+    const alarms = new Alarms();
+    for (const row of rows) {
+      if (row.table !== "alarms") continue;
+      const key = Buffer.from(row.key);
+      alarms.activate({ memberId: key.readBigUInt64BE(0), type: key.readUInt32BE(8) });
+    }
+    return alarms;
+  }
+
+  /** Those of one type, or all; ascending by member. */
+  list(type: number = AlarmType.None): readonly Alarm[] {
+    return [...this.#set.values()]
+      .filter((alarm) => type === AlarmType.None || alarm.type === type)
+      .sort((a, b) => (a.memberId < b.memberId ? -1 : a.memberId > b.memberId ? 1 : a.type - b.type));
+  }
+
+  has(type: number): boolean {
+    return this.list(type).length > 0;
+  }
+
+  activate(alarm: Alarm): MetaWrite[] {
+    this.#set.set(keyOf(alarm).toString("hex"), alarm);
+    return [{ table: "alarms", key: keyOf(alarm), value: new Uint8Array() }];
+  }
+
+  deactivate(alarm: Alarm): MetaWrite[] {
+    if (!this.#set.delete(keyOf(alarm).toString("hex"))) return [];
+    return [{ table: "alarms", key: keyOf(alarm), value: null }];
+  }
+}
+
+/** Member id and type, big endian. */
+function keyOf(alarm: Alarm): Buffer {
+  const key = Buffer.alloc(12);
+  key.writeBigUInt64BE(alarm.memberId, 0);
+  key.writeUInt32BE(alarm.type, 8);
+  return key;
+}

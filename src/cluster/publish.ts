@@ -1,0 +1,61 @@
+// What a member does once there is a leader: it publishes itself, and the leader decides the cluster's version.
+
+import { formatDuration } from "../config/duration.js";
+import { CLUSTER_VERSION } from "../config/help.js";
+import type { Logger } from "../log/logger.js";
+import type { Replica } from "../replica/replica.js";
+import type { Membership } from "./membership.js";
+
+export interface Publication {
+  readonly replica: Replica;
+  readonly membership: Membership;
+  readonly memberId: bigint;
+  readonly name: string;
+  readonly clientUrls: readonly string[];
+  readonly requestTimeoutMs: number;
+  readonly log: Logger;
+  readonly stopped: () => boolean;
+}
+
+/** Publishes name and client URLs through raft, again and again until it worked or the member stops. */
+export async function publishMember(publication: Publication): Promise<void> {
+  const { replica, membership, memberId, name, clientUrls, requestTimeoutMs, log, stopped } = publication;
+  const fields = {
+    "local-member-id": memberId,
+    "local-member-attributes": `{Name:${name} ClientURLs:[${clientUrls.join(" ")}]}`,
+  };
+  const timeout = formatDuration(requestTimeoutMs);
+  while (!stopped()) {
+    try {
+      await replica.proposeControl({ type: "memberAttributes", id: memberId, name, clientUrls: [...clientUrls] });
+      log.info("published local member to cluster through raft", {
+        ...fields,
+        "cluster-id": membership.clusterId,
+        "publish-timeout": timeout,
+      });
+      return;
+    } catch (error) {
+      if (stopped()) return;
+      log.warn("failed to publish local member to cluster through raft", {
+        ...fields,
+        "publish-timeout": timeout,
+        error: error as Error,
+      });
+    }
+  }
+}
+
+/** The leader sets the version of a cluster that has none. */
+export async function decideClusterVersion(publication: Publication): Promise<void> {
+  const { replica, membership, log, stopped } = publication;
+  if (!replica.isLeader || membership.clusterVersion !== null || stopped()) return;
+  const version = CLUSTER_VERSION.split(".").slice(0, 2).join(".");
+  log.info("setting up initial cluster version using v3 API", { "cluster-version": version });
+  try {
+    await replica.proposeControl({ type: "clusterVersion", version: CLUSTER_VERSION });
+    log.info("cluster version is updated", { "cluster-version": version });
+  } catch (error) {
+    // The next leader tries again, also if that is this member.
+    if (!stopped()) log.warn("failed to update cluster version", { error: error as Error });
+  }
+}

@@ -1,0 +1,268 @@
+// The HTTP endpoints against a member that is only its state: bodies, headers and codes as etcd has them.
+
+import { beforeEach, describe, expect, it } from "vitest";
+import { Alarms, AlarmType } from "../cluster/alarms.js";
+import { Membership } from "../cluster/membership.js";
+import { resolveGates } from "../config/gates.js";
+import { Logger } from "../log/logger.js";
+import type { ServiceContext } from "../services/context.js";
+import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
+import { Metrics } from "./metrics.js";
+import { HttpRouter } from "./router.js";
+
+const MEMBER = 0xbdae9bbc11dd390dn;
+
+class FakeMember implements ServiceContext {
+  readonly memberId = MEMBER;
+  readonly clusterId = 0xd1cfaf999eb97a2an;
+  readonly membership = new Membership(this.clusterId);
+  readonly alarms = new Alarms();
+  readonly quotaBytes = 2 * 1024 ** 3;
+  leader = MEMBER;
+  readError: Error | null = null;
+  serializableError: Error | null = null;
+  reads: string[] = [];
+
+  constructor() {
+    this.membership.put({ id: MEMBER, name: "a", peerUrls: [], clientUrls: [], isLearner: false });
+    this.membership.setClusterVersion("3.7.0");
+  }
+  ready = async () => {};
+  raft = () => ({ term: 2, leader: this.leader, committed: 4, applied: 4 });
+  store = () => ({
+    revision: 1,
+    compactRevision: 0,
+    keys: 0,
+    dbSize: 20480,
+    dbSizeInUse: 16384,
+    tailBytes: 0,
+    appliedIndex: 4,
+    flushedIndex: 4,
+  });
+  linearizable = async () => {
+    this.reads.push("linearizable");
+    if (this.readError) throw this.readError;
+  };
+  serializableRead = async () => {
+    this.reads.push("serializable");
+    if (this.serializableError) throw this.serializableError;
+  };
+  changeAlarm = async () => {};
+}
+
+const lines: string[] = [];
+let member: FakeMember;
+let router: HttpRouter;
+
+beforeEach(() => {
+  lines.length = 0;
+  member = new FakeMember();
+  router = routerWith({ cors: ["*"], hostWhitelist: ["*"] });
+});
+
+function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRouter {
+  const output = { write: (line: string) => void lines.push(line), close: () => {} };
+  const log = new Logger({ level: "info", format: "json", outputs: [output] });
+  const metrics = new Metrics();
+  metrics.attach({ context: member, gates: resolveGates(new Map()), native: () => "etcd_mvcc_put_total 1\n" });
+  return new HttpRouter({ context: member, metrics, rules, log });
+}
+
+function ask(url: string, options: { method?: string; role?: ListenerRole; headers?: [string, string][] } = {}) {
+  const { method = "GET", role = "client", headers = [["Host", "127.0.0.1:2379"]] } = options;
+  return router.serve(httpRequest({ method, url, headers, body: new Uint8Array(), role }));
+}
+
+const header = (given: HttpAnswer, name: string) => given.headers.find(([key]) => key === name)?.[1];
+const messages = () => lines.map((line) => JSON.parse(line).msg);
+
+describe("/version", () => {
+  it("names server, cluster and storage", async () => {
+    const given = await ask("/version");
+    expect(given).toMatchObject({
+      status: 200,
+      body: '{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0"}',
+    });
+    expect(header(given, "Content-Type")).toBe("application/json");
+  });
+
+  it("does so on the peer port too, but not on the metrics port", async () => {
+    expect((await ask("/version", { role: "peer" })).status).toBe(200);
+    expect((await ask("/version", { role: "metrics" })).status).toBe(404);
+  });
+
+  it("before the cluster has decided", async () => {
+    const fresh = new FakeMember();
+    Object.assign(fresh, { membership: new Membership(1n) });
+    member = fresh;
+    router = routerWith({ cors: ["*"], hostWhitelist: ["*"] });
+    expect((await ask("/version")).body).toBe('{"etcdserver":"3.7.3","etcdcluster":"not_decided","storage":"unknown"}');
+  });
+});
+
+describe("/health", () => {
+  it("is true after a linearizable read", async () => {
+    const given = await ask("/health");
+    expect(given).toMatchObject({ status: 200, body: '{"health":"true","reason":""}' });
+    expect(header(given, "Content-Type")).toBe("text/plain; charset=utf-8");
+    expect(member.reads).toEqual(["linearizable"]);
+  });
+
+  it("reads locally when asked to, even without a leader", async () => {
+    member.leader = 0n;
+    expect((await ask("/health?serializable=true")).status).toBe(200);
+    expect(member.reads).toEqual(["serializable"]);
+    const given = await ask("/health");
+    expect(given).toMatchObject({ status: 503, body: '{"health":"false","reason":"RAFT NO LEADER"}\n' });
+    expect(header(given, "X-Content-Type-Options")).toBe("nosniff");
+    expect(messages()).toContain("serving /health false; no leader");
+  });
+
+  it("is false with an alarm that is not excluded", async () => {
+    member.alarms.activate({ memberId: 1n, type: AlarmType.NoSpace });
+    expect((await ask("/health")).body).toBe('{"health":"false","reason":"ALARM NOSPACE"}\n');
+    expect((await ask("/health?exclude=NOSPACE")).status).toBe(200);
+    member.alarms.activate({ memberId: 1n, type: AlarmType.Corrupt });
+    expect((await ask("/health?exclude=NOSPACE")).body).toBe('{"health":"false","reason":"ALARM CORRUPT"}\n');
+    expect((await ask("/health?exclude=NOSPACE&exclude=CORRUPT")).status).toBe(200);
+    member.alarms.activate({ memberId: 1n, type: 77 });
+    expect((await ask("/health?exclude=NOSPACE&exclude=CORRUPT")).body).toContain("ALARM UNKNOWN");
+  });
+
+  it("is false when the read fails", async () => {
+    member.readError = new Error("etcdserver: request timed out");
+    expect((await ask("/health")).body).toBe(
+      '{"health":"false","reason":"RANGE ERROR:etcdserver: request timed out"}\n',
+    );
+  });
+
+  it("answers GET only", async () => {
+    for (const path of ["/health", "/livez", "/readyz", "/version"]) {
+      const given = await ask(path, { method: "HEAD" });
+      expect(given).toMatchObject({ status: 405, body: "Method Not Allowed\n" });
+      expect(header(given, "Allow")).toBe("GET");
+    }
+  });
+});
+
+describe("/livez and /readyz", () => {
+  it("say ok, or every check", async () => {
+    expect(await ask("/livez")).toMatchObject({ status: 200, body: "ok\n" });
+    expect((await ask("/livez?verbose")).body).toBe("[+]serializable_read ok\nok\n");
+    const ready = await ask("/readyz?verbose=1");
+    expect(header(ready, "X-Content-Type-Options")).toBe("nosniff");
+    expect(String(ready.body).split("\n").sort()).toEqual(
+      [
+        "",
+        "[+]data_corruption ok",
+        "[+]linearizable_read ok",
+        "[+]non_learner ok",
+        "[+]serializable_read ok",
+        "ok",
+      ].sort(),
+    );
+  });
+
+  it("say what failed", async () => {
+    member.serializableError = new Error("boom");
+    expect(await ask("/livez")).toMatchObject({ status: 503, body: "[-]serializable_read failed: boom\n\n" });
+    expect(messages()).toContain("Health check error");
+    expect((await ask("/livez?exclude=serializable_read&verbose")).body).toBe("ok\n");
+  });
+
+  it("fail for corruption and for learners", async () => {
+    member.alarms.activate({ memberId: 1n, type: AlarmType.Corrupt });
+    expect((await ask("/readyz/data_corruption")).body).toBe("[-]data_corruption failed: alarm activated: CORRUPT\n\n");
+    member.membership.put({ id: MEMBER, name: "a", peerUrls: [], clientUrls: [], isLearner: true });
+    expect((await ask("/readyz/non_learner")).body).toBe("[-]non_learner failed: not supported for learner\n\n");
+  });
+
+  it("have a path for every check and none else", async () => {
+    expect((await ask("/readyz/linearizable_read?verbose")).body).toBe("[+]linearizable_read ok\nok\n");
+    for (const path of [
+      "/readyz/foo",
+      "/livez/linearizable_read",
+      "/livez/",
+      "/readyz/a/b",
+      "/",
+      "/v2/keys",
+      "/healthz",
+    ]) {
+      expect(await ask(path)).toMatchObject({ status: 404, body: "404 page not found\n" });
+    }
+  });
+
+  it("warn of checks that cannot be excluded", async () => {
+    expect((await ask("/readyz?exclude=foo")).status).toBe(200);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      msg: "some health checks cannot be excluded",
+      "missing-health-checks": '"foo"',
+    });
+  });
+});
+
+describe("access", () => {
+  it("is open to all origins by default, on the client port", async () => {
+    const given = await ask("/version");
+    expect(header(given, "Access-Control-Allow-Origin")).toBe("*");
+    expect(header(given, "Access-Control-Allow-Methods")).toBe("POST, GET, OPTIONS, PUT, DELETE");
+    expect(header(await ask("/health", { role: "metrics" }), "Access-Control-Allow-Origin")).toBeUndefined();
+    expect(await ask("/anything", { method: "OPTIONS" })).toMatchObject({ status: 200, body: "" });
+  });
+
+  it("names the origin when there is a list", async () => {
+    router = routerWith({ cors: ["http://good.example:1"], hostWhitelist: ["*"] });
+    const from = (origin: string) => ask("/version", { headers: [["Origin", origin]] });
+    expect(header(await from("http://good.example:1"), "Access-Control-Allow-Origin")).toBe("http://good.example:1");
+    expect(header(await from("http://bad.example:1"), "Access-Control-Allow-Origin")).toBeUndefined();
+  });
+
+  it("refuses hosts that are not listed", async () => {
+    router = routerWith({ cors: ["*"], hostWhitelist: ["good.example", "::1"] });
+    const to = (host: string) => ask("/version", { headers: [["host", host]] });
+    expect((await to("good.example:2379")).status).toBe(200);
+    expect((await to("good.example")).status).toBe(200);
+    expect((await to("[::1]:2379")).status).toBe(200);
+    const refused = await to("evil.example:2379");
+    expect(refused.status).toBe(421);
+    expect(String(refused.body)).toMatch(
+      /^\netcd received your request[\s\S]*--host-whitelist "evil.example"[\s\S]*\n\n$/,
+    );
+    expect(header(refused, "Access-Control-Allow-Origin")).toBeUndefined();
+    expect(messages()).toEqual(["rejecting HTTP request to prevent DNS rebinding attacks"]);
+  });
+});
+
+describe("/metrics", () => {
+  it("joins both planes", async () => {
+    const given = await ask("/metrics", { method: "HEAD" });
+    expect(header(given, "Content-Type")).toBe("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+    const text = String(given.body);
+    for (const line of [
+      "etcd_mvcc_put_total 1",
+      'etcd_server_version{server_version="3.7.3"} 1',
+      'etcd_server_id{server_id="bdae9bbc11dd390d"} 1',
+      'etcd_cluster_version{cluster_version="3.7"} 1',
+      "etcd_server_has_leader 1",
+      "etcd_server_is_leader 1",
+      "etcd_server_is_learner 0",
+      "etcd_server_proposals_committed_total 4",
+      "etcd_server_proposals_applied_total 4",
+      "etcd_server_quota_backend_bytes 2147483648",
+      "etcd_server_leader_changes_seen_total 0",
+      'etcd_server_feature_enabled{name="FastLeaseKeepAlive",stage="BETA"} 1',
+      'etcd_network_known_peers{Local="bdae9bbc11dd390d",Remote="bdae9bbc11dd390d"} 1',
+      "etcd_server_health_success 0",
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+    expect(text).toMatch(/^process_open_fds [1-9]\d*$/m);
+    expect(text).toMatch(/^process_resident_memory_bytes [1-9]\d+$/m);
+  });
+});
+
+it("paths with double slashes are redirected", async () => {
+  const given = await ask("//version");
+  expect(given.status).toBe(307);
+  expect(header(given, "Location")).toBe("/version");
+});

@@ -1,0 +1,168 @@
+// /metrics: what the control plane counts, behind what the data plane counts.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { Counter, Gauge, Registry } from "prom-client";
+import { GATES } from "../config/gates.js";
+import { ETCD_VERSION } from "../config/help.js";
+import { isLearner, type ServiceContext } from "../services/context.js";
+import { answer, type HttpAnswer } from "./message.js";
+
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+/** What only the composition root knows. */
+export interface MetricSources {
+  readonly context: ServiceContext;
+  readonly gates: ReadonlyMap<string, boolean>;
+  /** The data plane's metrics as text. */
+  native(): string;
+}
+
+/** Registers a gauge that is read when it is scraped. */
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}
+
+/** One gauge that is always 1 and whose label is the fact. */
+function fact(registry: Registry, name: string, help: string, label: string, value: string): void {
+  new Gauge({ name, help, labelNames: [label], registers: [registry] }).set({ [label]: value }, 1);
+}
+
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #leaderChanges: Counter;
+  readonly #scrapes: Counter<"code">;
+  #sources: MetricSources | null = null;
+
+  constructor() {
+    this.#leaderChanges = new Counter({
+      name: "etcd_server_leader_changes_seen_total",
+      help: "Leader changes that this member saw.",
+      registers: [this.registry],
+    });
+    this.#scrapes = new Counter({
+      name: "promhttp_metric_handler_requests_total",
+      help: "Scrapes by status code.",
+      labelNames: ["code"],
+      registers: [this.registry],
+    });
+    for (const code of ["200", "500", "503"]) this.#scrapes.inc({ code }, 0);
+    registerProcess(this.registry);
+  }
+
+  leaderChanged(): void {
+    this.#leaderChanges.inc();
+  }
+
+  /** Adds what needs a running member. */
+  attach(sources: MetricSources): void {
+    this.#sources = sources;
+    registerServer(this.registry, sources);
+    registerGates(this.registry, sources.gates);
+  }
+
+  async serve(): Promise<HttpAnswer> {
+    this.#scrapes.inc({ code: "200" });
+    const own = await this.registry.metrics();
+    return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${own}`);
+  }
+}
+
+function registerServer(registry: Registry, { context }: MetricSources): void {
+  const id = context.memberId.toString(16);
+  fact(registry, "etcd_server_version", "Version of etcd that this server stands for.", "server_version", ETCD_VERSION);
+  fact(registry, "etcd_server_id", "Id of this member.", "server_id", id);
+  new Gauge({
+    name: "etcd_cluster_version",
+    help: "Version that the cluster runs.",
+    labelNames: ["cluster_version"],
+    registers: [registry],
+    collect() {
+      const version = context.membership.clusterVersion;
+      if (version === null) return;
+      this.reset();
+      this.set({ cluster_version: version.replace(/\.\d+$/, "") }, 1);
+    },
+  });
+  gauge(registry, "etcd_server_has_leader", "1 if a leader is known.", () => (context.raft().leader === 0n ? 0 : 1));
+  gauge(registry, "etcd_server_is_leader", "1 if this member leads.", () =>
+    context.raft().leader === context.memberId ? 1 : 0,
+  );
+  gauge(registry, "etcd_server_is_learner", "1 if this member is a learner.", () => (isLearner(context) ? 1 : 0));
+  gauge(registry, "etcd_server_proposals_committed_total", "Commit index.", () => context.raft().committed);
+  gauge(registry, "etcd_server_proposals_applied_total", "Applied index.", () => context.raft().applied);
+  gauge(registry, "etcd_server_quota_backend_bytes", "Quota in force, in bytes.", () => context.quotaBytes);
+  new Gauge({
+    name: "etcd_network_known_peers",
+    help: "1 for every member.",
+    labelNames: ["Local", "Remote"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const member of context.membership.members()) {
+        this.set({ Local: id, Remote: member.id.toString(16) }, 1);
+      }
+    },
+  });
+}
+
+function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>): void {
+  const enabled = new Gauge({
+    name: "etcd_server_feature_enabled",
+    help: "1 for a feature gate that is on.",
+    labelNames: ["name", "stage"],
+    registers: [registry],
+  });
+  for (const { name, stage } of GATES) enabled.set({ name, stage }, gates.get(name) ? 1 : 0);
+}
+
+const CLOCK_TICKS_A_SECOND = 100;
+const PAGE_BYTES = 4096;
+
+/** Metrics of the process, from /proc; where there is none they are left out. */
+function registerProcess(registry: Registry): void {
+  const stat = () => {
+    const text = readFileSync("/proc/self/stat", "utf8");
+    // The command in brackets may hold blanks; the fields are counted behind it, the first being number 3.
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  };
+  const field = (number: number) => Number(stat()[number - 3] ?? 0);
+  const readLimit = (name: string) => {
+    const line = readFileSync("/proc/self/limits", "utf8")
+      .split("\n")
+      .find((each) => each.startsWith(name));
+    const value = line?.slice(26).trim().split(/\s+/)[0];
+    return value === "unlimited" ? 2 ** 64 : Number(value ?? 0);
+  };
+  const openFds = () => readdirSync("/proc/self/fd").length;
+  try {
+    stat();
+  } catch {
+    return;
+  }
+  const startSeconds = Date.now() / 1000 - process.uptime();
+  const cpu = () => (field(14) + field(15)) / CLOCK_TICKS_A_SECOND;
+  new Counter({
+    name: "process_cpu_seconds_total",
+    help: "CPU time of the process in seconds.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(cpu());
+    },
+  });
+  gauge(registry, "process_open_fds", "Open files.", openFds);
+  gauge(registry, "process_max_fds", "Limit of open files.", () => readLimit("Max open files"));
+  gauge(registry, "os_fd_used", "Open files.", openFds);
+  gauge(registry, "os_fd_limit", "Limit of open files.", () => readLimit("Max open files"));
+  gauge(registry, "process_resident_memory_bytes", "Resident memory.", () => field(24) * PAGE_BYTES);
+  gauge(registry, "process_virtual_memory_bytes", "Virtual memory.", () => field(23));
+  gauge(registry, "process_virtual_memory_max_bytes", "Limit of virtual memory.", () => readLimit("Max address space"));
+  gauge(registry, "process_start_time_seconds", "Start, in seconds since 1970.", () => startSeconds);
+}

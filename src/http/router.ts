@@ -1,0 +1,103 @@
+// Which endpoint answers which path on which listener.
+
+import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
+import type { Logger } from "../log/logger.js";
+import type { ServiceContext } from "../services/context.js";
+import { type AccessRules, refuseHost, withCors } from "./access.js";
+import { HealthEndpoints } from "./health.js";
+import {
+  answer,
+  errorAnswer,
+  type HttpAnswer,
+  type HttpRequest,
+  type ListenerRole,
+  methodNotAllowed,
+  notFound,
+} from "./message.js";
+import type { Metrics } from "./metrics.js";
+
+export interface RouterOptions {
+  readonly context: ServiceContext;
+  readonly metrics: Metrics;
+  readonly rules: AccessRules;
+  readonly log: Logger;
+}
+
+/** Endpoints below these paths exist only with some listeners. */
+const SERVED: Readonly<Record<ListenerRole, readonly string[]>> = {
+  client: ["version", "health", "livez", "readyz", "metrics"],
+  metrics: ["health", "livez", "readyz", "metrics"],
+  peer: ["version"],
+};
+
+export class HttpRouter {
+  readonly #options: RouterOptions;
+  readonly #health: HealthEndpoints;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#health = new HealthEndpoints(options.context, options.log, options.metrics.registry);
+  }
+
+  /** Never rejects: an unexpected error is logged and answered with 500. */
+  async serve(request: HttpRequest): Promise<HttpAnswer> {
+    try {
+      return request.role === "client" ? await this.#serveClient(request) : await this.#route(request);
+    } catch (error) {
+      this.#options.log.error("HTTP request failed", { path: request.path, error: error as Error });
+      return errorAnswer(500, "Internal Server Error");
+    }
+  }
+
+  async #serveClient(request: HttpRequest): Promise<HttpAnswer> {
+    const { rules, log } = this.#options;
+    const refused = refuseHost(rules, request, log);
+    if (refused) return refused;
+    const given: HttpAnswer =
+      request.method === "OPTIONS" ? { status: 200, headers: [], body: "" } : await this.#route(request);
+    return withCors(rules, request, given);
+  }
+
+  async #route(request: HttpRequest): Promise<HttpAnswer> {
+    const clean = cleanPath(request.path);
+    if (clean !== request.path) return redirect(clean);
+    const first = request.path.split("/")[1] ?? "";
+    if (!SERVED[request.role].includes(first)) return notFound();
+    if (request.path === "/version") return this.#version(request);
+    if (request.path === "/metrics") return this.#options.metrics.serve();
+    return (await this.#health.serve(request)) ?? notFound();
+  }
+
+  #version(request: HttpRequest): HttpAnswer {
+    if (request.method !== "GET") return methodNotAllowed();
+    const decided = this.#options.context.membership.clusterVersion;
+    const body = {
+      etcdserver: ETCD_VERSION,
+      etcdcluster: decided ?? "not_decided",
+      storage: decided === null ? "unknown" : STORAGE_VERSION,
+    };
+    return answer(200, "application/json", JSON.stringify(body));
+  }
+}
+
+/** The path without double slashes and dots, as Go's mux wants it. */
+function cleanPath(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  const clean = `/${parts.join("/")}`;
+  return path.endsWith("/") && clean !== "/" ? `${clean}/` : clean;
+}
+
+function redirect(path: string): HttpAnswer {
+  return {
+    status: 307,
+    headers: [
+      ["Content-Type", "text/html; charset=utf-8"],
+      ["Location", path],
+    ],
+    body: `<a href="${path.replaceAll("&", "&amp;").replaceAll('"', "&#34;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")}">Temporary Redirect</a>.\n\n`,
+  };
+}

@@ -1,0 +1,58 @@
+// From the URLs of the configuration to the sockets that the data plane binds.
+
+import { networkInterfaces } from "node:os";
+import { BootstrapError } from "./cluster/initial.js";
+import type { Config, ListenUrl } from "./config/config.js";
+import type { ListenerOptions } from "./native/binding.js";
+
+/** A socket and what it serves. */
+export interface PlannedListener extends ListenerOptions {
+  /** The URL as it was given. */
+  readonly url: string;
+  /** What clients find there, as etcd's log line names it; empty for peers and metrics. */
+  readonly traffic: "" | "grpc" | "http" | "grpc+http";
+}
+
+/** All listeners of a member: peers, clients, metrics. Throws BootstrapError for what cannot be served. */
+export function planListeners(config: Config): PlannedListener[] {
+  const http = config.listenClientHttpUrls.length === 0;
+  const shared = config.listenClientUrls.find((url) =>
+    config.listenClientHttpUrls.some((other) => other.text === url.text),
+  );
+  if (shared) {
+    throw new BootstrapError(
+      `cannot bind both --listen-client-urls and --listen-client-http-urls on the same url ${shared.text}`,
+    );
+  }
+  const grpcTraffic = http ? "grpc+http" : "grpc";
+  return [
+    ...config.listenPeerUrls.map((url) => planned("peer", url, { grpc: false, http: true }, "")),
+    ...config.listenClientUrls.map((url) => planned("client", url, { grpc: true, http }, grpcTraffic)),
+    ...config.listenClientHttpUrls.map((url) => planned("client", url, { grpc: false, http: true }, "http")),
+    ...config.listenMetricsUrls.map((url) => planned("metrics", url, { grpc: false, http: true }, "")),
+  ];
+}
+
+function planned(
+  role: ListenerOptions["role"],
+  url: ListenUrl,
+  serves: { grpc: boolean; http: boolean },
+  traffic: PlannedListener["traffic"],
+): PlannedListener {
+  if (url.scheme === "https" || url.scheme === "unixs") {
+    const prefix = role === "peer" ? "peer-" : "";
+    throw new BootstrapError(
+      `TLS key/cert (--${prefix}cert-file, --${prefix}key-file) must be provided for ${role} url ${url.text} with HTTPS scheme`,
+    );
+  }
+  const unix = url.scheme === "unix";
+  return { role, address: unix ? url.address : bindAddress(url), unix, ...serves, url: url.text, traffic };
+}
+
+/** "localhost" is the IPv4 loopback, as for etcd; no host is every interface. */
+function bindAddress(url: ListenUrl): string {
+  if (url.host === "localhost") return `127.0.0.1:${url.port}`;
+  if (url.host !== "") return url.address;
+  const anyIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === "IPv6"));
+  return anyIpv6 ? `[::]:${url.port}` : `0.0.0.0:${url.port}`;
+}

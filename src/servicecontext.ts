@@ -1,0 +1,49 @@
+// What the services see of the member, made of its parts.
+
+import type { Alarms } from "./cluster/alarms.js";
+import type { Membership } from "./cluster/membership.js";
+import type { Identity } from "./datadir.js";
+import type { NativeEngine } from "./native/binding.js";
+import { etcdserverpb } from "./proto/index.js";
+import type { Replica } from "./replica/replica.js";
+import type { ServiceContext } from "./services/context.js";
+
+export interface ContextParts {
+  readonly engine: NativeEngine;
+  readonly replica: Replica;
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly alarms: Alarms;
+  readonly quotaBytes: number;
+  readonly ready: Promise<void>;
+}
+
+/** The cheapest read there is: the number of keys of one name. */
+const PROBE = etcdserverpb.RangeRequest.encode({
+  key: Buffer.from("a"),
+  serializable: true,
+  countOnly: true,
+}).finish();
+
+export function serviceContext(parts: ContextParts): ServiceContext {
+  const { engine, replica, identity, membership, alarms, quotaBytes, ready } = parts;
+  return {
+    ...identity,
+    membership,
+    alarms,
+    quotaBytes,
+    ready: () => ready,
+    raft: () => {
+      const { term, committed } = replica.status();
+      return { term, leader: replica.leader(), committed, applied: replica.appliedIndex };
+    },
+    store: () => engine.storeStatus(),
+    linearizable: () => replica.readIndex(),
+    serializableRead: async () => {
+      await engine.range(PROBE);
+    },
+    changeAlarm: async (change) => {
+      await replica.proposeControl({ type: "alarm", ...change });
+    },
+  };
+}

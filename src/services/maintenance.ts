@@ -1,0 +1,60 @@
+// etcdserverpb.Maintenance: status and alarms. What else it has is in missing.ts until it is there.
+
+import { alarmName } from "../cluster/alarms.js";
+import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
+import { RpcError, rpcError } from "../errors.js";
+import type { etcdserverpb } from "../proto/index.js";
+import { toBigint, toInt64, toUint64 } from "../wire/int64.js";
+import { isLearner, responseHeader, type ServiceContext } from "./context.js";
+import type { maintenanceService } from "./definitions.js";
+import { type HandlersOf, unary } from "./handlers.js";
+
+type Handlers = Pick<HandlersOf<typeof maintenanceService>, "status" | "alarm">;
+
+const ALARM_ACTIONS = ["get", "activate", "deactivate"] as const;
+const UNKNOWN = 2;
+
+export function maintenanceHandlers(context: ServiceContext): Handlers {
+  return {
+    status: unary(context, () => statusOf(context), { learner: true }),
+    alarm: unary(context, (request) => alarm(context, request)),
+  };
+}
+
+function statusOf(context: ServiceContext): etcdserverpb.StatusResponse.$Properties {
+  const raft = context.raft();
+  const store = context.store();
+  const noLeader = raft.leader === 0n ? [rpcError("noLeader").message] : [];
+  const alarms = context.alarms.list().map((set) => `memberID:${set.memberId}  alarm:${alarmName(set.type)}`);
+  return {
+    header: responseHeader(context, store.revision),
+    version: ETCD_VERSION,
+    // etcdctl divides by it.
+    dbSize: toInt64(Math.max(1, store.dbSize)),
+    leader: toUint64(raft.leader),
+    raftIndex: toUint64(raft.committed),
+    raftTerm: toUint64(raft.term),
+    raftAppliedIndex: toUint64(raft.applied),
+    errors: [...noLeader, ...alarms],
+    dbSizeInUse: toInt64(store.dbSizeInUse),
+    isLearner: isLearner(context),
+    storageVersion: STORAGE_VERSION,
+    dbSizeQuota: toInt64(context.quotaBytes),
+    downgradeInfo: { enabled: false, targetVersion: "" },
+  };
+}
+
+async function alarm(
+  context: ServiceContext,
+  request: etcdserverpb.AlarmRequest,
+): Promise<etcdserverpb.AlarmResponse.$Properties> {
+  const action = ALARM_ACTIONS[request.action];
+  if (action === undefined) throw new RpcError(UNKNOWN, "etcdserver: unknown method");
+  const memberId = toBigint(request.memberID);
+  if (action !== "get") await context.changeAlarm({ action, memberId, alarm: request.alarm });
+  const alarms = action === "get" ? context.alarms.list(request.alarm) : [{ memberId, type: Number(request.alarm) }];
+  return {
+    header: responseHeader(context, context.store().revision),
+    alarms: alarms.map((set) => ({ memberID: toUint64(set.memberId), alarm: set.type })),
+  };
+}

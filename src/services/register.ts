@@ -1,0 +1,40 @@
+// All gRPC services that TypeScript serves, on one server.
+
+import type { ServiceDefinition, UntypedHandleCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { toRpcError } from "../errors.js";
+import { clusterHandlers } from "./cluster.js";
+import type { ServiceContext } from "./context.js";
+import {
+  authService,
+  clusterService,
+  electionService,
+  healthService,
+  leaseService,
+  lockService,
+  maintenanceService,
+} from "./definitions.js";
+import { type HealthState, healthHandlers } from "./health.js";
+import { maintenanceHandlers } from "./maintenance.js";
+import { MISSING, missingHandlers } from "./missing.js";
+
+/** What a server must offer; grpc-js's own Server does too. */
+export interface ServiceRegistry {
+  addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void;
+}
+
+export function registerServices(server: ServiceRegistry, context: ServiceContext, health: HealthState): void {
+  const missing = (definition: Readonly<Record<string, { path: string }>>) =>
+    missingHandlers<UntypedHandleCall>(definition, (error) => (call: unknown, callback?: unknown) => {
+      if (typeof callback === "function") callback(toRpcError(error));
+      else (call as NodeJS.EventEmitter).emit("error", error);
+    });
+  const add = (definition: ServiceDefinition, handlers: object) =>
+    server.addService(definition, handlers as UntypedServiceImplementation);
+  add(maintenanceService, { ...missing(MISSING.maintenance), ...maintenanceHandlers(context) });
+  add(clusterService, { ...missing(MISSING.cluster), ...clusterHandlers(context) });
+  add(healthService, healthHandlers(context, health));
+  add(leaseService, missing(MISSING.lease));
+  add(authService, missing(MISSING.auth));
+  add(electionService, missing(MISSING.election));
+  add(lockService, missing(MISSING.lock));
+}
