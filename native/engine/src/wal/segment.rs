@@ -52,7 +52,9 @@ pub struct Spare {
 /// Makes spare segments: at once when asked (`take`), or ahead on a thread of its own (`order`).
 ///
 /// The zeroes are really written. Merely preallocated blocks make the file system note in its journal, on the sync
-/// after the first write to each, that they are in use; with zeroes in them a 64 KiB append and sync took half as long.
+/// after the first write to each, that they are in use: on ext4 a write and sync of 64 KiB took 413 µs on them and
+/// 167 µs on zeroes, of 8 KB 274 and 141 µs. Made ahead, the longest append and sync over two segment ends took 3.5 ms
+/// instead of 170 ms.
 pub struct Spares {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
