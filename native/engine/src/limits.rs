@@ -8,6 +8,18 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
 pub const REQUESTS_PENDING_MAX: usize = 100_000;
 /// Bytes of requests that may wait in the pipeline before `too many requests`.
 pub const REQUEST_BYTES_PENDING_MAX: usize = 256 << 20;
+/// Entries that may be committed and not yet applied before `too many requests`, as etcd's.
+pub const APPLY_GAP_ENTRIES_MAX: u64 = 5000;
+/// Linearizable reads that may wait for a read index before `too many requests`.
+pub const READS_PENDING_MAX: usize = 100_000;
+/// Bytes of the newest log entries that stay in memory, for apply and for followers.
+pub const LOG_CACHE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of entries that apply takes out of the log at once.
+pub const APPLY_CHUNK_BYTES: usize = 4 << 20;
+/// Milliseconds between two tries to write a log that found its disk full.
+pub const WAL_NO_SPACE_RETRY_MS: u64 = 100;
+/// Bytes that the buffer of an open batch has at the beginning, at least.
+pub const BATCH_BUFFER_BYTES_MIN: usize = 512;
 /// Bytes of one WAL segment, preallocated.
 pub const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 /// Bytes of the payload of one WAL record; a segment always has room for one.
@@ -40,5 +52,7 @@ pub const INDEX_BUILD_RUN_MAX: usize = if cfg!(test) { 100 } else { 1 << 20 };
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
 const _: () = assert!(2 * WAL_PAYLOAD_BYTES_MAX as u64 <= WAL_SEGMENT_BYTES);
 const _: () = assert!(BATCH_BYTES_MAX < WAL_PAYLOAD_BYTES_MAX);
+const _: () = assert!(BATCH_BUFFER_BYTES_MIN < BATCH_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX < REQUEST_BYTES_PENDING_MAX);
 const _: () = assert!(RANGE_CHUNK_BYTES <= RANGE_WHOLE_BYTES_MAX);
 const _: () = assert!(INDEX_LEAF_KEYS_MAX >= 4 && INDEX_INNER_CHILDREN_MAX >= 4);

@@ -34,6 +34,22 @@ pub enum OpKind {
     LeaseCheckpoint = 7,
 }
 
+impl OpKind {
+    /// The kind with this number on disk.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Put,
+            2 => Self::DeleteRange,
+            3 => Self::Txn,
+            4 => Self::Compact,
+            5 => Self::LeaseGrant,
+            6 => Self::LeaseRevoke,
+            7 => Self::LeaseCheckpoint,
+            _ => return None,
+        })
+    }
+}
+
 /// What one raft log entry holds. The number is on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -46,6 +62,19 @@ pub enum EntryKind {
     Control = 2,
     /// A raft configuration change, applied by TypeScript: a barrier for apply.
     ConfChange = 3,
+}
+
+impl EntryKind {
+    /// The kind with this number on disk.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Empty,
+            1 => Self::Batch,
+            2 => Self::Control,
+            3 => Self::ConfChange,
+            _ => return None,
+        })
+    }
 }
 
 /// The position of an entry in the raft log.

@@ -1,0 +1,237 @@
+//! The payload of a Batch entry: many clients' requests in one raft log entry (drawn in ARCHITECTURE.md).
+//!
+//! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind`, `u64 token`, `u32 length`
+//! and the protobuf request as the client sent it; little endian.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::types::{OpKind, Token};
+
+/// Version byte of the payload.
+pub const BATCH_VERSION: u8 = 1;
+/// Bytes before the first request.
+pub const BATCH_HEADER_BYTES: usize = 1 + 8 + 8 + 4;
+/// Bytes before each request's protobuf message.
+pub const REQUEST_HEADER_BYTES: usize = 1 + 8 + 4;
+
+const COUNT_OFFSET: usize = 1 + 8 + 8;
+
+/// Who took the requests of a batch, so that exactly that process answers them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchHeader {
+    /// Random at each process start.
+    pub origin: u64,
+    /// Counts the batches of that process.
+    pub sequence: u64,
+    /// Number of requests.
+    pub count: u32,
+}
+
+/// A payload that is not what this version of netcd writes.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The version byte is another.
+    #[error("batch has version {0}, this program knows {BATCH_VERSION}")]
+    Version(u8),
+    /// The payload ends inside a request, or goes on after the last one.
+    #[error("batch payload of {0} bytes does not hold what its lengths say")]
+    Length(usize),
+    /// An operation that this version does not know.
+    #[error("batch holds an operation of unknown kind {0}")]
+    Kind(u8),
+}
+
+/// A batch that still takes requests; they are encoded as they come, so that none is copied twice.
+pub struct OpenBatch {
+    buffer: BytesMut,
+    count: u32,
+}
+
+impl OpenBatch {
+    /// An empty batch whose buffer starts at `capacity` bytes.
+    pub fn new(origin: u64, sequence: u64, capacity: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(capacity.max(BATCH_HEADER_BYTES));
+        buffer.put_u8(BATCH_VERSION);
+        buffer.put_u64_le(origin);
+        buffer.put_u64_le(sequence);
+        buffer.put_u32_le(0);
+        Self { buffer, count: 0 }
+    }
+
+    /// Appends one request.
+    pub fn push(&mut self, kind: OpKind, request: &[u8], token: Token) {
+        self.buffer.reserve(REQUEST_HEADER_BYTES + request.len());
+        self.buffer.put_u8(kind as u8);
+        self.buffer.put_u64_le(token.0);
+        self.buffer
+            .put_u32_le(u32::try_from(request.len()).expect("requests are far below 4 GiB"));
+        self.buffer.put_slice(request);
+        self.count += 1;
+    }
+
+    /// Number of requests so far.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Size of the payload so far, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The finished payload.
+    pub fn finish(mut self) -> Bytes {
+        self.buffer[COUNT_OFFSET..BATCH_HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
+        self.buffer.freeze()
+    }
+}
+
+/// Reads the header of a payload.
+pub fn header(payload: &[u8]) -> Result<BatchHeader, BatchError> {
+    if payload.len() < BATCH_HEADER_BYTES {
+        return Err(BatchError::Length(payload.len()));
+    }
+    let mut rest = payload;
+    let version = rest.get_u8();
+    if version != BATCH_VERSION {
+        return Err(BatchError::Version(version));
+    }
+    Ok(BatchHeader {
+        origin: rest.get_u64_le(),
+        sequence: rest.get_u64_le(),
+        count: rest.get_u32_le(),
+    })
+}
+
+/// The requests of a payload, each a slice of it (nothing is copied).
+pub fn requests(payload: &Bytes) -> Result<Requests, BatchError> {
+    let header = header(payload)?;
+    Ok(Requests {
+        rest: payload.slice(BATCH_HEADER_BYTES..),
+        left: header.count,
+        total: payload.len(),
+    })
+}
+
+/// The tokens of a payload that this process encoded itself.
+pub fn tokens(payload: &Bytes) -> Vec<Token> {
+    requests(payload)
+        .expect("own batch has a header")
+        .map(|request| request.expect("own batch is whole").token)
+        .collect()
+}
+
+/// One request of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BatchRequest {
+    /// What it does.
+    pub kind: OpKind,
+    /// Who waits for the answer, if the batch is this process's.
+    pub token: Token,
+    /// The encoded request message.
+    pub request: Bytes,
+}
+
+/// Iterator of [`requests`]; after an error it ends.
+pub struct Requests {
+    rest: Bytes,
+    left: u32,
+    total: usize,
+}
+
+impl Requests {
+    fn fail(&mut self, error: BatchError) -> Option<Result<BatchRequest, BatchError>> {
+        self.left = 0;
+        self.rest.clear();
+        Some(Err(error))
+    }
+}
+
+impl Iterator for Requests {
+    type Item = Result<BatchRequest, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            if self.rest.is_empty() {
+                return None;
+            }
+            return self.fail(BatchError::Length(self.total));
+        }
+        if self.rest.len() < REQUEST_HEADER_BYTES {
+            return self.fail(BatchError::Length(self.total));
+        }
+        let kind = self.rest.get_u8();
+        let token = Token(self.rest.get_u64_le());
+        let length = self.rest.get_u32_le() as usize;
+        let Some(kind) = OpKind::from_u8(kind) else {
+            return self.fail(BatchError::Kind(kind));
+        };
+        if self.rest.len() < length {
+            return self.fail(BatchError::Length(self.total));
+        }
+        let request = self.rest.split_to(length);
+        self.left -= 1;
+        Some(Ok(BatchRequest {
+            kind,
+            token,
+            request,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Bytes {
+        let mut batch = OpenBatch::new(7, 3, 0);
+        batch.push(OpKind::Put, b"abc", Token(1));
+        batch.push(OpKind::Txn, b"", Token(u64::MAX));
+        batch.finish()
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_back() {
+        let payload = sample();
+        assert_eq!(
+            header(&payload).unwrap(),
+            BatchHeader {
+                origin: 7,
+                sequence: 3,
+                count: 2
+            }
+        );
+        let read: Vec<_> = requests(&payload).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read[0].kind, OpKind::Put);
+        assert_eq!(read[0].request.as_ref(), b"abc");
+        assert_eq!(read[1].kind, OpKind::Txn);
+        assert_eq!(tokens(&payload), vec![Token(1), Token(u64::MAX)]);
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_and_none_panics() {
+        let payload = sample();
+        for length in 0..payload.len() {
+            let cut = payload.slice(..length);
+            let whole = requests(&cut).and_then(|all| all.collect::<Result<Vec<_>, _>>());
+            assert!(whole.is_err(), "cut at {length}");
+        }
+        let mut longer = BytesMut::from(&payload[..]);
+        longer.put_u8(0);
+        let whole = requests(&longer.freeze())
+            .unwrap()
+            .collect::<Result<Vec<_>, _>>();
+        assert!(whole.is_err());
+    }
+
+    #[test]
+    fn unknown_version_and_kind_are_named() {
+        let mut bytes = BytesMut::from(&sample()[..]);
+        bytes[0] = 9;
+        assert_eq!(header(&bytes), Err(BatchError::Version(9)));
+        bytes[0] = BATCH_VERSION;
+        bytes[BATCH_HEADER_BYTES] = 200;
+        let first = requests(&bytes.freeze()).unwrap().next().unwrap();
+        assert_eq!(first, Err(BatchError::Kind(200)));
+    }
+}

@@ -1,0 +1,256 @@
+//! The control plane's side of the log: the grant, what raft persists, commits and compacts, and reading back.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use bytes::Bytes;
+
+use super::batch;
+use super::batcher::State;
+use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
+use super::queue::WriteItem;
+use super::reads::ReadBarrier;
+use super::{Core, Grant, NEVER};
+use crate::error::{EtcdError, STOPPED, TIMEOUT_LEADER_FAIL};
+use crate::types::{EntryKind, LogMark, Token};
+
+/// Where the payload of an entry is that raft hands to the WAL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PersistPayload {
+    /// Behind a handle that a `batch` event or a peer's message gave.
+    Handle(u64),
+    /// Here.
+    Data(Bytes),
+}
+
+/// An entry that raft hands to the WAL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PersistEntry {
+    /// Position in the log.
+    pub mark: LogMark,
+    /// What the payload is.
+    pub kind: EntryKind,
+    /// The payload.
+    pub payload: PersistPayload,
+}
+
+impl<A: Apply> Core<A> {
+    /// The append grant of the leader of `term`. With `sole_voter` stable is committed and reads need no quorum once
+    /// everything before `next_index` is applied.
+    pub fn grant(&self, term: u64, next_index: u64, sole_voter: bool) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if !self.config.append_grant {
+            return Err(PipelineError::GrantForbidden);
+        }
+        if next_index != state.last.index + 1 {
+            return Err(PipelineError::Hole {
+                index: next_index,
+                last: state.last.index,
+            });
+        }
+        state.grant = Some(Grant {
+            term,
+            next_index,
+            sole_voter,
+        });
+        let reads_from = if sole_voter { next_index - 1 } else { NEVER };
+        self.sole_from.store(reads_from, SeqCst);
+        self.close_if_due(&mut state);
+        Ok(())
+    }
+
+    /// Ends the grant and returns the last index given to the WAL; batches that close afterwards wait for a proposal.
+    pub fn revoke_grant(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.grant = None;
+        self.sole_from.store(NEVER, SeqCst);
+        state.last.index
+    }
+
+    /// Stamps a Control or ConfChange entry under the grant.
+    pub fn propose_control(&self, kind: EntryKind, data: Bytes) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if state.grant.is_none() {
+            return Err(PipelineError::NoGrant);
+        }
+        self.stamp(&mut state, kind, data, None);
+        Ok(())
+    }
+
+    /// Queues entries and hard state for the WAL. Nothing of it is taken if it returns an error.
+    pub fn persist(
+        &self,
+        seq: u64,
+        hard_state: Option<HardState>,
+        entries: Vec<PersistEntry>,
+    ) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if !entries.is_empty() && state.grant.is_some() {
+            return Err(PipelineError::GrantHeld);
+        }
+        check_contiguous(&entries, state.last.index)?;
+        if let Some(first) = entries.first()
+            && self.cache.term(first.mark.index) == Some(first.mark.term)
+        {
+            // Only another term's leader replaces entries; the same index would lose what was stamped.
+            return Err(PipelineError::Hole {
+                index: first.mark.index,
+                last: state.last.index,
+            });
+        }
+        let mut resolved = Vec::with_capacity(entries.len());
+        let mut sequences = Vec::new();
+        let mut handles = Vec::new();
+        for entry in entries {
+            let payload = match entry.payload {
+                PersistPayload::Handle(handle) => {
+                    handles.push(handle);
+                    state.payload(handle)?
+                }
+                PersistPayload::Data(data) => data,
+            };
+            if let Some(sequence) = self.own_sequence(entry.kind, &payload) {
+                sequences.push(sequence);
+            }
+            resolved.push(LogEntry {
+                mark: entry.mark,
+                kind: entry.kind,
+                payload,
+            });
+        }
+        handles
+            .into_iter()
+            .for_each(|handle| state.release_payload(handle));
+        let failed = self.take_place(&mut state, &resolved, &sequences);
+        let item = WriteItem::Persist {
+            seq,
+            hard_state,
+            entries: resolved,
+            sequences,
+        };
+        self.queue.push(item, &self.gate);
+        self.close_if_due(&mut state);
+        drop(state);
+        // Their entries were replaced by another leader's: they can no longer be applied.
+        self.answer_failed(failed, &TIMEOUT_LEADER_FAIL);
+        Ok(())
+    }
+
+    /// Gives entries their place in the log; returns the tokens of batches that lost theirs.
+    fn take_place(&self, state: &mut State, entries: &[LogEntry], sequences: &[u64]) -> Vec<Token> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Vec::new();
+        };
+        let failed = if first.mark.index <= state.last.index {
+            state.fail_replaced(first.mark.index, sequences)
+        } else {
+            Vec::new()
+        };
+        state.last = last.mark;
+        for entry in entries {
+            if let Some(sequence) = self.own_sequence(entry.kind, &entry.payload) {
+                state.place(sequence, entry.mark.index);
+            }
+            self.cache.push(entry.clone());
+        }
+        failed
+    }
+
+    /// The batch's number if this process took its requests.
+    pub(super) fn own_sequence(&self, kind: EntryKind, payload: &[u8]) -> Option<u64> {
+        if kind != EntryKind::Batch {
+            return None;
+        }
+        // A payload that cannot be read belongs to nobody here; apply reports it when it is committed.
+        let header = batch::header(payload).ok()?;
+        (header.origin == self.origin).then_some(header.sequence)
+    }
+
+    /// Apply up to index, as far as it is on stable storage here.
+    pub fn commit(&self, index: u64) {
+        let committed = self.gate.commit(index);
+        self.committed.fetch_max(committed, Relaxed);
+    }
+
+    /// TypeScript has applied the control entry at index; its writes go to disk with it.
+    pub fn control_applied(&self, index: u64, writes: Vec<MetaWrite>) {
+        self.gate.control_applied(index, writes);
+    }
+
+    /// Forgets log entries up to `mark`.
+    pub fn compact_log(&self, mark: LogMark) {
+        self.queue.push(WriteItem::Compact(mark), &self.gate);
+    }
+
+    /// Entries from `first` to `last` with their payloads, as many as `bytes_max` holds, at least one. Reads the disk
+    /// if memory does not hold them: not for a thread that must not block.
+    pub fn read_entries(
+        &self,
+        first: u64,
+        last: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<LogEntry>, LogError> {
+        match self.cache.read(first, last, bytes_max) {
+            Some(entries) => Ok(entries),
+            None => self.reader.read(first, last, bytes_max),
+        }
+    }
+
+    /// The read index of `ctx` is known.
+    pub fn read_index_ready(&self, ctx: u64, index: u64) {
+        let request = |ctx| self.events.read_request(ctx);
+        let ready = self.reads.index_ready(ctx, index, &self.applied, request);
+        self.serve_reads(ready);
+    }
+
+    /// The read index of `ctx` could not be had.
+    pub fn read_index_failed(&self, ctx: u64, error: EtcdError) {
+        self.metrics.read_indexes_failed.fetch_add(1, Relaxed);
+        let failed = self
+            .reads
+            .index_failed(ctx, |ctx| self.events.read_request(ctx));
+        if !failed.is_empty() {
+            self.completions.reads_ready(failed, Err(error));
+        }
+    }
+
+    pub(super) fn serve_reads(&self, ready: Vec<Token>) {
+        if !ready.is_empty() {
+            self.completions.reads_ready(ready, Ok(()));
+        }
+    }
+
+    /// A linearizable read asks whether it may be served.
+    pub fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
+        if self.failed.load(Relaxed) {
+            return Err(STOPPED);
+        }
+        if self.applied.load(SeqCst) >= self.sole_from.load(SeqCst) {
+            return Ok(ReadBarrier::Now);
+        }
+        self.reads
+            .wait(token, |ctx| self.events.read_request(ctx))?;
+        Ok(ReadBarrier::Wait)
+    }
+}
+
+fn check_contiguous(entries: &[PersistEntry], mut last: u64) -> Result<(), PipelineError> {
+    for (at, entry) in entries.iter().enumerate() {
+        let index = entry.mark.index;
+        let follows = index == last + 1;
+        let replaces = at == 0 && index >= 1 && index <= last;
+        if !follows && !replaces {
+            return Err(PipelineError::Hole { index, last });
+        }
+        last = index;
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! What waits for the WAL thread, and how far apply may go. The two are one lock order (queue, then gate), so that an
+//! entry that is about to be replaced is never taken for a stable one.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::ports::{HardState, LogEntry, MetaWrite};
+use crate::types::LogMark;
+
+/// One thing for the WAL thread to write.
+pub(super) enum WriteItem {
+    /// An entry stamped under the grant.
+    Granted {
+        entry: LogEntry,
+        /// Stable is committed.
+        sole: bool,
+        /// Set for a batch of this process.
+        sequence: Option<u64>,
+    },
+    /// What raft handed over.
+    Persist {
+        seq: u64,
+        hard_state: Option<HardState>,
+        entries: Vec<LogEntry>,
+        /// The batches of this process among the entries.
+        sequences: Vec<u64>,
+    },
+    /// Forget the log up to here.
+    Compact(LogMark),
+}
+
+/// The WAL thread's inbox. What it holds is bounded by REQUEST_BYTES_PENDING_MAX and by raft's flow control.
+pub(super) struct WriteQueue {
+    inner: Mutex<QueueInner>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct QueueInner {
+    items: Vec<WriteItem>,
+    stopped: bool,
+}
+
+impl WriteQueue {
+    pub fn new() -> Self {
+        Self {
+            inner: Mutex::default(),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Queues an item; entries that replace others make those unstable at once.
+    pub fn push(&self, item: WriteItem, gate: &ApplyGate) {
+        let mut inner = self.inner.lock();
+        if let WriteItem::Persist { entries, .. } = &item
+            && let Some(first) = entries.first()
+        {
+            gate.lower_stable(first.mark.index - 1);
+        }
+        inner.items.push(item);
+        self.wake.notify_one();
+    }
+
+    /// Waits for items and takes all of them; None once it was stopped and is empty.
+    pub fn take(&self, into: &mut Vec<WriteItem>) -> Option<()> {
+        let mut inner = self.inner.lock();
+        while inner.items.is_empty() {
+            if inner.stopped {
+                return None;
+            }
+            self.wake.wait(&mut inner);
+        }
+        std::mem::swap(&mut inner.items, into);
+        Some(())
+    }
+
+    /// Entries up to `last` are on stable storage, but for those that a queued item replaces.
+    pub fn report_stable(&self, last: u64, gate: &ApplyGate) -> u64 {
+        let inner = self.inner.lock();
+        let replaced = inner.items.iter().filter_map(|item| match item {
+            WriteItem::Persist { entries, .. } => entries.first().map(|entry| entry.mark.index),
+            WriteItem::Granted { .. } | WriteItem::Compact(_) => None,
+        });
+        let stable = replaced.fold(last, |stable, first| stable.min(first - 1));
+        gate.set_stable(stable);
+        stable
+    }
+
+    /// Waits, at most this long, for the stop; true if it was stopped.
+    pub fn wait_stop(&self, at_most: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let until = std::time::Instant::now() + at_most;
+        while !inner.stopped {
+            if self.wake.wait_until(&mut inner, until).timed_out() {
+                break;
+            }
+        }
+        inner.stopped
+    }
+
+    pub fn stop(&self) {
+        self.inner.lock().stopped = true;
+        self.wake.notify_all();
+    }
+}
+
+/// Apply may go up to the smaller of the commit index and the stable index: an entry that was applied but is not in
+/// the WAL would be lost to the log by a crash while the revision tree keeps it.
+pub(super) struct ApplyGate {
+    inner: Mutex<GateInner>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct GateInner {
+    committed: u64,
+    stable: u64,
+    /// The control entry that TypeScript has applied, with its writes.
+    control: Option<(u64, Vec<MetaWrite>)>,
+    /// Apply what may be applied, then end.
+    stopped: bool,
+    /// End now.
+    aborted: bool,
+}
+
+impl ApplyGate {
+    pub fn new(committed: u64, stable: u64) -> Self {
+        let inner = GateInner {
+            committed,
+            stable,
+            ..GateInner::default()
+        };
+        Self {
+            inner: Mutex::new(inner),
+            wake: Condvar::new(),
+        }
+    }
+
+    fn set_stable(&self, index: u64) {
+        self.inner.lock().stable = index;
+        self.wake.notify_one();
+    }
+
+    fn lower_stable(&self, index: u64) {
+        let mut inner = self.inner.lock();
+        inner.stable = inner.stable.min(index);
+    }
+
+    /// Moves the commit index; it never goes back.
+    pub fn commit(&self, index: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.committed = inner.committed.max(index);
+        self.wake.notify_one();
+        inner.committed
+    }
+
+    /// Waits until something above `applied` may be applied and returns how far; None at the end.
+    pub fn wait_above(&self, applied: u64) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        loop {
+            let target = inner.committed.min(inner.stable);
+            if inner.aborted || (inner.stopped && target <= applied) {
+                return None;
+            }
+            if target > applied {
+                return Some(target);
+            }
+            self.wake.wait(&mut inner);
+        }
+    }
+
+    /// Waits until TypeScript has applied the control entry at `index`; None if the pipeline ends before.
+    pub fn wait_control(&self, index: u64) -> Option<Vec<MetaWrite>> {
+        let mut inner = self.inner.lock();
+        loop {
+            if let Some((at, writes)) = inner.control.take_if(|(at, _)| *at == index) {
+                debug_assert_eq!(at, index);
+                return Some(writes);
+            }
+            if inner.stopped || inner.aborted {
+                return None;
+            }
+            self.wake.wait(&mut inner);
+        }
+    }
+
+    pub fn control_applied(&self, index: u64, writes: Vec<MetaWrite>) {
+        self.inner.lock().control = Some((index, writes));
+        self.wake.notify_one();
+    }
+
+    pub fn stop(&self, abort: bool) {
+        let mut inner = self.inner.lock();
+        inner.stopped = true;
+        inner.aborted |= abort;
+        self.wake.notify_all();
+    }
+}

@@ -1,0 +1,448 @@
+//! Neighbours for tests of the pipeline: a log in memory that fills up, stalls and fails, a store that records what it
+//! applies, clients that count their answers, and a driver that plays raft for a single voter.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use super::*;
+use crate::error::EtcdError;
+use crate::types::{Completions, EntryKind, LogMark, OpKind, OpResult, Token};
+
+/// What the disk of [`MemLog`] does next.
+#[derive(Default)]
+pub struct MemDisk {
+    pub appended: Vec<LogEntry>,
+    /// How many of `appended` are durable.
+    pub durable: usize,
+    pub full: bool,
+    pub fail_sync: bool,
+    pub stalled: bool,
+    pub syncs: u64,
+}
+
+/// A log in memory; clones are the same disk.
+#[derive(Clone, Default)]
+pub struct MemLog {
+    disk: Arc<(Mutex<MemDisk>, Condvar)>,
+}
+
+impl MemLog {
+    pub fn change(&self, change: impl FnOnce(&mut MemDisk)) {
+        change(&mut self.disk.0.lock());
+        self.disk.1.notify_all();
+    }
+
+    pub fn durable(&self) -> Vec<LogEntry> {
+        let disk = self.disk.0.lock();
+        disk.appended[..disk.durable].to_vec()
+    }
+}
+
+impl Log for MemLog {
+    fn append(&mut self, entries: &[LogEntry], _: Option<&HardState>) -> Result<(), LogError> {
+        let mut disk = self.disk.0.lock();
+        if disk.full {
+            return Err(LogError::NoSpace);
+        }
+        for entry in entries {
+            let at = entry.mark.index as usize - 1;
+            assert!(at <= disk.appended.len(), "hole before {:?}", entry.mark);
+            disk.appended.truncate(at);
+            disk.durable = disk.durable.min(at);
+            disk.appended.push(entry.clone());
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        let mut disk = self.disk.0.lock();
+        while disk.stalled {
+            self.disk.1.wait(&mut disk);
+        }
+        disk.syncs += 1;
+        if disk.fail_sync {
+            return Err(LogError::Fatal("sync of the log failed".into()));
+        }
+        disk.durable = disk.appended.len();
+        Ok(())
+    }
+
+    fn compact(&mut self, _: LogMark) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn written_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl LogRead for MemLog {
+    fn read(&self, first: u64, last: u64, _: usize) -> Result<Vec<LogEntry>, LogError> {
+        let disk = self.disk.0.lock();
+        Ok(disk.appended[first as usize - 1..last as usize].to_vec())
+    }
+}
+
+/// Records what is applied; the answer of an operation is its own request.
+#[derive(Default)]
+pub struct RecordingStore {
+    pub ops: Mutex<Vec<(u64, OpKind, Bytes)>>,
+    pub meta: Mutex<Vec<(LogMark, Vec<MetaWrite>)>>,
+    pub compactions: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl RecordingStore {
+    pub fn requests(&self) -> Vec<Bytes> {
+        self.ops.lock().iter().map(|(_, _, r)| r.clone()).collect()
+    }
+}
+
+impl Apply for RecordingStore {
+    fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
+        let mut ops = self.ops.lock();
+        ops.push((context.mark.index, kind, request.clone()));
+        match kind {
+            OpKind::Compact => Applied::AfterCompaction {
+                revision: ops.len() as i64,
+                answer: request,
+            },
+            _ => Applied::Done(Ok(request)),
+        }
+    }
+
+    fn apply_meta(&self, mark: LogMark, writes: Vec<MetaWrite>) {
+        self.meta.lock().push((mark, writes));
+    }
+
+    fn entry_applied(&self, _: LogMark) {}
+
+    fn on_compacted(&self, _: i64, done: Box<dyn FnOnce() + Send>) {
+        self.compactions.lock().push(done);
+    }
+}
+
+/// Counts answers: a token that is answered twice is a failed test.
+#[derive(Default)]
+pub struct Clients {
+    answers: Mutex<HashMap<u64, OpResult>>,
+    reads: Mutex<HashMap<u64, Result<(), EtcdError>>>,
+    order: Mutex<Vec<u64>>,
+    changed: Condvar,
+}
+
+impl Clients {
+    /// Blocks until these tokens are answered, and returns their answers.
+    pub fn wait(&self, tokens: impl IntoIterator<Item = u64>) -> Vec<OpResult> {
+        let mut answers = self.answers.lock();
+        tokens
+            .into_iter()
+            .map(|token| {
+                loop {
+                    if let Some(answer) = answers.get(&token) {
+                        return answer.clone();
+                    }
+                    self.changed.wait(&mut answers);
+                }
+            })
+            .collect()
+    }
+
+    pub fn answered(&self, token: u64) -> Option<OpResult> {
+        self.answers.lock().get(&token).cloned()
+    }
+
+    pub fn read(&self, token: u64) -> Option<Result<(), EtcdError>> {
+        self.reads.lock().get(&token).cloned()
+    }
+
+    pub fn order(&self) -> Vec<u64> {
+        self.order.lock().clone()
+    }
+}
+
+impl Completions for Clients {
+    fn ops_done(&self, results: Vec<(Token, OpResult)>) {
+        let mut answers = self.answers.lock();
+        for (token, result) in results {
+            self.order.lock().push(token.0);
+            let before = answers.insert(token.0, result);
+            assert!(before.is_none(), "{token:?} was answered twice");
+        }
+        self.changed.notify_all();
+    }
+
+    fn reads_ready(&self, tokens: Vec<Token>, outcome: Result<(), EtcdError>) {
+        let mut reads = self.reads.lock();
+        for token in tokens {
+            let before = reads.insert(token.0, outcome.clone());
+            assert!(before.is_none(), "read {token:?} was answered twice");
+        }
+    }
+}
+
+/// An event as the driver takes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    Batch(u64),
+    Appended(Vec<EntryMeta>),
+    Stable(LogMark),
+    Persisted(u64),
+    Applied(u64),
+    Control(LogMark, Bytes),
+    ReadRequest(u64),
+    Fatal(String),
+    Log(String),
+    /// The test ends.
+    End,
+}
+
+/// The control plane's inbox.
+#[derive(Default)]
+pub struct Inbox {
+    events: Mutex<VecDeque<Event>>,
+    changed: Condvar,
+}
+
+impl Inbox {
+    pub fn put(&self, event: Event) {
+        self.events.lock().push_back(event);
+        self.changed.notify_all();
+    }
+
+    pub fn take(&self) -> Event {
+        let mut events = self.events.lock();
+        loop {
+            if let Some(event) = events.pop_front() {
+                return event;
+            }
+            self.changed.wait(&mut events);
+        }
+    }
+
+    /// Takes events until one fits.
+    pub fn take_until<T>(&self, fits: impl Fn(&Event) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = fits(&self.take()) {
+                return found;
+            }
+        }
+    }
+}
+
+impl PipelineEvents for Inbox {
+    fn batch(&self, payload: u64, _: usize, _: u32) {
+        self.put(Event::Batch(payload));
+    }
+    fn appended(&self, entries: &[EntryMeta]) {
+        self.put(Event::Appended(entries.to_vec()));
+    }
+    fn stable(&self, mark: LogMark) {
+        self.put(Event::Stable(mark));
+    }
+    fn persisted(&self, seq: u64) {
+        self.put(Event::Persisted(seq));
+    }
+    fn applied(&self, index: u64) {
+        self.put(Event::Applied(index));
+    }
+    fn control(&self, mark: LogMark, _: EntryKind, data: Bytes) {
+        self.put(Event::Control(mark, data));
+    }
+    fn read_request(&self, ctx: u64) {
+        self.put(Event::ReadRequest(ctx));
+    }
+    fn fatal(&self, message: String) {
+        self.put(Event::Fatal(message));
+    }
+    fn log(&self, _: LogLevel, message: &str, _: Vec<(String, String)>) {
+        self.put(Event::Log(message.to_owned()));
+    }
+}
+
+/// A pipeline with its neighbours.
+pub struct Rig<A: Apply = RecordingStore> {
+    pub pipeline: Arc<Pipeline<A>>,
+    pub store: Arc<A>,
+    pub inbox: Arc<Inbox>,
+    pub clients: Arc<Clients>,
+}
+
+pub fn config() -> PipelineConfig {
+    PipelineConfig {
+        max_request_bytes: 1_572_864,
+        append_grant: true,
+    }
+}
+
+impl Rig<RecordingStore> {
+    /// Over an empty log in memory.
+    pub fn over(log: &MemLog) -> Self {
+        let reader = Arc::new(log.clone());
+        Self::start(1, StartMarks::default(), Box::new(log.clone()), reader)
+    }
+
+    pub fn start(
+        origin: u64,
+        marks: StartMarks,
+        log: Box<dyn Log>,
+        reader: Arc<dyn LogRead>,
+    ) -> Self {
+        let store = Arc::new(RecordingStore::default());
+        let inbox = Arc::new(Inbox::default());
+        let clients = Arc::new(Clients::default());
+        let neighbours = Neighbours {
+            store: Arc::clone(&store),
+            log,
+            reader,
+            events: Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
+            completions: Arc::clone(&clients) as Arc<dyn Completions>,
+        };
+        let pipeline = Pipeline::start(config(), origin, marks, neighbours).expect("threads");
+        Self {
+            pipeline,
+            store,
+            inbox,
+            clients,
+        }
+    }
+}
+
+impl<A: Apply> Rig<A> {
+    pub fn put(&self, token: u64) {
+        self.submit(token).expect("taken");
+    }
+
+    pub fn submit(&self, token: u64) -> Result<(), EtcdError> {
+        let request = token.to_string();
+        self.pipeline
+            .submit(OpKind::Put, request.as_bytes(), Token(token))
+    }
+
+    /// What a new leader does: its empty entry, then (with `granted`) the grant.
+    pub fn lead(&self, term: u64, last: u64, granted: bool) {
+        let entry = PersistEntry {
+            mark: LogMark {
+                index: last + 1,
+                term,
+            },
+            kind: EntryKind::Empty,
+            payload: PersistPayload::Data(Bytes::new()),
+        };
+        let hard_state = HardState {
+            term,
+            vote: 1,
+            commit: last,
+        };
+        self.pipeline
+            .persist(term << 32, Some(hard_state), vec![entry])
+            .expect("room for the first entry");
+        if granted {
+            self.pipeline
+                .grant(term, last + 2, true)
+                .expect("nothing in between");
+        }
+    }
+
+    /// Plays raft on a thread until `Event::End`; returns what was fatal.
+    pub fn drive(&self, term: u64, last: u64, granted: bool) -> JoinHandle<Option<String>> {
+        self.lead(term, last, granted);
+        let mut raft = Raft {
+            pipeline: Arc::clone(&self.pipeline),
+            term,
+            last: last + 1,
+            last_seq: term << 32,
+            persisting: VecDeque::from([(term << 32, last + 1)]),
+            committed: 0,
+        };
+        let inbox = Arc::clone(&self.inbox);
+        std::thread::spawn(move || {
+            loop {
+                match inbox.take() {
+                    Event::End => return None,
+                    Event::Fatal(message) => return Some(message),
+                    event => raft.step(event),
+                }
+            }
+        })
+    }
+
+    /// Ends the driver and the pipeline.
+    pub fn finish(&self, driver: JoinHandle<Option<String>>) -> Option<String> {
+        self.pipeline.close();
+        self.inbox.put(Event::End);
+        driver.join().expect("driver")
+    }
+}
+
+/// Raft with one voter, as far as the pipeline sees it.
+struct Raft<A: Apply> {
+    pipeline: Arc<Pipeline<A>>,
+    term: u64,
+    last: u64,
+    last_seq: u64,
+    /// (seq, last index of it)
+    persisting: VecDeque<(u64, u64)>,
+    committed: u64,
+}
+
+impl<A: Apply> Raft<A> {
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Batch(handle) => self.propose(handle),
+            Event::Appended(entries) => {
+                for entry in entries {
+                    assert_eq!(entry.mark.index, self.last + 1, "appended in order");
+                    self.last += 1;
+                }
+            }
+            Event::Stable(mark) => self.committed = self.committed.max(mark.index),
+            Event::Persisted(seq) => {
+                while self.persisting.front().is_some_and(|(s, _)| *s <= seq) {
+                    let (_, index) = self.persisting.pop_front().expect("just seen");
+                    self.committed = self.committed.max(index);
+                }
+                self.pipeline.commit(self.committed);
+            }
+            Event::Control(mark, data) => {
+                let write = MetaWrite {
+                    table: MetaTable::Meta,
+                    key: data,
+                    value: None,
+                };
+                self.pipeline.control_applied(mark.index, vec![write]);
+            }
+            Event::ReadRequest(ctx) => self.pipeline.read_index_ready(ctx, self.committed),
+            Event::Applied(_) | Event::Log(_) => {}
+            Event::Fatal(_) | Event::End => unreachable!("handled by the loop"),
+        }
+    }
+
+    fn propose(&mut self, handle: u64) {
+        let entry = PersistEntry {
+            mark: LogMark {
+                index: self.last + 1,
+                term: self.term,
+            },
+            kind: EntryKind::Batch,
+            payload: PersistPayload::Handle(handle),
+        };
+        match self.pipeline.persist(self.last_seq + 1, None, vec![entry]) {
+            Ok(()) => {
+                self.last += 1;
+                self.last_seq += 1;
+                self.persisting.push_back((self.last_seq, self.last));
+            }
+            // The batch crossed the grant.
+            Err(PipelineError::GrantHeld) => {
+                let known = self.pipeline.propose_payload(handle);
+                assert!(known.is_ok() || known == Err(PipelineError::Closed));
+            }
+            Err(PipelineError::Closed) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The WAL thread: takes everything that waits, writes it, syncs once, and says what is on stable storage.
+//!
+//! A full disk is not fatal. What could not be written is held and tried again, because a hole in the log cannot be
+//! left behind; meanwhile new requests get `database space exceeded`. A batch stamped under a sole voter's grant has
+//! been seen by nobody else, so its place is given to an empty entry and its clients get that error too. Any other
+//! entry may be on a peer already: it stays as it is and its clients wait (or run into their timeout).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Core;
+use super::ports::{Apply, HardState, Log, LogEntry, LogError, LogLevel};
+use super::queue::WriteItem;
+use crate::error::NO_SPACE;
+use crate::limits::WAL_NO_SPACE_RETRY_MS;
+use crate::types::{EntryKind, LogMark};
+
+/// Entries that one append writes.
+#[derive(Default)]
+struct Run {
+    entries: Vec<LogEntry>,
+    hard_state: Option<HardState>,
+    /// The batches of this process among the entries.
+    sequences: Vec<u64>,
+    /// Same length as entries, under a grant: the batch to fail if its entry cannot be written.
+    own: Vec<Option<u64>>,
+    /// Answered by `persisted`.
+    seq: Option<u64>,
+    granted: bool,
+    sole: bool,
+}
+
+impl Run {
+    fn extends(&self, sole: bool) -> bool {
+        self.granted && self.sole == sole
+    }
+
+    /// Gives the places of unwritten batches to empty entries; returns the batches.
+    fn empty_batches(&mut self) -> Vec<u64> {
+        let mut failed = Vec::new();
+        for (entry, own) in self.entries.iter_mut().zip(&mut self.own) {
+            if let Some(sequence) = own.take() {
+                entry.kind = EntryKind::Empty;
+                entry.payload = bytes::Bytes::new();
+                failed.push(sequence);
+            }
+        }
+        failed
+    }
+}
+
+/// Orders what was queued into appends: granted entries together, each `persist` on its own.
+fn runs(items: &mut Vec<WriteItem>) -> (Vec<Run>, Option<LogMark>) {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut compact = None;
+    for item in items.drain(..) {
+        match item {
+            WriteItem::Granted {
+                entry,
+                sole,
+                sequence,
+            } => {
+                if !runs.last().is_some_and(|run| run.extends(sole)) {
+                    runs.push(Run {
+                        granted: true,
+                        sole,
+                        ..Run::default()
+                    });
+                }
+                let run = runs.last_mut().expect("just pushed");
+                run.entries.push(entry);
+                run.own.push(sequence);
+                run.sequences.extend(sequence);
+            }
+            WriteItem::Persist {
+                seq,
+                hard_state,
+                entries,
+                sequences,
+            } => runs.push(Run {
+                entries,
+                hard_state,
+                sequences,
+                seq: Some(seq),
+                ..Run::default()
+            }),
+            WriteItem::Compact(mark) => compact = compact.max(Some(mark)),
+        }
+    }
+    (runs, compact)
+}
+
+/// Why the thread ends.
+enum End {
+    Stopped,
+    Fatal(String),
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> Self {
+        Self::Fatal(error.to_string())
+    }
+}
+
+/// Body of the WAL thread.
+pub(super) fn run<A: Apply>(core: &Core<A>, mut log: Box<dyn Log>) {
+    let mut items = Vec::new();
+    while core.queue.take(&mut items).is_some() {
+        let (runs, compact) = runs(&mut items);
+        match write_group(core, log.as_mut(), runs, compact) {
+            Ok(()) => {}
+            Err(End::Stopped) => break,
+            Err(End::Fatal(message)) => {
+                core.fail(message);
+                break;
+            }
+        }
+        core.metrics.wal_bytes.store(log.written_bytes(), Relaxed);
+    }
+}
+
+fn write_group<A: Apply>(
+    core: &Core<A>,
+    log: &mut dyn Log,
+    runs: Vec<Run>,
+    compact: Option<LogMark>,
+) -> Result<(), End> {
+    let mut written: Vec<Run> = Vec::with_capacity(runs.len());
+    for mut run in runs {
+        let mut full = false;
+        loop {
+            match append(core, log, &run) {
+                Ok(()) => break,
+                Err(LogError::NoSpace) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // What is written already shall not wait for room.
+            sync_and_report(core, log, std::mem::take(&mut written))?;
+            hold(core, &mut run, !full);
+            full = true;
+            if core
+                .queue
+                .wait_stop(Duration::from_millis(WAL_NO_SPACE_RETRY_MS))
+            {
+                return Err(End::Stopped);
+            }
+        }
+        if full {
+            core.set_no_space(false);
+            let fields = Vec::new();
+            core.events
+                .log(LogLevel::Info, "write-ahead log has room again", fields);
+        }
+        written.push(run);
+    }
+    sync_and_report(core, log, written)?;
+    if let Some(mark) = compact {
+        match log.compact(mark) {
+            // Nothing waits for it; the next compaction covers it.
+            Err(LogError::NoSpace) => core.events.log(
+                LogLevel::Warn,
+                "no space to note the compaction of the log",
+                vec![("index".into(), mark.index.to_string())],
+            ),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn append<A: Apply>(core: &Core<A>, log: &mut dyn Log, run: &Run) -> Result<(), LogError> {
+    let start = Instant::now();
+    log.append(&run.entries, run.hard_state.as_ref())?;
+    core.metrics.wal_write.observe(start.elapsed(), 1);
+    Ok(())
+}
+
+/// The disk is full: refuse what is new, and fail what nobody else has seen.
+fn hold<A: Apply>(core: &Core<A>, run: &mut Run, first_time: bool) {
+    if first_time {
+        core.set_no_space(true);
+        core.events.log(
+            LogLevel::Error,
+            "no space left for the write-ahead log; writes are refused until there is room",
+            vec![("entries-held".into(), run.entries.len().to_string())],
+        );
+    }
+    if run.sole {
+        let failed = run.empty_batches();
+        for entry in &run.entries {
+            core.cache.replace(entry);
+        }
+        core.fail_batches(&failed, &NO_SPACE);
+    }
+}
+
+fn sync_and_report<A: Apply>(
+    core: &Core<A>,
+    log: &mut dyn Log,
+    written: Vec<Run>,
+) -> Result<(), End> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    let start = Instant::now();
+    log.sync()?;
+    core.metrics.wal_fsync.observe(start.elapsed(), 1);
+    report(core, &written);
+    Ok(())
+}
+
+fn report<A: Apply>(core: &Core<A>, written: &[Run]) {
+    let last = |runs: &[Run], sole: bool| {
+        let mut runs = runs.iter().rev().filter(|run| !sole || run.sole);
+        runs.find_map(|run| run.entries.last())
+            .map(|entry| entry.mark)
+    };
+    // Commit before stable: apply wakes once, with both.
+    if let Some(mark) = last(written, true) {
+        core.commit(mark.index);
+    }
+    if let Some(mark) = last(written, false) {
+        let stable = core.queue.report_stable(mark.index, &core.gate);
+        core.cache.set_stable(stable);
+    }
+    let granted = written.iter().rev().filter(|run| run.granted);
+    if let Some(entry) = granted.map(|run| &run.entries).find_map(|e| e.last()) {
+        core.events.stable(entry.mark);
+    }
+    if let Some(seq) = written.iter().rev().find_map(|run| run.seq) {
+        core.events.persisted(seq);
+    }
+    let sequences: Vec<u64> = written
+        .iter()
+        .flat_map(|run| run.sequences.iter().copied())
+        .collect();
+    if !sequences.is_empty() {
+        core.batches_stable(&sequences);
+    }
+}
