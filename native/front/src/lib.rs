@@ -1,1 +1,35 @@
-//! Being written.
+//! netcd's transport: listeners, HTTP/2 and HTTP/1.1, gRPC framing, the hot KV calls, and the hand-over of every other
+//! call and request to the control plane.
+//!
+//! N worker threads run one single-threaded tokio runtime each; a connection lives on one worker and shares nothing
+//! with the others. KV calls are decoded, checked and answered here; answers come back from the pipeline as one batch
+//! per worker (`FrontCompletions`). Everything else goes out as `FrontEvent`s and is answered through `Front`.
+
+mod backend;
+mod call;
+mod completions;
+mod config;
+mod conn;
+mod dispatch;
+mod events;
+mod front;
+mod grpc;
+mod handover;
+mod hot;
+mod http;
+pub mod limits;
+mod listener;
+mod metrics;
+mod outbound;
+mod readers;
+mod send;
+mod slots;
+mod worker;
+
+pub use backend::{Backend, ChunkIter, RangeAnswer, ReadBarrier};
+pub use completions::FrontCompletions;
+pub use config::{FrontConfig, ListenerConfig, ServingState};
+pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
+pub use front::{Front, FrontCounts, ListenError};
+pub use grpc::deframe::{DeframeError, Deframer};
+pub use grpc::methods::{METHODS, Method, MethodKind};

@@ -1,0 +1,91 @@
+//! What the control plane chooses about the transport.
+
+use std::time::Duration;
+
+/// Settings of a front; they do not change while it runs.
+#[derive(Clone, Debug)]
+pub struct FrontConfig {
+    /// --max-request-bytes.
+    pub max_request_bytes: usize,
+    /// --max-txn-ops.
+    pub max_txn_ops: usize,
+    /// --max-concurrent-streams.
+    pub max_concurrent_streams: u32,
+    /// --grpc-keepalive-min-time: clients may ping this often.
+    pub keepalive_min_time: Duration,
+    /// --grpc-keepalive-interval: the server pings after so long without a byte from the client; zero = never.
+    pub keepalive_interval: Duration,
+    /// --grpc-keepalive-timeout: how long it waits then; zero = for ever.
+    pub keepalive_timeout: Duration,
+    /// How long a proposal or a read index may take (etcd: 5 s + 2 election timeouts).
+    pub request_timeout: Duration,
+    /// --metrics=extensive: measure how long calls take.
+    pub extensive_metrics: bool,
+}
+
+impl Default for FrontConfig {
+    fn default() -> Self {
+        Self {
+            max_request_bytes: 1_572_864,
+            max_txn_ops: 128,
+            max_concurrent_streams: u32::MAX,
+            keepalive_min_time: Duration::from_secs(5),
+            keepalive_interval: Duration::from_secs(2 * 60 * 60),
+            keepalive_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(7),
+            extensive_metrics: false,
+        }
+    }
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// Names the listener in events: "client", "metrics", "peer".
+    pub role: String,
+    /// `host:port`, or a path when `unix` is set.
+    pub address: String,
+    /// Listen on a unix socket.
+    pub unix: bool,
+    /// Serve gRPC here.
+    pub grpc: bool,
+    /// Serve HTTP requests here.
+    pub http: bool,
+}
+
+/// What front must know to refuse calls early, as etcd's interceptors do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ServingState {
+    /// A leader is known.
+    pub has_leader: bool,
+    /// This member is a learner.
+    pub is_learner: bool,
+    /// The cluster version is decided.
+    pub capable: bool,
+}
+
+impl ServingState {
+    pub(crate) fn to_bits(self) -> u8 {
+        u8::from(self.has_leader) | u8::from(self.is_learner) << 1 | u8::from(self.capable) << 2
+    }
+
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self {
+            has_leader: bits & 1 != 0,
+            is_learner: bits & 2 != 0,
+            capable: bits & 4 != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServingState;
+
+    #[test]
+    fn serving_state_survives_its_bits() {
+        for bits in 0..8 {
+            assert_eq!(ServingState::from_bits(bits).to_bits(), bits);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What front tells the control plane: the transport half of src/native/binding.ts.
+
+use bytes::Bytes;
+
+/// A metadata value: text, or the decoded bytes of a `-bin` key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetadataValue {
+    /// ASCII text as sent.
+    Text(String),
+    /// Base64-decoded value of a key that ends in `-bin`.
+    Binary(Bytes),
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// An event for the control plane. Events of one call or request come in order, from one thread.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum FrontEvent {
+    /// A gRPC call that the control plane serves.
+    Call {
+        call: u64,
+        path: String,
+        metadata: Vec<(String, MetadataValue)>,
+        peer: String,
+        /// Milliseconds from now, from grpc-timeout.
+        deadline_ms: Option<u64>,
+        listener: String,
+    },
+    /// One message of the client.
+    CallMessage { call: u64, data: Bytes },
+    /// The client sends no more.
+    CallHalfClose { call: u64 },
+    /// The client cancelled (1), its deadline passed (4), or the call broke; nothing more may be sent.
+    CallCancelled { call: u64, code: u8 },
+    /// The send queue has room again after `call_send` returned false.
+    CallDrained { call: u64 },
+    /// An HTTP request with its whole body.
+    Http {
+        request: u64,
+        method: String,
+        url: String,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+        peer: String,
+        listener: String,
+    },
+    /// The client of an HTTP request is gone before its answer was complete.
+    HttpClosed { request: u64 },
+    /// The send queue has room again after `http_write` returned false.
+    HttpDrained { request: u64 },
+    /// A log line.
+    Log {
+        level: LogLevel,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
+}
+
+/// Takes the events. Called on transport threads: it must only queue.
+pub trait FrontEvents: Send + Sync + 'static {
+    /// Queue one event. After the control plane has drained its queue it calls `Front::events_drained`.
+    fn emit(&self, event: FrontEvent);
+}

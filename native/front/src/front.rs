@@ -1,0 +1,309 @@
+//! The transport as its owner sees it: start, listen, answer what was handed over, count, shut down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use netcd_engine::error::{Code, EtcdError};
+use parking_lot::{Condvar, Mutex};
+
+use crate::backend::Backend;
+use crate::completions::{FrontCompletions, Message};
+use crate::config::{FrontConfig, ListenerConfig, ServingState};
+use crate::conn::ListenerInfo;
+use crate::events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
+use crate::grpc::stream::End;
+use crate::handover::{Back, Handovers};
+use crate::http::Head;
+use crate::limits::WORKERS_MAX;
+use crate::metrics::{self, WorkerMetrics};
+use crate::outbound::Pushed;
+use crate::readers::Readers;
+use crate::worker::{self, Gauges, Shared};
+use crate::{limits, listener};
+
+/// A socket that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("listen {network} {address}: bind: {problem}")]
+pub struct ListenError {
+    /// "tcp" or "unix".
+    pub network: &'static str,
+    /// As configured.
+    pub address: String,
+    /// The system's answer.
+    pub problem: std::io::Error,
+}
+
+/// What is open at the moment. All zero when no client is connected and the engine has answered everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FrontCounts {
+    /// Connections.
+    pub connections: usize,
+    /// Calls and HTTP requests.
+    pub calls: usize,
+    /// KV calls that wait for the engine.
+    pub waiting: usize,
+    /// Calls and requests that the control plane has.
+    pub handed_over: usize,
+}
+
+/// A running transport.
+pub struct Front {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Front {
+    /// The number of transport threads: as configured, or half of the cores when that is 0.
+    pub fn threads(configured: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if configured == 0 {
+            (cores / 2).clamp(1, 8)
+        } else {
+            configured.min(WORKERS_MAX)
+        }
+    }
+
+    /// Starts one thread per mailbox of `completions`.
+    ///
+    /// # Errors
+    /// The system has no threads or descriptors left.
+    pub fn start(
+        config: FrontConfig,
+        backend: Arc<dyn Backend>,
+        events: Arc<dyn FrontEvents>,
+        completions: &FrontCompletions,
+    ) -> std::io::Result<Self> {
+        let workers = completions.mailboxes.len();
+        let shared = Arc::new(Shared {
+            metrics: (0..workers)
+                .map(|_| Arc::new(WorkerMetrics::new(config.extensive_metrics)))
+                .collect(),
+            config,
+            backend,
+            events,
+            serving: AtomicU8::new(ServingState::default().to_bits()),
+            readers: Readers::start()?,
+            handovers: Handovers::default(),
+            mailboxes: completions.mailboxes.clone(),
+            gauges: (0..workers).map(|_| Gauges::default()).collect(),
+            connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            ended: (Mutex::new(()), Condvar::new()),
+        });
+        let mut threads = Vec::with_capacity(workers);
+        for index in 0..workers {
+            let shared = shared.clone();
+            let body = move || {
+                if let Err(problem) = worker::run(shared.clone(), index) {
+                    shared.events.emit(FrontEvent::Log {
+                        level: LogLevel::Error,
+                        message: "a transport thread could not start".to_owned(),
+                        fields: vec![("error".to_owned(), problem.to_string())],
+                    });
+                }
+            };
+            threads.push(Builder::new().name(format!("front-{index}")).spawn(body)?);
+        }
+        Ok(Self {
+            shared,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Binds all listeners and serves them; returns the bound addresses in order. Blocks for name resolution.
+    ///
+    /// # Errors
+    /// The first address that could not be bound; none is served then.
+    pub fn listen(&self, listeners: &[ListenerConfig]) -> Result<Vec<String>, ListenError> {
+        let mut all = Vec::with_capacity(listeners.len());
+        for config in listeners {
+            let bound = listener::bind(config).map_err(|problem| ListenError {
+                network: if config.unix { "unix" } else { "tcp" },
+                address: config.address.clone(),
+                problem,
+            })?;
+            all.push((bound, config));
+        }
+        let mut addresses = Vec::with_capacity(all.len());
+        for ((bound, address), config) in all {
+            let info = ListenerInfo {
+                role: config.role.clone(),
+                grpc: config.grpc,
+                http: config.http,
+            };
+            self.shared.mailboxes[0].push(Message::Listen(bound, Arc::new(info)));
+            addresses.push(address);
+        }
+        Ok(addresses)
+    }
+
+    /// What calls are refused from now on. Before the first of this no call is served (`etcdserver: not capable`).
+    pub fn set_serving(&self, state: ServingState) {
+        self.shared
+            .serving
+            .store(state.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The control plane has drained its event queue: calls that wait for that may go on.
+    pub fn events_drained(&self) {
+        self.shared.handovers.drained();
+    }
+
+    /// Queues a message for the client of a call. False: queued, but wait for `CallDrained` before the next. After
+    /// `CallCancelled` it is dropped.
+    pub fn call_send(&self, call: u64, message: Bytes) -> bool {
+        let Some(Back::Call(outbound)) = self.shared.handovers.get(call) else {
+            return true;
+        };
+        match outbound.push(message) {
+            Pushed::Room | Pushed::Closed => true,
+            Pushed::Full => false,
+            Pushed::Overrun => {
+                let error = EtcdError::new(
+                    Code::ResourceExhausted,
+                    "etcdserver: the client is too slow",
+                );
+                outbound.end(End::from(&error));
+                false
+            }
+        }
+    }
+
+    /// Ends a call after what is queued.
+    pub fn call_end(
+        &self,
+        call: u64,
+        code: u8,
+        message: String,
+        trailers: Vec<(String, MetadataValue)>,
+    ) {
+        if let Some(Back::Call(outbound)) = self.shared.handovers.get(call) {
+            outbound.end(End {
+                code,
+                message,
+                trailers,
+            });
+        }
+    }
+
+    fn http(&self, request: u64) -> Option<Arc<crate::http::HttpOutbound>> {
+        match self.shared.handovers.get(request) {
+            Some(Back::Http(outbound)) => Some(outbound),
+            _ => None,
+        }
+    }
+
+    /// Answers an HTTP request as a whole.
+    pub fn http_respond(
+        &self,
+        request: u64,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) {
+        if let Some(outbound) = self.http(request) {
+            outbound.start(Head {
+                status,
+                headers,
+                whole: Some(body),
+            });
+        }
+    }
+
+    /// Begins a streamed answer.
+    pub fn http_start(&self, request: u64, status: u16, headers: Vec<(String, String)>) {
+        if let Some(outbound) = self.http(request) {
+            outbound.start(Head {
+                status,
+                headers,
+                whole: None,
+            });
+        }
+    }
+
+    /// Queues a part of a streamed answer. False: queued, but wait for `HttpDrained` before the next.
+    pub fn http_write(&self, request: u64, chunk: Bytes) -> bool {
+        let Some(outbound) = self.http(request) else {
+            return true;
+        };
+        match outbound.push(chunk) {
+            Pushed::Room | Pushed::Closed => true,
+            Pushed::Full => false,
+            Pushed::Overrun => {
+                outbound.end(());
+                false
+            }
+        }
+    }
+
+    /// Ends a streamed answer after what is queued.
+    pub fn http_end(&self, request: u64) {
+        if let Some(outbound) = self.http(request) {
+            outbound.end(());
+        }
+    }
+
+    /// What is open.
+    pub fn counts(&self) -> FrontCounts {
+        let sum = |pick: fn(&Gauges) -> &AtomicUsize| {
+            self.shared
+                .gauges
+                .iter()
+                .map(|gauges| pick(gauges).load(Ordering::Relaxed))
+                .sum()
+        };
+        FrontCounts {
+            connections: self.shared.connection_count(),
+            calls: sum(|gauges| &gauges.calls),
+            waiting: sum(|gauges| &gauges.slots),
+            handed_over: self.shared.handovers.len(),
+        }
+    }
+
+    /// The transport's metrics in Prometheus text format.
+    pub fn metrics(&self) -> String {
+        metrics::render(&self.shared.metrics)
+    }
+
+    /// Stops accepting, sends GOAWAY, lets calls finish for at most `grace`, then ends all. Blocks until it is done; a
+    /// second call does nothing.
+    pub fn shutdown(&self, grace: Duration) {
+        let mut threads = self.threads.lock();
+        if threads.is_empty() {
+            return;
+        }
+        self.tell_all(|| Message::Drain);
+        let until = Instant::now() + grace;
+        let mut looked = self.shared.ended.0.lock();
+        while self.shared.connection_count() > 0 {
+            if self
+                .shared
+                .ended
+                .1
+                .wait_until(&mut looked, until)
+                .timed_out()
+            {
+                break;
+            }
+        }
+        drop(looked);
+        self.tell_all(|| Message::Stop);
+        for thread in threads.drain(..) {
+            assert!(thread.join().is_ok(), "a transport thread panicked");
+        }
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.push(message());
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.shutdown(limits::DROP_GRACE);
+    }
+}

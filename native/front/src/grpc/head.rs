@@ -1,0 +1,297 @@
+//! The headers of a gRPC request: one pass over them for what the transport itself needs, and the metadata as the
+//! control plane gets it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, request};
+use netcd_engine::error::{Code, EtcdError};
+
+use super::deframe::Encoding;
+use super::status::ContentType;
+use crate::events::MetadataValue;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What the transport reads of a request's headers.
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) content_type: ContentType,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) encoding: Encoding,
+    /// The client wants to fail without a leader.
+    pub(crate) needs_leader: bool,
+    pub(crate) api_version: Option<&'a [u8]>,
+}
+
+/// A request that is no proper gRPC request: HTTP status, and the gRPC status that says why.
+#[derive(Debug)]
+pub(crate) struct NotGrpc {
+    pub(crate) status: StatusCode,
+    pub(crate) error: EtcdError,
+}
+
+impl NotGrpc {
+    fn new(status: StatusCode, code: Code, message: String) -> Self {
+        Self {
+            status,
+            error: EtcdError::new(code, message),
+        }
+    }
+}
+
+/// True if the request says that it is gRPC.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| ContentType::parse(value.as_bytes()).is_some())
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn parse(parts: &'a request::Parts) -> Result<Self, NotGrpc> {
+        let mut content_type = Err("");
+        let mut head = Head {
+            content_type: ContentType::Grpc,
+            timeout: None,
+            encoding: Encoding::Identity,
+            needs_leader: false,
+            api_version: None,
+        };
+        for (name, value) in &parts.headers {
+            let value = value.as_bytes();
+            match name.as_str() {
+                "content-type" => {
+                    content_type =
+                        ContentType::parse(value).ok_or(std::str::from_utf8(value).unwrap_or("?"));
+                }
+                "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
+                "grpc-encoding" => head.encoding = parse_encoding(value),
+                "hasleader" => head.needs_leader |= value == b"true",
+                "client-api-version" => head.api_version = Some(value),
+                _ => {}
+            }
+        }
+        if parts.method != Method::POST {
+            return Err(NotGrpc::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::Internal,
+                format!(
+                    "Received a HEADERS frame with :method {:?} which should be POST",
+                    parts.method.as_str()
+                ),
+            ));
+        }
+        head.content_type = content_type.map_err(|given| {
+            NotGrpc::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Code::InvalidArgument,
+                format!("invalid gRPC request content-type {given:?}"),
+            )
+        })?;
+        Ok(head)
+    }
+}
+
+fn parse_encoding(value: &[u8]) -> Encoding {
+    match value {
+        b"" | b"identity" => Encoding::Identity,
+        b"gzip" => Encoding::Gzip,
+        other => Encoding::Unknown(String::from_utf8_lossy(other).into_owned()),
+    }
+}
+
+/// grpc-timeout: one to eight digits and a unit.
+fn parse_timeout(value: &[u8]) -> Result<Duration, NotGrpc> {
+    let text = String::from_utf8_lossy(value);
+    let malformed = |why: &str| {
+        NotGrpc::new(
+            StatusCode::BAD_REQUEST,
+            Code::Internal,
+            format!("malformed grpc-timeout: transport: timeout {why}: {text:?}"),
+        )
+    };
+    let [digits @ .., unit] = value else {
+        return Err(malformed("string is too short"));
+    };
+    if digits.is_empty() {
+        return Err(malformed("string is too short"));
+    }
+    if digits.len() > 8 {
+        return Err(malformed("string is too long"));
+    }
+    let per_unit: fn(u64) -> Duration = match unit {
+        b'H' => |n| Duration::from_secs(n * 3600),
+        b'M' => |n| Duration::from_secs(n * 60),
+        b'S' => Duration::from_secs,
+        b'm' => Duration::from_millis,
+        b'u' => Duration::from_micros,
+        b'n' => Duration::from_nanos,
+        _ => return Err(malformed("unit is not recognized")),
+    };
+    let mut n = 0u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(malformed("string is not a number"));
+        }
+        n = n * 10 + u64::from(digit - b'0');
+    }
+    Ok(per_unit(n))
+}
+
+/// Headers that are the transport's own and no metadata.
+fn is_reserved(name: &str) -> bool {
+    matches!(
+        name,
+        "content-type"
+            | "te"
+            | "grpc-timeout"
+            | "grpc-encoding"
+            | "grpc-message-type"
+            | "grpc-status"
+            | "grpc-message"
+    )
+}
+
+/// The metadata of a call, `-bin` values decoded.
+pub(crate) fn metadata(parts: &request::Parts) -> Result<Vec<(String, MetadataValue)>, NotGrpc> {
+    let mut out = Vec::with_capacity(parts.headers.len() + 1);
+    if let Some(authority) = parts.uri.authority() {
+        out.push((
+            ":authority".to_owned(),
+            MetadataValue::Text(authority.to_string()),
+        ));
+    }
+    for (name, value) in &parts.headers {
+        let name = name.as_str();
+        if is_reserved(name) {
+            continue;
+        }
+        if !name.ends_with("-bin") {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            out.push((name.to_owned(), MetadataValue::Text(text)));
+            continue;
+        }
+        for part in value.as_bytes().split(|byte| *byte == b',') {
+            out.push((
+                name.to_owned(),
+                MetadataValue::Binary(decode_binary(name, part.trim_ascii())?),
+            ));
+        }
+    }
+    Ok(out)
+}
+
+fn decode_binary(name: &str, value: &[u8]) -> Result<Bytes, NotGrpc> {
+    BASE64.decode(value).map(Bytes::from).map_err(|problem| {
+        let text = String::from_utf8_lossy(value);
+        NotGrpc::new(
+            StatusCode::BAD_REQUEST,
+            Code::Internal,
+            format!("malformed binary metadata {text:?} in header {name:?}: {problem}"),
+        )
+    })
+}
+
+/// A binary metadata value as it is sent: without padding.
+pub(crate) fn encode_binary(value: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parts(headers: &[(&str, &str)]) -> request::Parts {
+        let mut builder = Request::post("http://h/etcdserverpb.KV/Range");
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn reads_what_it_needs() {
+        let parts = parts(&[
+            ("content-type", "application/grpc+proto"),
+            ("grpc-timeout", "1500m"),
+            ("grpc-encoding", "gzip"),
+            ("hasleader", "true"),
+            ("client-api-version", "3.7"),
+        ]);
+        let head = Head::parse(&parts).unwrap();
+        assert_eq!(head.content_type, ContentType::GrpcProto);
+        assert_eq!(head.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(head.encoding, Encoding::Gzip);
+        assert!(head.needs_leader);
+        assert_eq!(head.api_version, Some(&b"3.7"[..]));
+    }
+
+    #[test]
+    fn refuses_other_content_types_and_methods() {
+        let other = parts(&[("content-type", "text/html")]);
+        let refused = Head::parse(&other).unwrap_err();
+        assert_eq!(refused.status, 415);
+        assert_eq!(
+            refused.error.message,
+            "invalid gRPC request content-type \"text/html\""
+        );
+        let mut get = parts(&[("content-type", "application/grpc")]);
+        get.method = Method::GET;
+        assert_eq!(Head::parse(&get).unwrap_err().status, 405);
+    }
+
+    #[test]
+    fn timeouts() {
+        for (text, expected) in [
+            ("2H", Duration::from_secs(7200)),
+            ("3M", Duration::from_secs(180)),
+            ("99999999S", Duration::from_secs(99_999_999)),
+            ("5u", Duration::from_micros(5)),
+            ("5n", Duration::from_nanos(5)),
+        ] {
+            assert_eq!(parse_timeout(text.as_bytes()).unwrap(), expected);
+        }
+        for (text, why) in [
+            ("S", "string is too short"),
+            ("", "string is too short"),
+            ("123456789S", "string is too long"),
+            ("12x", "unit is not recognized"),
+            ("1-2S", "string is not a number"),
+        ] {
+            let refused = parse_timeout(text.as_bytes()).unwrap_err();
+            assert_eq!(refused.status, 400);
+            assert_eq!(
+                refused.error.message,
+                format!("malformed grpc-timeout: transport: timeout {why}: {text:?}")
+            );
+        }
+    }
+
+    #[test]
+    fn metadata_is_decoded() {
+        let parts = parts(&[
+            ("token", "abc"),
+            ("te", "trailers"),
+            ("x-bin", "aGk=, aGk"),
+            ("content-type", "x"),
+        ]);
+        let hi = MetadataValue::Binary(Bytes::from_static(b"hi"));
+        assert_eq!(
+            metadata(&parts).unwrap(),
+            vec![
+                (":authority".to_owned(), MetadataValue::Text("h".into())),
+                ("token".to_owned(), MetadataValue::Text("abc".into())),
+                ("x-bin".to_owned(), hi.clone()),
+                ("x-bin".to_owned(), hi),
+            ]
+        );
+        assert_eq!(encode_binary(b"hi"), "aGk");
+    }
+}

@@ -1,0 +1,267 @@
+//! The calls of the KV service: decoded, validated, and given to the engine. The answer is written when it is there: at
+//! once, or when a completion names the call's token.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use netcd_engine::error::{self, Code, EtcdError};
+use netcd_engine::mvcc::validate;
+use netcd_engine::proto::etcdserverpb::{
+    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest, request_op,
+};
+use netcd_engine::types::OpKind;
+use prost::Message;
+
+use crate::backend::{RangeAnswer, ReadBarrier};
+use crate::call::Call;
+use crate::grpc::methods::Route;
+use crate::limits::{INLINE_RANGE_KEYS_MAX, UNSENT_PER_CONNECTION_MAX};
+use crate::send;
+use crate::slots::Work;
+use crate::worker::{Worker, spawn};
+
+fn decode<T: Message + Default>(message: &Bytes) -> Result<T, EtcdError> {
+    T::decode(message.clone()).map_err(|_| {
+        EtcdError::new(
+            Code::Internal,
+            "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
+        )
+    })
+}
+
+/// Serves a KV call whose message is there.
+pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
+    worker.metrics.message_received(call.method, message.len());
+    let max_ops = worker.shared.config.max_txn_ops;
+    match call.method.get().route {
+        Route::Range => match decode(&message).and_then(|request| checked_range(worker, request)) {
+            Ok(request) => read(worker, call, request.serializable, Work::Range(request)),
+            Err(error) => call.finish(worker, Err(error)),
+        },
+        Route::RangeStream => match decode(&message).and_then(checked_range_stream) {
+            Ok(request) => read(
+                worker,
+                call,
+                request.serializable,
+                Work::RangeStream(request),
+            ),
+            Err(error) => call.finish(worker, Err(error)),
+        },
+        Route::Put => write::<PutRequest>(worker, call, OpKind::Put, message, validate::check_put),
+        Route::DeleteRange => {
+            write::<DeleteRangeRequest>(
+                worker,
+                call,
+                OpKind::DeleteRange,
+                message,
+                validate::check_delete_range,
+            );
+        }
+        Route::Compact => {
+            write::<CompactionRequest>(
+                worker,
+                call,
+                OpKind::Compact,
+                message,
+                validate::check_compaction,
+            );
+        }
+        Route::Txn => match decode::<TxnRequest>(&message)
+            .and_then(|request| validate::check_txn(&request, max_ops).map(|()| request))
+        {
+            Ok(request) if validate::is_read_only(&request) => {
+                read(
+                    worker,
+                    call,
+                    validate::is_serializable(&request),
+                    Work::Txn(request),
+                );
+            }
+            Ok(_) => submit(worker, call, OpKind::Txn, message),
+            Err(error) => call.finish(worker, Err(error)),
+        },
+        Route::HandOver => call.finish(worker, Err(error::NOT_CAPABLE)),
+    }
+}
+
+fn checked_range(worker: &Worker, request: RangeRequest) -> Result<RangeRequest, EtcdError> {
+    if !request.serializable && worker.shared.serving().is_learner {
+        return Err(error::LEARNER);
+    }
+    validate::check_range(&request).map(|()| request)
+}
+
+fn checked_range_stream(request: RangeRequest) -> Result<RangeRequest, EtcdError> {
+    validate::check_range_stream(&request).map(|()| request)
+}
+
+fn write<T: Message + Default>(
+    worker: &Rc<Worker>,
+    call: Call,
+    kind: OpKind,
+    message: Bytes,
+    check: impl FnOnce(&T) -> Result<(), EtcdError>,
+) {
+    match decode(&message).and_then(|request| check(&request)) {
+        Ok(()) => submit(worker, call, kind, message),
+        Err(error) => call.finish(worker, Err(error)),
+    }
+}
+
+/// Bytes that etcd's raft envelope (InternalRaftRequest with its header) adds to a request of `bytes`.
+fn envelope_bytes(bytes: usize) -> usize {
+    const HEADER_BYTES: usize = 13;
+    let length_digits = (usize::BITS - (bytes | 1).leading_zeros()).div_ceil(7) as usize;
+    HEADER_BYTES + 1 + length_digits
+}
+
+fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes) {
+    let bytes = message.len() + envelope_bytes(message.len());
+    if bytes > worker.shared.config.max_request_bytes {
+        return call.finish(worker, Err(error::REQUEST_TOO_LARGE));
+    }
+    if worker.slots.borrow().is_full() {
+        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+    }
+    let token = worker.slots.borrow().next_token();
+    match worker.shared.backend.submit(kind, message, token) {
+        Ok(()) => worker.wait(call, Work::Write),
+        Err(error) => call.finish(worker, Err(error)),
+    }
+}
+
+fn read(worker: &Rc<Worker>, call: Call, serializable: bool, work: Work) {
+    if call.active.conn.unsent() > UNSENT_PER_CONNECTION_MAX {
+        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+    }
+    if serializable {
+        return serve_read(worker, call, work);
+    }
+    if worker.slots.borrow().is_full() {
+        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+    }
+    let token = worker.slots.borrow().next_token();
+    match worker.shared.backend.read_barrier(token) {
+        Ok(ReadBarrier::Now) => serve_read(worker, call, work),
+        Ok(ReadBarrier::Wait) => worker.wait(call, work),
+        Err(error) => call.finish(worker, Err(error)),
+    }
+}
+
+/// True if a range may take long: it goes to a reader thread then, so that it holds up no other client.
+fn is_large(request: &RangeRequest) -> bool {
+    let unlimited = request.limit <= 0 || request.limit > INLINE_RANGE_KEYS_MAX;
+    let reads_all = request.sort_order != 0
+        || request.sort_target != 0
+        || request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0;
+    !request.range_end.is_empty() && (reads_all || (unlimited && !request.count_only))
+}
+
+fn is_large_txn(request: &TxnRequest) -> bool {
+    request
+        .success
+        .iter()
+        .chain(&request.failure)
+        .any(|op| match &op.request {
+            Some(request_op::Request::RequestRange(range)) => is_large(range),
+            _ => false,
+        })
+}
+
+/// Serves a read whose barrier is passed.
+pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
+    let backend = &worker.shared.backend;
+    match work {
+        Work::Range(request) if is_large(&request) => {
+            let backend = backend.clone();
+            send::on_reader(worker, call, move || backend.range(&request), answer_range);
+        }
+        Work::Range(request) => answer_range(worker, call, backend.range(&request)),
+        Work::RangeStream(request) => {
+            let backend = backend.clone();
+            send::on_reader(
+                worker,
+                call,
+                move || backend.range_stream(&request),
+                |worker, call, answer| match answer {
+                    Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
+                    Err(error) => call.finish(worker, Err(error)),
+                },
+            );
+        }
+        Work::Txn(request) if is_large_txn(&request) => {
+            let backend = backend.clone();
+            send::on_reader(
+                worker,
+                call,
+                move || backend.read_txn(&request),
+                |worker, call, answer| {
+                    call.finish(worker, answer);
+                },
+            );
+        }
+        Work::Txn(request) => {
+            let answer = backend.read_txn(&request);
+            call.finish(worker, answer);
+        }
+        Work::Write => debug_assert!(false, "a write is answered by its completion"),
+    }
+}
+
+fn answer_range(worker: &Rc<Worker>, call: Call, answer: Result<RangeAnswer, EtcdError>) {
+    match answer {
+        Ok(RangeAnswer::Whole(bytes)) => call.finish(worker, Ok(bytes)),
+        Ok(RangeAnswer::Chunked { bytes, chunks }) => {
+            spawn(send::chunks(worker.clone(), call, bytes, chunks))
+        }
+        Err(error) => call.finish(worker, Err(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envelope_grows_with_the_length() {
+        assert_eq!(envelope_bytes(0), 15);
+        assert_eq!(envelope_bytes(127), 15);
+        assert_eq!(envelope_bytes(128), 16);
+        assert_eq!(envelope_bytes(1 << 20), 17);
+    }
+
+    #[test]
+    fn large_ranges_are_known_from_the_request() {
+        let all = RangeRequest {
+            key: "a".into(),
+            range_end: "b".into(),
+            ..Default::default()
+        };
+        assert!(is_large(&all));
+        assert!(!is_large(&RangeRequest {
+            key: "a".into(),
+            ..Default::default()
+        }));
+        assert!(!is_large(&RangeRequest {
+            limit: 500,
+            ..all.clone()
+        }));
+        assert!(!is_large(&RangeRequest {
+            count_only: true,
+            ..all.clone()
+        }));
+        assert!(is_large(&RangeRequest {
+            limit: 500,
+            sort_order: 2,
+            ..all.clone()
+        }));
+        assert!(is_large(&RangeRequest {
+            limit: 500,
+            min_mod_revision: 3,
+            ..all
+        }));
+    }
+}

@@ -1,0 +1,93 @@
+//! Every limit of the transport, in one place. A queue, buffer or loop without an entry here is a mistake.
+
+use std::time::Duration;
+
+/// Transport threads; a token has seven bits for the worker.
+pub const WORKERS_MAX: usize = 64;
+/// Connections that one front holds; one more is closed at once.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Connections that may wait in the kernel to be accepted.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Streams of one connection whatever --max-concurrent-streams says: each may hold an answer that waits for the window.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 16_384;
+/// Answers of this size or more are counted while they wait for the client's window; smaller ones are bounded by the
+/// number of streams.
+pub const ANSWER_TRACKED_BYTES_MIN: usize = 4 << 10;
+/// Bytes of counted answers that may wait for one client before its reads get `too many requests`.
+pub const UNSENT_PER_CONNECTION_MAX: usize = 64 << 20;
+/// Bytes of request headers of one stream, as HTTP/2 counts them.
+pub const HEADER_LIST_BYTES_MAX: u32 = 1 << 20;
+/// Time for the first bytes of a connection, and for the headers of an HTTP/1.1 request.
+pub const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Time for a client to finish the HTTP/2 handshake once it has sent a preface.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A connection that takes none of the bytes that wait for it for so long is closed.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// A streamed answer whose client opens no window for so long is reset: it pins a read transaction.
+pub const STREAM_STALL_MAX: Duration = Duration::from_secs(120);
+/// Time for the last bytes (GOAWAY, a final answer) of a connection that is being closed.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes that wait in a connection's write buffer before HTTP/2 itself has to wait.
+pub const WRITE_BUFFER_BYTES_MAX: usize = 128 << 10;
+/// A write of this size goes straight to the socket when nothing waits before it.
+pub const WRITE_DIRECT_BYTES_MIN: usize = 32 << 10;
+/// Capacity that an idle connection's write buffer may keep.
+pub const WRITE_BUFFER_IDLE_BYTES_MAX: usize = 16 << 10;
+/// HTTP/2 receive window of one stream: what a client may send before the server read it.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// HTTP/2 receive window of one connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Largest HTTP/2 frame accepted.
+pub const FRAME_BYTES_MAX: u32 = 64 << 10;
+/// Streams that a client may reset before the server has even seen them (rapid reset), then the connection ends.
+pub const RAPID_RESETS_MAX: usize = 1000;
+/// Streams that the server may reset for the client's own errors, then the connection ends.
+pub const ERROR_RESETS_MAX: usize = 1000;
+/// Client pings that may come too early before the connection is refused with too_many_pings.
+pub const PING_STRIKES_MAX: u32 = 2;
+/// Client pings without any stream open may come this often.
+pub const IDLE_PING_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
+/// gRPC's own allowance over --max-request-bytes for a received message.
+pub const GRPC_OVERHEAD_BYTES: usize = 512 << 10;
+/// Largest message sent, as gRPC counts it.
+pub const SEND_BYTES_MAX: u64 = i32::MAX as u64;
+/// Threads that read large ranges.
+pub const READER_THREADS: usize = 2;
+/// Large reads (or next chunks of them) that may wait for a reader thread.
+pub const READER_QUEUE_MAX: usize = 4096;
+/// Requests of KV calls that one worker lets wait for the pipeline or for a read barrier.
+pub const SLOTS_PER_WORKER_MAX: usize = 1 << 20;
+/// How often deadlines of waiting KV calls are looked at.
+pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
+/// Messages of one handed-over call that may wait to be drained by the control plane.
+pub const CALL_MESSAGES_UNDRAINED_MAX: u32 = 64;
+/// Bytes of one handed-over call that may wait to be drained by the control plane (one message always may).
+pub const CALL_BYTES_UNDRAINED_MAX: usize = 4 << 20;
+/// Bytes queued for a client of a handed-over call before `call_send` returns false.
+pub const CALL_SEND_BYTES_HIGH: usize = 1 << 20;
+/// Bytes queued for a client of a handed-over call at which the call is ended: its server ignored `false`.
+pub const CALL_SEND_BYTES_MAX: usize = 64 << 20;
+/// Bytes queued for a client at or below which a caller that was told `false` is called back.
+pub const CALL_SEND_BYTES_LOW: usize = 256 << 10;
+/// Handed-over calls and HTTP requests of one front; one more is refused.
+pub const HANDED_OVER_MAX: usize = 100_000;
+/// An HTTP request body may be this many times the gRPC message limit (JSON and base64 swell what they carry).
+pub const HTTP_BODY_FACTOR: usize = 4;
+/// Bytes of HTTP/1.1 headers (and hyper's read buffer).
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Values of client-api-version that are counted by name; the rest counts as "other".
+pub const API_VERSIONS_COUNTED_MAX: usize = 64;
+/// Time that calls get when a front is dropped without a shutdown.
+pub const DROP_GRACE: Duration = Duration::ZERO;
+/// Pause after an accept that failed (out of file descriptors).
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// A range without a limit, or with a larger one than this, is read on a reader thread.
+pub const INLINE_RANGE_KEYS_MAX: i64 = 1000;
+
+const _: () = assert!(WORKERS_MAX <= 128);
+const _: () = assert!(
+    CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
+);
+const _: () = assert!(WRITE_DIRECT_BYTES_MIN <= WRITE_BUFFER_BYTES_MAX);
+const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);

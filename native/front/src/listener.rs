@@ -1,0 +1,215 @@
+//! Listening sockets: binding them, accepting on them, and spreading the connections over the workers.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::completions::{Accepted, Bound, Message};
+use crate::config::ListenerConfig;
+use crate::conn::{ConnCtx, ListenerInfo, Stage, accept_stream};
+use crate::events::{FrontEvent, LogLevel};
+use crate::limits::{ACCEPT_RETRY, CONNECTIONS_MAX, LISTEN_BACKLOG, WRITE_STALL_MAX};
+use crate::worker::{Shared, Worker, spawn};
+
+/// Binds what the configuration says; also returns the address that was bound.
+pub(crate) fn bind(config: &ListenerConfig) -> io::Result<(Bound, String)> {
+    if config.unix {
+        bind_unix(Path::new(&config.address))
+    } else {
+        bind_tcp(&config.address)
+    }
+}
+
+fn bind_tcp(address: &str) -> io::Result<(Bound, String)> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for resolved in address.to_socket_addrs()? {
+        match bind_address(resolved) {
+            Ok(listener) => {
+                let bound = listener.local_addr()?.to_string();
+                return Ok((Bound::Tcp(listener), bound));
+            }
+            Err(problem) => last = problem,
+        }
+    }
+    Err(last)
+}
+
+fn bind_address(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket file that an earlier process left behind is removed, as etcd does.
+fn bind_unix(path: &Path) -> io::Result<(Bound, String)> {
+    match std::fs::remove_file(path) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok((Bound::Unix(listener), path.display().to_string()))
+}
+
+/// Accepts on a bound socket until the worker drains.
+pub(crate) fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInfo>) {
+    let shared = worker.shared.clone();
+    let task = async move {
+        let outcome = match bound {
+            Bound::Tcp(listener) => accept_tcp(&shared, listener, &info).await,
+            Bound::Unix(listener) => accept_unix(&shared, listener, &info).await,
+        };
+        if let Err(problem) = outcome {
+            log(
+                &shared,
+                LogLevel::Error,
+                "a listener could not be served",
+                &problem,
+            );
+        }
+    };
+    let accepting = tokio::task::spawn_local(task);
+    worker.accepting.borrow_mut().push(accepting.abort_handle());
+}
+
+async fn accept_tcp(
+    shared: &Shared,
+    listener: std::net::TcpListener,
+    info: &Arc<ListenerInfo>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let accepted = match listener.accept().await {
+            Ok((stream, peer)) => prepare(&stream).and_then(|()| {
+                let stream = stream.into_std()?;
+                Ok(Accepted::Tcp(stream, peer.to_string()))
+            }),
+            Err(problem) => Err(problem),
+        };
+        dispatch(shared, accepted, info).await;
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(WRITE_STALL_MAX))
+}
+
+async fn accept_unix(
+    shared: &Shared,
+    listener: std::os::unix::net::UnixListener,
+    info: &Arc<ListenerInfo>,
+) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    loop {
+        let accepted = match listener.accept().await {
+            Ok((stream, _)) => stream.into_std().map(Accepted::Unix),
+            Err(problem) => Err(problem),
+        };
+        dispatch(shared, accepted, info).await;
+    }
+}
+
+/// Gives a connection to the worker that has the fewest.
+async fn dispatch(shared: &Shared, accepted: io::Result<Accepted>, info: &Arc<ListenerInfo>) {
+    match accepted {
+        // Over the limit a connection is closed at once, by dropping it here.
+        Ok(_) if shared.connection_count() >= CONNECTIONS_MAX => {}
+        Ok(accepted) => {
+            let least = shared
+                .connections
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, count)| count.load(Ordering::Relaxed));
+            let index = least.map_or(0, |(index, _)| index);
+            shared.connections[index].fetch_add(1, Ordering::Relaxed);
+            shared.mailboxes[index].push(Message::Serve(accepted, info.clone()));
+        }
+        // The client may have gone before it was accepted; a pause is for when descriptors run out.
+        Err(problem) if problem.kind() == io::ErrorKind::ConnectionAborted => {}
+        Err(problem) => {
+            log(
+                shared,
+                LogLevel::Warn,
+                "failed to accept a connection",
+                &problem,
+            );
+            tokio::time::sleep(ACCEPT_RETRY).await;
+        }
+    }
+}
+
+fn log(shared: &Shared, level: LogLevel, message: &str, problem: &io::Error) {
+    shared.events.emit(FrontEvent::Log {
+        level,
+        message: message.to_owned(),
+        fields: vec![("error".to_owned(), problem.to_string())],
+    });
+}
+
+/// Counts a connection out when its task ends, however it ends.
+struct ConnGuard {
+    worker: Rc<Worker>,
+    key: usize,
+}
+
+impl Drop for ConnGuard {
+    fn drop(&mut self) {
+        self.worker.conns.borrow_mut().remove(self.key);
+        self.worker.shared.connection_ended(self.worker.index);
+    }
+}
+
+/// Serves an accepted connection on this worker.
+pub(crate) fn serve(worker: &Rc<Worker>, accepted: Accepted, info: Arc<ListenerInfo>) {
+    let peer = match &accepted {
+        Accepted::Tcp(_, peer) => peer.clone(),
+        Accepted::Unix(_) => "@".to_owned(),
+    };
+    let conn = ConnCtx::new(info, peer, false);
+    if worker.draining.get() {
+        conn.stage.set(Stage::Draining);
+    }
+    let key = worker.conns.borrow_mut().insert(conn.clone());
+    let guard = ConnGuard {
+        worker: worker.clone(),
+        key,
+    };
+    spawn(async move {
+        let worker = guard.worker.clone();
+        let served = match accepted {
+            Accepted::Tcp(stream, _) => serve_on(worker, conn, TcpStream::from_std(stream)).await,
+            Accepted::Unix(stream) => serve_on(worker, conn, UnixStream::from_std(stream)).await,
+        };
+        if let Err(problem) = served {
+            log(
+                &guard.worker.shared,
+                LogLevel::Warn,
+                "failed to take over a connection",
+                &problem,
+            );
+        }
+    });
+}
+
+async fn serve_on<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: io::Result<S>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    accept_stream(worker, conn, stream?).await;
+    Ok(())
+}

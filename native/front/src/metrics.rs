@@ -1,0 +1,403 @@
+//! The transport's counters. Each worker has its own and only its thread writes them; they are added up when somebody
+//! asks for them in Prometheus text format.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::grpc::methods::{METHODS, Method, MethodId};
+use crate::limits::API_VERSIONS_COUNTED_MAX;
+
+/// The label values of grpc_code, by code.
+const CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// Upper bounds of the buckets of grpc_server_handling_seconds, as text and in microseconds.
+const BUCKETS: [(&str, u64); 11] = [
+    ("0.005", 5_000),
+    ("0.01", 10_000),
+    ("0.025", 25_000),
+    ("0.05", 50_000),
+    ("0.1", 100_000),
+    ("0.25", 250_000),
+    ("0.5", 500_000),
+    ("1", 1_000_000),
+    ("2.5", 2_500_000),
+    ("5", 5_000_000),
+    ("10", 10_000_000),
+];
+
+#[derive(Debug, Default)]
+struct MethodCounters {
+    started: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    handled: [AtomicU64; CODES.len()],
+    /// Calls by the first bucket that holds them; the last is above all bounds.
+    durations: [AtomicU64; BUCKETS.len() + 1],
+    duration_us: AtomicU64,
+}
+
+/// Calls of clients of one api version.
+#[derive(Debug, Default, Clone)]
+struct VersionCounters {
+    version: String,
+    unary: u64,
+    stream: u64,
+}
+
+/// The counters of one worker.
+#[derive(Debug)]
+pub(crate) struct WorkerMetrics {
+    methods: Vec<MethodCounters>,
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    versions: Mutex<Vec<VersionCounters>>,
+    extensive: bool,
+}
+
+/// Adds to a counter that only this thread writes: cheaper than an atomic add.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+}
+
+impl WorkerMetrics {
+    pub(crate) fn new(extensive: bool) -> Self {
+        Self {
+            methods: METHODS.iter().map(|_| MethodCounters::default()).collect(),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            versions: Mutex::new(Vec::new()),
+            extensive,
+        }
+    }
+
+    fn of(&self, method: MethodId) -> &MethodCounters {
+        &self.methods[usize::from(method.0)]
+    }
+
+    pub(crate) fn started(&self, method: MethodId) {
+        add(&self.of(method).started, 1);
+    }
+
+    pub(crate) fn message_received(&self, method: MethodId, bytes: usize) {
+        add(&self.of(method).received, 1);
+        add(&self.received_bytes, bytes as u64);
+    }
+
+    pub(crate) fn message_sent(&self, method: MethodId, bytes: usize) {
+        add(&self.of(method).sent, 1);
+        add(&self.sent_bytes, bytes as u64);
+    }
+
+    pub(crate) fn handled(&self, method: MethodId, code: u8, started: Instant, now: Instant) {
+        const UNKNOWN: usize = 2;
+        let counters = self.of(method);
+        let code = usize::from(code);
+        add(
+            &counters.handled[if code < CODES.len() { code } else { UNKNOWN }],
+            1,
+        );
+        if self.extensive {
+            let us = now.saturating_duration_since(started).as_micros() as u64;
+            let bucket = BUCKETS
+                .iter()
+                .position(|(_, bound)| us <= *bound)
+                .unwrap_or(BUCKETS.len());
+            add(&counters.durations[bucket], 1);
+            add(&counters.duration_us, us);
+        }
+    }
+
+    pub(crate) fn client_request(&self, version: &str, unary: bool) {
+        let mut versions = self.versions.lock();
+        let at = versions
+            .iter()
+            .position(|known| known.version == version)
+            .unwrap_or_else(|| {
+                let version = if versions.len() < API_VERSIONS_COUNTED_MAX {
+                    version
+                } else {
+                    "other"
+                };
+                versions
+                    .iter()
+                    .position(|known| known.version == version)
+                    .unwrap_or_else(|| {
+                        versions.push(VersionCounters {
+                            version: version.to_owned(),
+                            ..Default::default()
+                        });
+                        versions.len() - 1
+                    })
+            });
+        let counters = &mut versions[at];
+        if unary {
+            counters.unary += 1;
+        } else {
+            counters.stream += 1;
+        }
+    }
+}
+
+/// All workers' counters as text.
+pub(crate) fn render(workers: &[Arc<WorkerMetrics>]) -> String {
+    let mut out = String::with_capacity(128 << 10);
+    render_bytes(&mut out, workers);
+    render_versions(&mut out, workers);
+    type Pick = fn(&MethodCounters) -> &AtomicU64;
+    let per_method: [(&str, &str, Pick); 3] = [
+        (
+            "grpc_server_started_total",
+            "Total number of RPCs started on the server.",
+            |m| &m.started,
+        ),
+        (
+            "grpc_server_msg_received_total",
+            "Total number of RPC messages received on the server.",
+            |m| &m.received,
+        ),
+        (
+            "grpc_server_msg_sent_total",
+            "Total number of RPC messages sent by the server.",
+            |m| &m.sent,
+        ),
+    ];
+    for (name, help, pick) in per_method {
+        head(&mut out, name, "counter", help);
+        for (at, method) in METHODS.iter().enumerate() {
+            let n = sum(workers, |worker| pick(&worker.methods[at]));
+            line(&mut out, format_args!("{name}{{{}}} {n}", labels(method)));
+        }
+    }
+    render_handled(&mut out, workers);
+    if workers.iter().any(|worker| worker.extensive) {
+        render_durations(&mut out, workers);
+    }
+    out
+}
+
+fn sum<'a>(
+    workers: &'a [Arc<WorkerMetrics>],
+    pick: impl Fn(&'a WorkerMetrics) -> &'a AtomicU64,
+) -> u64 {
+    workers
+        .iter()
+        .map(|worker| pick(worker).load(Ordering::Relaxed))
+        .sum()
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("a String takes every write");
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    line(
+        out,
+        format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"),
+    );
+}
+
+fn labels(method: &Method) -> String {
+    format!(
+        "grpc_method=\"{}\",grpc_service=\"{}\",grpc_type=\"{}\"",
+        method.name,
+        method.service,
+        method.kind.label()
+    )
+}
+
+fn render_bytes(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    let received = sum(workers, |worker| &worker.received_bytes);
+    let sent = sum(workers, |worker| &worker.sent_bytes);
+    for (name, what, n) in [
+        (
+            "etcd_network_client_grpc_received_bytes_total",
+            "received from",
+            received,
+        ),
+        ("etcd_network_client_grpc_sent_bytes_total", "sent to", sent),
+    ] {
+        head(
+            out,
+            name,
+            "counter",
+            &format!("The total number of bytes {what} grpc clients."),
+        );
+        line(out, format_args!("{name} {n}"));
+    }
+}
+
+fn render_versions(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    const NAME: &str = "etcd_server_client_requests_total";
+    let mut total: Vec<VersionCounters> = Vec::new();
+    for worker in workers {
+        for counters in worker.versions.lock().iter() {
+            match total
+                .iter_mut()
+                .find(|known| known.version == counters.version)
+            {
+                Some(known) => {
+                    known.unary += counters.unary;
+                    known.stream += counters.stream;
+                }
+                None => total.push(counters.clone()),
+            }
+        }
+    }
+    if total.is_empty() {
+        return;
+    }
+    head(
+        out,
+        NAME,
+        "counter",
+        "The total number of client requests per client version.",
+    );
+    for VersionCounters {
+        version,
+        unary,
+        stream,
+    } in total
+    {
+        let version = version
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        for (kind, n) in [("unary", unary), ("stream", stream)] {
+            if n > 0 {
+                line(
+                    out,
+                    format_args!("{NAME}{{client_api_version=\"{version}\",type=\"{kind}\"}} {n}"),
+                );
+            }
+        }
+    }
+}
+
+fn render_handled(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    const NAME: &str = "grpc_server_handled_total";
+    head(
+        out,
+        NAME,
+        "counter",
+        "Total number of RPCs completed on the server, regardless of success or failure.",
+    );
+    for (at, method) in METHODS.iter().enumerate() {
+        let labels = labels(method);
+        for (code, name) in CODES.iter().enumerate() {
+            let n = sum(workers, |worker| &worker.methods[at].handled[code]);
+            line(
+                out,
+                format_args!("{NAME}{{grpc_code=\"{name}\",{labels}}} {n}"),
+            );
+        }
+    }
+}
+
+fn render_durations(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    const NAME: &str = "grpc_server_handling_seconds";
+    head(
+        out,
+        NAME,
+        "histogram",
+        "Histogram of response latency (seconds) of gRPC that had been handled by the server.",
+    );
+    for (at, method) in METHODS.iter().enumerate() {
+        let labels = labels(method);
+        let mut count = 0;
+        for (bucket, (bound, _)) in BUCKETS.iter().enumerate() {
+            count += sum(workers, |worker| &worker.methods[at].durations[bucket]);
+            line(
+                out,
+                format_args!("{NAME}_bucket{{{labels},le=\"{bound}\"}} {count}"),
+            );
+        }
+        count += sum(workers, |worker| {
+            &worker.methods[at].durations[BUCKETS.len()]
+        });
+        let total = Duration::from_micros(sum(workers, |worker| &worker.methods[at].duration_us))
+            .as_secs_f64();
+        line(
+            out,
+            format_args!("{NAME}_bucket{{{labels},le=\"+Inf\"}} {count}"),
+        );
+        line(out, format_args!("{NAME}_sum{{{labels}}} {total}"));
+        line(out, format_args!("{NAME}_count{{{labels}}} {count}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_added_up() {
+        let workers = [
+            Arc::new(WorkerMetrics::new(true)),
+            Arc::new(WorkerMetrics::new(true)),
+        ];
+        let range = MethodId::find("/etcdserverpb.KV/Range").unwrap();
+        let start = Instant::now();
+        for worker in &workers {
+            worker.started(range);
+            worker.message_received(range, 10);
+            worker.message_sent(range, 20);
+            worker.handled(range, 11, start, start + Duration::from_millis(7));
+            worker.client_request("3.7", true);
+        }
+        workers[0].client_request("unknown", false);
+        let text = render(&workers);
+        let labels = "grpc_method=\"Range\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"";
+        for expected in [
+            format!("grpc_server_started_total{{{labels}}} 2\n"),
+            format!("grpc_server_handled_total{{grpc_code=\"OutOfRange\",{labels}}} 2\n"),
+            format!("grpc_server_handled_total{{grpc_code=\"OK\",{labels}}} 0\n"),
+            format!("grpc_server_handling_seconds_bucket{{{labels},le=\"0.005\"}} 0\n"),
+            format!("grpc_server_handling_seconds_bucket{{{labels},le=\"0.01\"}} 2\n"),
+            format!("grpc_server_handling_seconds_sum{{{labels}}} 0.014\n"),
+            "etcd_network_client_grpc_received_bytes_total 20\n".to_owned(),
+            "etcd_network_client_grpc_sent_bytes_total 40\n".to_owned(),
+            "etcd_server_client_requests_total{client_api_version=\"3.7\",type=\"unary\"} 2\n"
+                .to_owned(),
+            "etcd_server_client_requests_total{client_api_version=\"unknown\",type=\"stream\"} 1\n"
+                .to_owned(),
+        ] {
+            assert!(text.contains(&expected), "{expected}");
+        }
+    }
+
+    #[test]
+    fn names_of_versions_are_bounded() {
+        let worker = WorkerMetrics::new(false);
+        for i in 0..API_VERSIONS_COUNTED_MAX * 3 {
+            worker.client_request(&format!("v{i}"), true);
+        }
+        let versions = worker.versions.lock();
+        assert_eq!(versions.len(), API_VERSIONS_COUNTED_MAX + 1);
+        assert_eq!(
+            versions.iter().map(|known| known.unary).sum::<u64>(),
+            3 * API_VERSIONS_COUNTED_MAX as u64
+        );
+    }
+}

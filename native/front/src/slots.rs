@@ -1,0 +1,89 @@
+//! KV calls of one worker that wait: for their write to be applied, or for a read barrier. A slot is named by a token
+//! with a generation, so that an answer that comes too late finds nothing.
+
+use std::time::Instant;
+
+use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
+use netcd_engine::types::Token;
+use slab::Slab;
+
+use crate::call::Call;
+use crate::completions::{GENERATION_MASK, pack, unpack};
+use crate::limits::SLOTS_PER_WORKER_MAX;
+
+/// What a call waits for, and how to go on then.
+pub(crate) enum Work {
+    /// The answer comes with the completion.
+    Write,
+    Range(RangeRequest),
+    RangeStream(RangeRequest),
+    Txn(TxnRequest),
+}
+
+pub(crate) struct Slot {
+    generation: u32,
+    pub(crate) call: Call,
+    pub(crate) work: Work,
+    /// When the call is answered with an error.
+    pub(crate) deadline: Instant,
+}
+
+pub(crate) struct Slots {
+    worker: usize,
+    slab: Slab<Slot>,
+    generation: u32,
+}
+
+impl Slots {
+    pub(crate) fn new(worker: usize) -> Self {
+        Self {
+            worker,
+            slab: Slab::new(),
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.slab.len() >= SLOTS_PER_WORKER_MAX
+    }
+
+    /// The token of the next slot: given to the engine first, used by `insert` only if the engine took the request.
+    pub(crate) fn next_token(&self) -> Token {
+        pack(self.worker, self.generation, self.slab.vacant_key())
+    }
+
+    pub(crate) fn insert(&mut self, call: Call, work: Work, deadline: Instant) {
+        let generation = self.generation;
+        self.generation = (generation + 1) & GENERATION_MASK;
+        self.slab.insert(Slot {
+            generation,
+            call,
+            work,
+            deadline,
+        });
+    }
+
+    /// The slot of a token, unless it was answered before.
+    pub(crate) fn take(&mut self, token: Token) -> Option<Slot> {
+        let (generation, key) = unpack(token);
+        match self.slab.get(key) {
+            Some(slot) if slot.generation == generation => Some(self.slab.remove(key)),
+            _ => None,
+        }
+    }
+
+    /// Takes out what is past its deadline.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Slot> {
+        let keys: Vec<usize> = self
+            .slab
+            .iter()
+            .filter(|(_, slot)| slot.deadline <= now)
+            .map(|(key, _)| key)
+            .collect();
+        keys.into_iter().map(|key| self.slab.remove(key)).collect()
+    }
+}

@@ -1,0 +1,241 @@
+//! One transport thread: a single-threaded runtime, its mailbox, its connections and the calls that wait.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use netcd_engine::error::EtcdError;
+use netcd_engine::types::{OpResult, Token};
+use parking_lot::{Condvar, Mutex};
+use slab::Slab;
+use tokio::task::{AbortHandle, LocalSet};
+
+use crate::backend::Backend;
+use crate::completions::{Mailbox, Message};
+use crate::config::{FrontConfig, ServingState};
+use crate::conn::ConnCtx;
+use crate::events::FrontEvents;
+use crate::handover::Handovers;
+use crate::limits::DEADLINE_SWEEP;
+use crate::metrics::WorkerMetrics;
+use crate::readers::Readers;
+use crate::slots::Slots;
+use crate::{hot, listener};
+
+/// Counts of one worker that other threads may read.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Calls and HTTP requests that hold a stream.
+    pub(crate) calls: AtomicUsize,
+    /// KV calls that wait for the engine.
+    pub(crate) slots: AtomicUsize,
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) config: FrontConfig,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) events: Arc<dyn FrontEvents>,
+    pub(crate) serving: AtomicU8,
+    pub(crate) readers: Readers,
+    pub(crate) handovers: Handovers,
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) metrics: Vec<Arc<WorkerMetrics>>,
+    pub(crate) gauges: Vec<Gauges>,
+    /// Connections of each worker.
+    pub(crate) connections: Vec<AtomicUsize>,
+    /// Signalled when a connection ended.
+    pub(crate) ended: (Mutex<()>, Condvar),
+}
+
+impl Shared {
+    pub(crate) fn serving(&self) -> ServingState {
+        ServingState::from_bits(self.serving.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub(crate) fn connection_ended(&self, worker: usize) {
+        self.connections[worker].fetch_sub(1, Ordering::Relaxed);
+        // The lock makes sure that who looked at the count before this is waiting by now.
+        let _looked = self.ended.0.lock();
+        self.ended.1.notify_all();
+    }
+}
+
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) slots: RefCell<Slots>,
+    pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
+    pub(crate) calls: Cell<usize>,
+    pub(crate) draining: Cell<bool>,
+    /// The accept loops of listeners that this worker has.
+    pub(crate) accepting: RefCell<Vec<AbortHandle>>,
+    now: Cell<Instant>,
+    /// Wakes the deadline sweep when the first call begins to wait.
+    sweep: RefCell<Option<Waker>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// The time of this turn. One reading of the clock serves all requests of a turn.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub(crate) fn tick(&self) {
+        self.now.set(Instant::now());
+    }
+
+    pub(crate) fn publish_counts(&self) {
+        let gauges = &self.shared.gauges[self.index];
+        gauges.calls.store(self.calls.get(), Ordering::Relaxed);
+    }
+
+    fn publish_slots(&self, slots: usize) {
+        self.shared.gauges[self.index]
+            .slots
+            .store(slots, Ordering::Relaxed);
+    }
+
+    /// Lets a call wait under the token that `Slots::next_token` gave.
+    pub(crate) fn wait(&self, call: crate::call::Call, work: crate::slots::Work) {
+        let deadline = call.waits_until(self);
+        let mut slots = self.slots.borrow_mut();
+        slots.insert(call, work, deadline);
+        self.publish_slots(slots.len());
+        if slots.len() == 1
+            && let Some(sweep) = self.sweep.borrow_mut().take()
+        {
+            sweep.wake();
+        }
+    }
+
+    fn take(&self, token: Token) -> Option<crate::slots::Slot> {
+        self.slots.borrow_mut().take(token)
+    }
+
+    fn ops_done(self: &Rc<Self>, results: Vec<(Token, OpResult)>) {
+        for (token, result) in results {
+            if let Some(slot) = self.take(token) {
+                slot.call.finish(self, result);
+            }
+        }
+        self.publish_slots(self.slots.borrow().len());
+    }
+
+    fn reads_ready(self: &Rc<Self>, tokens: Vec<Token>, outcome: &Result<(), EtcdError>) {
+        for token in tokens {
+            let Some(slot) = self.take(token) else {
+                continue;
+            };
+            match outcome {
+                Ok(()) => hot::serve_read(self, slot.call, slot.work),
+                Err(error) => slot.call.finish(self, Err(error.clone())),
+            }
+        }
+        self.publish_slots(self.slots.borrow().len());
+    }
+
+    fn poll_mailbox(self: &Rc<Self>, inbox: &mut Vec<Message>, cx: &mut Context<'_>) -> Poll<()> {
+        while self.shared.mailboxes[self.index].take(inbox, cx.waker()) {
+            self.tick();
+            for message in inbox.drain(..) {
+                match message {
+                    Message::Ops(results) => self.ops_done(results),
+                    Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
+                    Message::Serve(accepted, info) => listener::serve(self, accepted, info),
+                    Message::Listen(bound, info) => listener::accept_on(self, bound, info),
+                    Message::Drain => self.drain(),
+                    Message::Stop => return Poll::Ready(()),
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for accepting in self.accepting.borrow_mut().drain(..) {
+            accepting.abort();
+        }
+        for (_, conn) in self.conns.borrow().iter() {
+            conn.drain();
+        }
+    }
+
+    /// Answers calls whose deadline passed. Sleeps for good while none waits.
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            poll_fn(|cx| {
+                if self.slots.borrow().len() > 0 {
+                    return Poll::Ready(());
+                }
+                *self.sweep.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            tokio::time::sleep(DEADLINE_SWEEP).await;
+            self.tick();
+            let expired = self.slots.borrow_mut().expired(self.now());
+            for slot in expired {
+                slot.call.expire(&self, &slot.work);
+            }
+            self.publish_slots(self.slots.borrow().len());
+        }
+    }
+}
+
+/// Spawns a task on this worker's runtime.
+pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(task));
+}
+
+/// The body of a transport thread.
+pub(crate) fn run(shared: Arc<Shared>, index: usize) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let worker = Rc::new(Worker {
+        index,
+        metrics: shared.metrics[index].clone(),
+        shared,
+        slots: RefCell::new(Slots::new(index)),
+        conns: RefCell::new(Slab::new()),
+        calls: Cell::new(0),
+        draining: Cell::new(false),
+        accepting: RefCell::new(Vec::new()),
+        now: Cell::new(Instant::now()),
+        sweep: RefCell::new(None),
+    });
+    let tasks = LocalSet::new();
+    let mut inbox = Vec::new();
+    tasks.block_on(&runtime, async {
+        spawn(worker.clone().sweep());
+        poll_fn(|cx| worker.poll_mailbox(&mut inbox, cx)).await;
+    });
+    // Calls that still wait hold their streams; the streams must go before the runtime that their tasks live in.
+    *worker.slots.borrow_mut() = Slots::new(index);
+    drop(tasks);
+    worker.publish_slots(0);
+    Ok(())
+}
