@@ -48,6 +48,26 @@ pub const INDEX_INNER_CHILDREN_MAX: usize = if cfg!(test) { 6 } else { 128 };
 pub const INDEX_NODE_BYTES_MAX: usize = if cfg!(test) { 48 } else { 16 << 10 };
 /// Revisions that the index's builder sorts at once; more are merged in runs of this size.
 pub const INDEX_BUILD_RUN_MAX: usize = if cfg!(test) { 100 } else { 1 << 20 };
+/// Virtual bytes that the revision tree is mapped into: the largest database file.
+pub const TREE_MAP_BYTES: usize = 1 << 40;
+/// Read transactions that may be open in the revision tree at once.
+pub const TREE_READERS_MAX: u32 = 4096;
+/// Read transactions of the newest commit that are kept for the next reader.
+pub const TREE_SNAPSHOTS_IDLE_MAX: usize = 16;
+/// Keys that a read takes from the index under one lock.
+pub const RANGE_PAGE_KEYS: usize = 1_000;
+/// Times that a read looks again when a revision it found was compacted away meanwhile.
+pub const READ_RETRIES_MAX: usize = 16;
+/// Milliseconds for which a compaction waits for reads below its revision; then they end with the compacted error.
+pub const COMPACTION_PIN_WAIT_MS: u64 = 10_000;
+/// Keys and revisions of the index that a compaction goes through under one lock.
+pub const COMPACTION_INDEX_STEP: usize = 2_000;
+/// Revisions that a compaction takes out of the index before it removes them from the tree.
+pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
+/// Revisions that one commit removes, for each one of `compaction_batch_limit`.
+pub const COMPACTION_BATCH_FACTOR: usize = 25;
+/// Milliseconds until a write that failed because the disk is full is tried again.
+pub const FLUSH_RETRY_MS: u64 = 500;
 
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
 const _: () = assert!(2 * WAL_PAYLOAD_BYTES_MAX as u64 <= WAL_SEGMENT_BYTES);

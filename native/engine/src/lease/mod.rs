@@ -1,1 +1,268 @@
-//! Being written.
+//! The lease table: id → TTL and keys, key → lease. Apply changes it; expiry runs on the leader only, on a monotonic
+//! clock that the caller reads (milliseconds), so that nothing here depends on wall time.
+
+mod deadlines;
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+
+use crate::error::{self, EtcdError};
+
+use deadlines::Deadlines;
+
+/// Longest TTL that can be granted, in seconds.
+pub const TTL_SECONDS_MAX: i64 = 9_000_000_000;
+
+/// One lease.
+#[derive(Debug)]
+struct Lease {
+    ttl_seconds: i64,
+    /// Seconds that a checkpoint left; 0 = no checkpoint since the last renewal.
+    remaining_ttl_seconds: i64,
+    keys: HashSet<Bytes>,
+}
+
+impl Lease {
+    /// Seconds that the lease lasts when its clock starts now.
+    fn effective_ttl_seconds(&self) -> i64 {
+        if self.remaining_ttl_seconds > 0 {
+            self.remaining_ttl_seconds
+        } else {
+            self.ttl_seconds
+        }
+    }
+}
+
+/// What LeaseTimeToLive tells of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseTimes {
+    /// Granted TTL in seconds.
+    pub granted_ttl_seconds: i64,
+    /// Seconds a checkpoint left, 0 = none.
+    pub remaining_ttl_seconds: i64,
+    /// Milliseconds until it expires (0 = it has); None unless this member is the leader.
+    pub expires_in_ms: Option<u64>,
+}
+
+/// All leases of the store.
+#[derive(Default, Debug)]
+pub struct LeaseTable {
+    leases: HashMap<i64, Lease>,
+    owners: HashMap<Bytes, i64>,
+    /// Some while this member is the leader.
+    deadlines: Option<Deadlines>,
+}
+
+impl LeaseTable {
+    /// An empty table of a member that is not the leader.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks a grant without doing it.
+    pub fn check_grant(&self, id: i64, ttl_seconds: i64) -> Result<(), EtcdError> {
+        if id == 0 {
+            return Err(error::LEASE_NOT_FOUND);
+        }
+        if ttl_seconds > TTL_SECONDS_MAX {
+            return Err(error::LEASE_TTL_TOO_LARGE);
+        }
+        if self.leases.contains_key(&id) {
+            return Err(error::LEASE_EXISTS);
+        }
+        Ok(())
+    }
+
+    /// Adds a lease; on the leader its time starts at `now_ms`.
+    pub fn grant(&mut self, id: i64, ttl_seconds: i64, now_ms: u64) -> Result<(), EtcdError> {
+        self.check_grant(id, ttl_seconds)?;
+        self.insert(id, ttl_seconds, 0);
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.set(id, after(now_ms, ttl_seconds));
+        }
+        Ok(())
+    }
+
+    /// Adds a lease that was read back from disk.
+    pub fn restore(&mut self, id: i64, ttl_seconds: i64, remaining_ttl_seconds: i64) {
+        self.insert(id, ttl_seconds, remaining_ttl_seconds);
+    }
+
+    fn insert(&mut self, id: i64, ttl_seconds: i64, remaining_ttl_seconds: i64) {
+        let lease = Lease {
+            ttl_seconds,
+            remaining_ttl_seconds,
+            keys: HashSet::new(),
+        };
+        self.leases.insert(id, lease);
+    }
+
+    /// Whether the lease exists.
+    pub fn contains(&self, id: i64) -> bool {
+        self.leases.contains_key(&id)
+    }
+
+    /// Removes a lease and returns its keys in ascending order; None if there is no such lease.
+    pub fn revoke(&mut self, id: i64) -> Option<Vec<Bytes>> {
+        let lease = self.leases.remove(&id)?;
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.clear(id);
+        }
+        let mut keys: Vec<Bytes> = lease.keys.into_iter().collect();
+        keys.sort_unstable();
+        for key in &keys {
+            self.owners.remove(key);
+        }
+        Some(keys)
+    }
+
+    /// Notes the seconds that a lease has left; a leader that comes later counts from there.
+    pub fn checkpoint(
+        &mut self,
+        id: i64,
+        remaining_ttl_seconds: i64,
+        now_ms: u64,
+    ) -> Result<(), EtcdError> {
+        let lease = self.leases.get_mut(&id).ok_or(error::LEASE_NOT_FOUND)?;
+        lease.remaining_ttl_seconds = remaining_ttl_seconds;
+        let left = lease.effective_ttl_seconds();
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.set(id, after(now_ms, left));
+        }
+        Ok(())
+    }
+
+    /// Moves a key to the lease `id`, 0 = to none.
+    ///
+    /// # Panics
+    /// If there is no such lease: apply has checked it.
+    pub fn set_owner(&mut self, key: &Bytes, id: i64) {
+        if id == 0 && self.owners.is_empty() {
+            return;
+        }
+        if self.owner(key) == id {
+            return;
+        }
+        if let Some((key, old)) = self.owners.remove_entry(key)
+            && let Some(lease) = self.leases.get_mut(&old)
+        {
+            lease.keys.remove(&key);
+        }
+        if id != 0 {
+            // A copy, because the caller's key is a slice of a whole batch.
+            let key = Bytes::copy_from_slice(key);
+            let lease = self.leases.get_mut(&id).expect("apply checks the lease");
+            lease.keys.insert(key.clone());
+            self.owners.insert(key, id);
+        }
+    }
+
+    /// The lease of a key, 0 = none.
+    pub fn owner(&self, key: &[u8]) -> i64 {
+        self.owners.get(key).copied().unwrap_or(0)
+    }
+
+    /// A lease's keys in ascending order; None if there is no such lease.
+    pub fn keys(&self, id: i64) -> Option<Vec<Bytes>> {
+        let mut keys: Vec<Bytes> = self.leases.get(&id)?.keys.iter().cloned().collect();
+        keys.sort_unstable();
+        Some(keys)
+    }
+
+    /// All lease ids, the ones that expire first in front on the leader, else in ascending order.
+    pub fn ids(&self) -> Vec<i64> {
+        let mut ids: Vec<i64> = self.leases.keys().copied().collect();
+        let deadline = |id: &i64| self.deadlines.as_ref().and_then(|all| all.get(*id));
+        ids.sort_unstable_by_key(|id| (deadline(id), *id));
+        ids
+    }
+
+    /// Number of leases.
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether there are no leases.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// A lease's times; None if there is no such lease.
+    pub fn times(&self, id: i64, now_ms: u64) -> Option<LeaseTimes> {
+        let lease = self.leases.get(&id)?;
+        let deadline = self.deadlines.as_ref().and_then(|all| all.get(id));
+        Some(LeaseTimes {
+            granted_ttl_seconds: lease.ttl_seconds,
+            remaining_ttl_seconds: lease.remaining_ttl_seconds,
+            expires_in_ms: deadline.map(|deadline| deadline.saturating_sub(now_ms)),
+        })
+    }
+
+    /// Starts the lease's time anew and returns its TTL in seconds. Fails if this member is not the leader; Ok(None)
+    /// if there is no such lease or it has expired (it is about to be revoked).
+    pub fn renew(&mut self, id: i64, now_ms: u64) -> Result<Option<Renewed>, EtcdError> {
+        let deadlines = self.deadlines.as_mut().ok_or(error::NOT_PRIMARY_LESSOR)?;
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return Ok(None);
+        };
+        if deadlines.get(id).is_some_and(|deadline| deadline <= now_ms) {
+            return Ok(None);
+        }
+        let had_checkpoint = lease.remaining_ttl_seconds > 0;
+        lease.remaining_ttl_seconds = 0;
+        deadlines.set(id, after(now_ms, lease.ttl_seconds));
+        Ok(Some(Renewed {
+            ttl_seconds: lease.ttl_seconds,
+            had_checkpoint,
+        }))
+    }
+
+    /// Up to `max` leases that have expired; each is named again only after `retry_ms`, for the case that its
+    /// revocation gets lost.
+    pub fn expired(&mut self, now_ms: u64, max: usize, retry_ms: u64) -> Vec<i64> {
+        match &mut self.deadlines {
+            Some(deadlines) => deadlines.expired(now_ms, max, retry_ms),
+            None => Vec::new(),
+        }
+    }
+
+    /// When the next lease expires; None if none does.
+    pub fn next_deadline_ms(&mut self) -> Option<u64> {
+        self.deadlines.as_mut()?.next_ms()
+    }
+
+    /// This member became leader: every lease gets its whole (or checkpointed) time from `now_ms` on, and `extend_ms`
+    /// more because its client could not renew it during the election.
+    pub fn promote(&mut self, extend_ms: u64, now_ms: u64) {
+        let mut deadlines = Deadlines::default();
+        for (id, lease) in &self.leases {
+            let deadline = after(now_ms, lease.effective_ttl_seconds());
+            deadlines.set(*id, deadline.saturating_add(extend_ms));
+        }
+        self.deadlines = Some(deadlines);
+    }
+
+    /// This member is no longer the leader: nothing expires here.
+    pub fn demote(&mut self) {
+        self.deadlines = None;
+    }
+}
+
+/// What a renewal gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewed {
+    /// The lease's TTL in seconds.
+    pub ttl_seconds: i64,
+    /// Whether a checkpoint had shortened the lease: the other members must be told that it is whole again.
+    pub had_checkpoint: bool,
+}
+
+/// A deadline; far away if the seconds overflow.
+fn after(now_ms: u64, seconds: i64) -> u64 {
+    let ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
+    now_ms.saturating_add(ms)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Tests of the lease table, with a clock that the test moves.
+
+use super::*;
+
+fn key(name: &str) -> Bytes {
+    Bytes::copy_from_slice(name.as_bytes())
+}
+
+fn leader() -> LeaseTable {
+    let mut table = LeaseTable::new();
+    table.promote(0, 0);
+    table
+}
+
+#[test]
+fn grants_are_checked() {
+    let mut table = LeaseTable::new();
+    assert_eq!(table.grant(0, 5, 0), Err(error::LEASE_NOT_FOUND));
+    assert_eq!(
+        table.grant(1, TTL_SECONDS_MAX + 1, 0),
+        Err(error::LEASE_TTL_TOO_LARGE)
+    );
+    assert_eq!(table.grant(-1, TTL_SECONDS_MAX, 0), Ok(()));
+    assert_eq!(table.grant(-1, 5, 0), Err(error::LEASE_EXISTS));
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn a_key_has_one_lease() {
+    let mut table = LeaseTable::new();
+    table.grant(1, 5, 0).unwrap();
+    table.grant(2, 5, 0).unwrap();
+    for name in ["b", "a", "c"] {
+        table.set_owner(&key(name), 1);
+    }
+    table.set_owner(&key("c"), 2);
+    assert_eq!(table.keys(1).unwrap(), ["a", "b"]);
+    assert_eq!(table.keys(2).unwrap(), ["c"]);
+    table.set_owner(&key("a"), 0);
+    assert_eq!(table.owner(b"a"), 0);
+    assert_eq!(table.revoke(1).unwrap(), ["b"]);
+    assert_eq!(table.owner(b"b"), 0);
+    assert_eq!(table.revoke(1), None);
+    assert_eq!(table.keys(1), None);
+}
+
+#[test]
+fn nothing_expires_on_a_follower() {
+    let mut table = LeaseTable::new();
+    table.grant(1, 1, 0).unwrap();
+    assert_eq!(table.expired(1 << 40, 10, 1), []);
+    assert_eq!(table.renew(1, 0), Err(error::NOT_PRIMARY_LESSOR));
+    assert_eq!(table.times(1, 0).unwrap().expires_in_ms, None);
+    table.promote(500, 1000);
+    assert_eq!(table.times(1, 1200).unwrap().expires_in_ms, Some(1300));
+    assert_eq!(table.expired(2499, 10, 1), []);
+    assert_eq!(table.expired(2500, 10, 1), [1]);
+    table.demote();
+    assert_eq!(table.expired(1 << 40, 10, 1), []);
+}
+
+#[test]
+fn expired_leases_are_named_again_after_a_pause() {
+    let mut table = leader();
+    for id in 1..=3 {
+        table.grant(id, id, 0).unwrap();
+    }
+    assert_eq!(table.next_deadline_ms(), Some(1000));
+    assert_eq!(table.expired(2000, 1, 100), [1]);
+    assert_eq!(table.expired(2000, 9, 100), [2]);
+    assert_eq!(table.expired(2099, 9, 100), []);
+    assert_eq!(table.expired(2100, 9, 100), [1, 2]);
+    assert_eq!(table.renew(2, 2100), Ok(None));
+    table.revoke(1);
+    table.revoke(2);
+    assert_eq!(table.expired(2999, 9, 100), []);
+    assert_eq!(table.expired(3000, 9, 100), [3]);
+}
+
+#[test]
+fn renewal_moves_the_deadline_and_ends_a_checkpoint() {
+    let mut table = leader();
+    table.grant(1, 10, 0).unwrap();
+    let whole = Renewed {
+        ttl_seconds: 10,
+        had_checkpoint: false,
+    };
+    assert_eq!(table.renew(1, 5_000), Ok(Some(whole)));
+    assert_eq!(table.expired(14_999, 9, 1), []);
+    table.checkpoint(1, 3, 6_000).unwrap();
+    assert_eq!(table.times(1, 6_000).unwrap().expires_in_ms, Some(3_000));
+    let renewed = table.renew(1, 7_000).unwrap().unwrap();
+    assert!(renewed.had_checkpoint);
+    assert_eq!(table.times(1, 7_000).unwrap().remaining_ttl_seconds, 0);
+    assert_eq!(table.renew(9, 0), Ok(None));
+    assert_eq!(table.checkpoint(9, 1, 0), Err(error::LEASE_NOT_FOUND));
+}
+
+#[test]
+fn a_new_leader_counts_from_the_checkpoint() {
+    let mut table = LeaseTable::new();
+    table.restore(1, 100, 7);
+    table.restore(2, 100, 0);
+    table.promote(0, 0);
+    assert_eq!(table.times(1, 0).unwrap().expires_in_ms, Some(7_000));
+    assert_eq!(table.times(2, 0).unwrap().expires_in_ms, Some(100_000));
+    assert_eq!(table.ids(), [1, 2]);
+}
+
+#[test]
+fn many_renewals_do_not_grow_the_heap() {
+    let mut table = leader();
+    table.grant(1, 1, 0).unwrap();
+    for now_ms in 0..10_000 {
+        table.renew(1, now_ms / 100).unwrap().unwrap();
+    }
+    let deadlines = table.deadlines.as_mut().unwrap();
+    assert_eq!(deadlines.next_ms(), Some(1_099));
+    assert!(format!("{deadlines:?}").len() < 100_000);
+}

@@ -1,0 +1,186 @@
+//! Compaction behind the answer: superseded revisions leave the index in short steps and then the revision tree, in
+//! slices that ride on the flusher's commits.
+//!
+//! Within a round revisions are removed in ascending order. So after a crash at any point what is left of a key's
+//! history is its newest part, and an index built from it is right; the scheduled mark starts the compaction again.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLockWriteGuard;
+
+use crate::index::{CompactCursor, Revision};
+use crate::limits::{COMPACTION_INDEX_STEP, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS};
+use crate::tree::{Batch, TreeError};
+
+use super::Store;
+use super::api::LogLevel;
+
+/// Which compactions wait and who waits for them.
+pub(super) struct Compactions {
+    /// The newest one that is committed as scheduled.
+    pub target: i64,
+    /// The newest one whose removals are committed.
+    pub finished: i64,
+    waiting: Vec<(i64, Box<dyn FnOnce() + Send>)>,
+}
+
+impl Compactions {
+    pub fn new(target: i64, finished: i64) -> Self {
+        Self {
+            target,
+            finished,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Calls `done` when the compaction at `revision` is physically finished: now, or later on the flusher's thread.
+    /// If the store is closed before, `done` is dropped without a call.
+    pub fn on_compacted(&self, revision: i64, done: Box<dyn FnOnce() + Send>) {
+        let mut compactions = self.compactions.lock();
+        if compactions.finished >= revision {
+            drop(compactions);
+            done();
+        } else {
+            compactions.waiting.push((revision, done));
+        }
+    }
+
+    /// The revision of the compaction to begin now.
+    pub(super) fn next_compaction(&self) -> Option<i64> {
+        let compactions = self.compactions.lock();
+        (compactions.target > compactions.finished).then_some(compactions.target)
+    }
+
+    /// Says that a compaction is finished; the flusher has set which.
+    pub(super) fn compaction_done(&self) {
+        let ready: Vec<_> = {
+            let mut compactions = self.compactions.lock();
+            let finished = compactions.finished;
+            compactions
+                .waiting
+                .extract_if(.., |(revision, _)| *revision <= finished)
+                .collect()
+        };
+        for (_, done) in ready {
+            done();
+        }
+    }
+}
+
+/// A running compaction.
+pub(super) struct Compaction {
+    at: i64,
+    started: Instant,
+    /// Where the index goes on; None when it is through.
+    cursor: Option<CompactCursor>,
+    /// Revisions that left the index in this round, ascending.
+    round: Vec<Revision>,
+    /// The first of them that is still in the tree.
+    position: usize,
+    removed: usize,
+    done: bool,
+    waiting: bool,
+}
+
+/// What one commit removes.
+#[derive(Clone, Copy)]
+pub(super) struct Slice {
+    end: usize,
+    last: bool,
+}
+
+impl Compaction {
+    pub fn new(at: i64) -> Self {
+        Self {
+            at,
+            started: Instant::now(),
+            cursor: Some(CompactCursor::default()),
+            round: Vec::new(),
+            position: 0,
+            removed: 0,
+            done: false,
+            waiting: true,
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether it still waits for older reads.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// Waits for older reads, then takes a round of revisions out of the index. False while it waits.
+    pub fn prepare(&mut self, store: &Store) -> bool {
+        if self.waiting && store.pins.any_below(self.at) {
+            if self.started.elapsed() < Duration::from_millis(COMPACTION_PIN_WAIT_MS) {
+                return false;
+            }
+            store.pins.break_below(self.at);
+        }
+        self.waiting = false;
+        if self.position == self.round.len() {
+            self.take_round(store);
+        }
+        true
+    }
+
+    fn take_round(&mut self, store: &Store) {
+        self.round.clear();
+        self.position = 0;
+        while let Some(cursor) = self.cursor.take() {
+            let mut state = store.state.write();
+            let round = &mut self.round;
+            self.cursor =
+                state
+                    .index
+                    .compact_step(cursor, self.at, COMPACTION_INDEX_STEP, |revision| {
+                        round.push(revision);
+                    });
+            RwLockWriteGuard::unlock_fair(state);
+            if self.round.len() >= COMPACTION_ROUND_REVISIONS {
+                break;
+            }
+        }
+        self.round.sort_unstable();
+    }
+
+    /// Removes the next slice of at most `max` revisions in `batch`.
+    pub fn remove(&self, batch: &mut Batch<'_>, max: usize) -> Result<Slice, TreeError> {
+        let end = self.round.len().min(self.position + max);
+        for revision in &self.round[self.position..end] {
+            // It may be gone already, if a crash came between the removal and the mark.
+            batch.remove(*revision)?;
+        }
+        let last = end == self.round.len() && self.cursor.is_none();
+        if last {
+            batch.set_compact_finished(self.at)?;
+        }
+        Ok(Slice { end, last })
+    }
+
+    /// The slice is committed.
+    pub fn advance(&mut self, slice: Slice) {
+        self.removed += slice.end - self.position;
+        self.position = slice.end;
+        self.done = slice.last;
+    }
+
+    /// Notes the end and logs it.
+    pub fn finish(&self, store: &Store) {
+        store.compactions.lock().finished = self.at;
+        store.events.log(
+            LogLevel::Info,
+            "finished scheduled compaction",
+            vec![
+                ("compact-revision".into(), self.at.to_string()),
+                ("removed-revisions".into(), self.removed.to_string()),
+                ("took".into(), format!("{:?}", self.started.elapsed())),
+            ],
+        );
+    }
+}

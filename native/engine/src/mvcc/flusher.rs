@@ -1,0 +1,304 @@
+//! The flusher: one thread that moves the tail into the revision tree and removes what was compacted.
+//!
+//! A commit holds whole entries and the consistent index of the last one, so the tree corresponds exactly to a place
+//! in the log. The newest commit is durable only with the next one (see `tree`), so `flushed` is told one commit late,
+//! or after a sync when nothing more comes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::limits::{
+    COMPACTION_BATCH_FACTOR, FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES,
+};
+use crate::tree::{Batch, Tree, TreeError};
+use crate::types::LogMark;
+
+use super::Store;
+use super::api::LogLevel;
+use super::compact::Compaction;
+use super::tail::Segment;
+
+/// How the other threads talk to the flusher.
+#[derive(Default)]
+pub(super) struct FlushControl {
+    state: Mutex<ControlState>,
+    /// The flusher waits here.
+    wake: Condvar,
+    /// Apply waits here for room in the tail, and `flush` for a commit.
+    committed: Condvar,
+    /// Held during a commit; who holds it, keeps the tree from changing.
+    pub gate: Mutex<()>,
+}
+
+#[derive(Default)]
+struct ControlState {
+    /// Something was applied since the last freeze.
+    dirty: bool,
+    /// Do not wait for the interval.
+    hurry: bool,
+    stop: bool,
+    /// Ends without a last commit, as a crash would.
+    #[cfg(test)]
+    abandon: bool,
+    /// The flusher has ended; nothing will be committed any more.
+    ended: bool,
+    /// Cycles that ended with everything committed that was applied when they began.
+    cycles: u64,
+}
+
+impl Store {
+    /// The whole entry is applied: the consistent index moves with it. Blocks while the tail is full.
+    pub fn entry_applied(&self, mark: LogMark) {
+        let (active, total) = {
+            let mut state = self.state.write();
+            let revision = state.revision;
+            state.tail.complete(mark, revision);
+            (state.tail.active_bytes(), state.tail.bytes())
+        };
+        self.marks.lock().applied = mark;
+        let mut control = self.flush.state.lock();
+        if !control.dirty || (active >= TAIL_FLUSH_BYTES && !control.hurry) {
+            control.dirty = true;
+            control.hurry |= active >= TAIL_FLUSH_BYTES;
+            self.flush.wake.notify_one();
+        }
+        if total <= TAIL_BYTES_MAX {
+            return;
+        }
+        while !control.ended && self.state.read().tail.bytes() > TAIL_BYTES_MAX {
+            self.flush.committed.wait(&mut control);
+        }
+    }
+
+    /// Returns when everything applied before is in the revision tree (or the store is closed).
+    pub fn flush(&self) {
+        let mut control = self.flush.state.lock();
+        // A cycle that runs now may have frozen before the call.
+        let wanted = control.cycles + 2;
+        while !control.ended && control.cycles < wanted {
+            control.dirty = true;
+            control.hurry = true;
+            self.flush.wake.notify_one();
+            self.flush.committed.wait(&mut control);
+        }
+    }
+
+    /// Tells the flusher to end after one more commit. The caller then joins its thread.
+    pub(super) fn stop_flusher(&self) {
+        self.flush.state.lock().stop = true;
+        self.flush.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Ends the flusher as a crash would: what is not committed stays so.
+    pub(super) fn abandon(&self) {
+        self.flush.state.lock().abandon = true;
+        self.close();
+    }
+}
+
+/// The flusher's own state.
+pub(super) struct Flusher {
+    store: Arc<Store>,
+    compaction: Option<Compaction>,
+    /// A segment whose commit failed because the disk was full.
+    retry: Option<Arc<Segment>>,
+    /// The newest commit's mark, not durable yet.
+    newest: Option<LogMark>,
+    complained: bool,
+}
+
+impl Flusher {
+    pub fn new(store: Arc<Store>, resume: Option<i64>) -> Self {
+        Self {
+            store,
+            compaction: resume.map(Compaction::new),
+            retry: None,
+            newest: None,
+            complained: false,
+        }
+    }
+
+    /// Runs until the store is closed or a write fails.
+    pub fn run(mut self) {
+        if let Err(error) = self.work() {
+            self.store.fatal(&error);
+        }
+        let mut control = self.store.flush.state.lock();
+        control.ended = true;
+        self.store.flush.committed.notify_all();
+    }
+
+    fn work(&mut self) -> Result<(), TreeError> {
+        loop {
+            let stop = self.wait();
+            #[cfg(test)]
+            if self.store.flush.state.lock().abandon {
+                return Ok(());
+            }
+            let done = self.cycle()?;
+            let idle = {
+                let mut control = self.store.flush.state.lock();
+                control.cycles += u64::from(done);
+                !control.dirty
+            };
+            self.store.flush.committed.notify_all();
+            if stop || (idle && self.compaction.is_none()) {
+                self.settle()?;
+            }
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for something to do, then until the interval is over or there is a reason to hurry. True if it is time
+    /// to stop.
+    fn wait(&mut self) -> bool {
+        let store = Arc::clone(&self.store);
+        let mut control = store.flush.state.lock();
+        let busy = self.compaction.is_some() || self.retry.is_some();
+        while !busy && !control.dirty && !control.stop {
+            store.flush.wake.wait(&mut control);
+        }
+        let pause_ms = if self.retry.is_some() {
+            FLUSH_RETRY_MS
+        } else if self.compaction.as_ref().is_some_and(|c| !c.is_waiting()) {
+            store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
+        } else {
+            FLUSH_INTERVAL_MS
+        };
+        if !control.stop && !control.hurry {
+            // Early, late or by chance: every reason to wake is looked at again.
+            let _ = store
+                .flush
+                .wake
+                .wait_for(&mut control, Duration::from_millis(pause_ms));
+        }
+        control.dirty = false;
+        control.hurry = false;
+        control.stop
+    }
+
+    /// One commit. False if the disk was full and it must be tried again.
+    fn cycle(&mut self) -> Result<bool, TreeError> {
+        let store = Arc::clone(&self.store);
+        let _gate = store.flush.gate.lock();
+        let tree = store.tree();
+        let segment = self
+            .retry
+            .take()
+            .or_else(|| store.state.write().tail.freeze());
+        let compacting = match &mut self.compaction {
+            Some(compaction) => compaction.prepare(&store),
+            None => false,
+        };
+        if segment.is_none() && !compacting {
+            return Ok(true);
+        }
+        match self.commit(&tree, segment.as_deref(), compacting) {
+            Ok(()) => {}
+            Err(error) if error.is_no_space() => {
+                self.complain(&error);
+                self.retry = segment;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        self.complained = false;
+        self.committed(&tree, segment)?;
+        Ok(true)
+    }
+
+    fn commit(
+        &mut self,
+        tree: &Tree,
+        segment: Option<&Segment>,
+        compacting: bool,
+    ) -> Result<(), TreeError> {
+        let mut batch = tree.batch()?;
+        if let Some(segment) = segment {
+            write_segment(&mut batch, segment)?;
+        }
+        let Some(compaction) = self.compaction.as_mut().filter(|_| compacting) else {
+            return batch.commit();
+        };
+        let max = self.store.compaction_batch_limit * COMPACTION_BATCH_FACTOR;
+        let removed = compaction.remove(&mut batch, max)?;
+        batch.commit()?;
+        compaction.advance(removed);
+        Ok(())
+    }
+
+    fn committed(&mut self, tree: &Tree, segment: Option<Arc<Segment>>) -> Result<(), TreeError> {
+        let store = &self.store;
+        if let Some(segment) = &segment {
+            let dropped = store.state.write().tail.drop_frozen();
+            drop(dropped);
+            let durable = self.newest.replace(segment.mark);
+            if let Some(mark) = durable {
+                store.set_flushed(mark);
+            }
+            if let Some(target) = segment.compact {
+                store.compactions.lock().target = target;
+            }
+        }
+        let size = tree.size()?;
+        store.db_bytes.store(size.bytes, Ordering::Relaxed);
+        store
+            .db_used_bytes
+            .store(size.used_bytes, Ordering::Relaxed);
+        if let Some(finished) = self.compaction.take_if(|compaction| compaction.is_done()) {
+            finished.finish(store);
+            store.compaction_done();
+        }
+        if self.compaction.is_none() {
+            self.compaction = store.next_compaction().map(Compaction::new);
+        }
+        Ok(())
+    }
+
+    /// Makes the newest commit durable and says so.
+    fn settle(&mut self) -> Result<(), TreeError> {
+        if let Some(mark) = self.newest.take() {
+            let tree = self.store.tree();
+            if !self.store.no_fsync {
+                tree.sync()?;
+            }
+            self.store.set_flushed(mark);
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, error: &TreeError) {
+        if !self.complained {
+            self.complained = true;
+            self.store.events.log(
+                LogLevel::Warn,
+                "cannot write the store: no space left; retrying",
+                vec![("error".into(), error.to_string())],
+            );
+        }
+    }
+}
+
+fn write_segment(batch: &mut Batch<'_>, segment: &Segment) -> Result<(), TreeError> {
+    for record in &segment.records {
+        batch.append(record.revision, record.tombstone, &record.kv)?;
+    }
+    for row in &segment.rows {
+        match &row.value {
+            Some(value) => batch.put_row(row.table, &row.key, value)?,
+            None => batch.delete_row(row.table, &row.key)?,
+        }
+    }
+    if let Some(revision) = segment.compact {
+        batch.set_compact_scheduled(revision)?;
+    }
+    batch.set_applied(segment.mark, segment.revision)
+}

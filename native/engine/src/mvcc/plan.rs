@@ -1,0 +1,68 @@
+//! A range request, read into what must be done: from where to where, how many, in which order, with which fields.
+
+use crate::index::{Found, RangeEnd};
+use crate::proto::etcdserverpb::RangeRequest;
+use crate::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+
+/// An order other than ascending by key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sort {
+    pub target: SortTarget,
+    pub descending: bool,
+}
+
+/// A range request and what follows from it.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub request: RangeRequest,
+    /// Most keys to answer with; usize::MAX = all.
+    pub limit: usize,
+    /// None = ascending by key, which needs no sorting and lets a limit stop the walk.
+    pub sort: Option<Sort>,
+    /// The answer has nothing that only the stored value knows.
+    pub index_only: bool,
+}
+
+impl Plan {
+    pub fn new(request: &RangeRequest) -> Self {
+        let sort = sort_of(request);
+        let by_value = sort.is_some_and(|sort| sort.target == SortTarget::Value);
+        Self {
+            limit: match usize::try_from(request.limit) {
+                Ok(limit) if limit > 0 => limit,
+                _ => usize::MAX,
+            },
+            sort,
+            index_only: request.keys_only && !by_value,
+            request: request.clone(),
+        }
+    }
+
+    pub fn end(&self) -> RangeEnd<'_> {
+        RangeEnd::from_wire(&self.request.range_end)
+    }
+
+    /// Whether the revision filters let a key through.
+    pub fn admits(&self, found: &Found) -> bool {
+        let request = &self.request;
+        let within = |value: i64, min: i64, max: i64| {
+            (min == 0 || value >= min) && (max == 0 || value <= max)
+        };
+        within(
+            found.modified.main,
+            request.min_mod_revision,
+            request.max_mod_revision,
+        ) && within(
+            found.created,
+            request.min_create_revision,
+            request.max_create_revision,
+        )
+    }
+}
+
+/// Without an order but with a target other than the key, the order is ascending.
+fn sort_of(request: &RangeRequest) -> Option<Sort> {
+    let target = request.sort_target();
+    let descending = request.sort_order() == SortOrder::Descend;
+    (descending || target != SortTarget::Key).then_some(Sort { target, descending })
+}

@@ -1,0 +1,121 @@
+//! Opening the store: the index and the leases' keys are built from the revision tree in one pass in revision order.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::index::{IndexBuilder, Revision, TreeIndex};
+use crate::lease::LeaseTable;
+use crate::proto::leasepb::Lease;
+use crate::tree::{Marks, Snapshot, Table, Tree, TreeError};
+
+use super::api::{MetaRow, MetaTable, RecoveredLease};
+use super::apply::CONTROL_PREFIX;
+use super::kv::KvView;
+
+/// What the tree held.
+pub(super) struct Recovered {
+    pub marks: Marks,
+    pub index: TreeIndex,
+    pub leases: LeaseTable,
+    pub lease_rows: Vec<RecoveredLease>,
+    pub meta: Vec<MetaRow>,
+}
+
+/// Reads everything.
+pub(super) fn recover(tree: &Tree) -> Result<Recovered, TreeError> {
+    let snapshot = tree.snapshot()?;
+    let marks = snapshot.marks()?;
+    let lease_rows = read_leases(tree, &snapshot)?;
+    let mut leases = LeaseTable::new();
+    for row in &lease_rows {
+        leases.restore(row.id, row.ttl_seconds, row.remaining_ttl_seconds);
+    }
+    let index = read_revisions(tree, &snapshot, &marks, &mut leases)?;
+    Ok(Recovered {
+        marks,
+        index,
+        leases,
+        lease_rows,
+        meta: read_meta(&snapshot)?,
+    })
+}
+
+fn read_revisions(
+    tree: &Tree,
+    snapshot: &Snapshot<'_>,
+    marks: &Marks,
+    leases: &mut LeaseTable,
+) -> Result<TreeIndex, TreeError> {
+    let mut builder = IndexBuilder::new();
+    for change in snapshot.changes(Revision::default())? {
+        let (stored, value) = change?;
+        let revision = stored.revision;
+        let damaged = || tree.damaged(format!("revision {}.{}", revision.main, revision.sub));
+        let kv = KvView::parse(value).ok_or_else(damaged)?;
+        let plausible = stored.tombstone || (kv.version > 0 && kv.mod_revision == revision.main);
+        if kv.key.is_empty() || !plausible || revision.main > marks.revision {
+            return Err(damaged());
+        }
+        builder.add(
+            kv.key,
+            revision,
+            kv.create_revision,
+            kv.version,
+            stored.tombstone,
+        );
+        // A key that moved on from a lease that is gone now is left to none; its later put says where to.
+        let lease = if leases.contains(kv.lease) {
+            kv.lease
+        } else {
+            0
+        };
+        if lease != 0 || leases.owner(kv.key) != 0 {
+            leases.set_owner(&Bytes::copy_from_slice(kv.key), lease);
+        }
+    }
+    Ok(builder.build())
+}
+
+fn read_leases(tree: &Tree, snapshot: &Snapshot<'_>) -> Result<Vec<RecoveredLease>, TreeError> {
+    let read = |(key, value): (&[u8], &[u8])| {
+        let lease = Lease::decode(value)
+            .map_err(|error| tree.damaged(format!("lease row {key:02x?}: {error}")))?;
+        Ok(RecoveredLease {
+            id: lease.id,
+            ttl_seconds: lease.ttl,
+            remaining_ttl_seconds: lease.remaining_ttl,
+        })
+    };
+    snapshot
+        .rows(Table::Leases)?
+        .into_iter()
+        .map(read)
+        .collect()
+}
+
+fn read_meta(snapshot: &Snapshot<'_>) -> Result<Vec<MetaRow>, TreeError> {
+    let tables = [
+        (Table::Meta, MetaTable::Meta),
+        (Table::Members, MetaTable::Members),
+        (Table::Auth, MetaTable::Auth),
+        (Table::Alarms, MetaTable::Alarms),
+    ];
+    let mut rows = Vec::new();
+    for (from, table) in tables {
+        for (key, value) in snapshot.rows(from)? {
+            let key = match from {
+                Table::Meta => match key.strip_prefix(CONTROL_PREFIX) {
+                    Some(key) => key,
+                    None => continue,
+                },
+                _ => key,
+            };
+            rows.push(MetaRow {
+                table,
+                key: Bytes::copy_from_slice(key),
+                value: Bytes::copy_from_slice(value),
+            });
+        }
+    }
+    Ok(rows)
+}

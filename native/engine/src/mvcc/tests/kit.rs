@@ -1,0 +1,266 @@
+//! What the store's tests share: a store in a temporary directory that numbers its own entries.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+
+use crate::error::EtcdError;
+use crate::mvcc::*;
+use crate::proto::etcdserverpb::request_op::Request;
+use crate::proto::etcdserverpb::*;
+use crate::types::{Identity, LogMark, OpKind};
+
+/// Term of every header in these tests.
+pub const TERM: u64 = 3;
+
+/// Granted leases and revoked ones.
+pub type LeaseChange = (Vec<(i64, i64)>, Vec<i64>);
+
+/// Collects what the store tells.
+#[derive(Default)]
+pub struct Told {
+    pub flushed: Mutex<Vec<LogMark>>,
+    pub leases: Mutex<Vec<LeaseChange>>,
+    pub fatal: Mutex<Vec<String>>,
+    pub events: Mutex<Vec<Event>>,
+}
+
+impl StoreEvents for Told {
+    fn flushed(&self, mark: LogMark) {
+        self.flushed.lock().push(mark);
+    }
+
+    fn lease_changed(&self, granted: &[(i64, i64)], revoked: &[i64]) {
+        self.leases
+            .lock()
+            .push((granted.to_vec(), revoked.to_vec()));
+    }
+
+    fn fatal(&self, message: String) {
+        self.fatal.lock().push(message);
+    }
+
+    fn log(&self, _level: LogLevel, _message: &str, _fields: Vec<(String, String)>) {}
+}
+
+impl Watchers for Told {
+    fn notify(&self, revision: i64, events: &[Event]) {
+        assert!(events.iter().all(|event| event.revision.main == revision));
+        self.events.lock().extend_from_slice(events);
+    }
+}
+
+/// A store and the log index it stands at.
+pub struct Kit {
+    pub dir: Arc<tempfile::TempDir>,
+    pub store: Arc<Store>,
+    pub told: Arc<Told>,
+    pub recovered: StoreRecovered,
+    pub index: u64,
+}
+
+impl Kit {
+    pub fn new() -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn open(dir: Arc<tempfile::TempDir>) -> Self {
+        let told = Arc::new(Told::default());
+        let events: Arc<dyn StoreEvents> = told.clone();
+        let (store, recovered) = Store::open(StoreConfig {
+            dir: dir.path().to_owned(),
+            identity: Identity {
+                cluster_id: 11,
+                member_id: 22,
+            },
+            quota_bytes: Some(1 << 30),
+            max_request_bytes: 1 << 20,
+            compaction_batch_limit: 1,
+            compaction_sleep_ms: 0,
+            no_fsync: true,
+            events,
+        })
+        .unwrap();
+        store.set_watchers(told.clone());
+        Self {
+            dir,
+            store,
+            told,
+            index: recovered.applied.index,
+            recovered,
+        }
+    }
+
+    /// Ends the store without a last commit and opens what is on disk.
+    pub fn crash(self) -> Self {
+        self.store.abandon();
+        let dir = Arc::clone(&self.dir);
+        assert_eq!(*self.told.fatal.lock(), Vec::<String>::new());
+        drop(self);
+        Self::open(dir)
+    }
+
+    /// Closes the store and opens it again.
+    pub fn reopen(self) -> Self {
+        self.store.close();
+        self.crash()
+    }
+
+    pub fn mark(&self) -> LogMark {
+        LogMark {
+            index: self.index,
+            term: TERM,
+        }
+    }
+
+    /// Applies one operation as an entry of its own.
+    pub fn apply(&mut self, kind: OpKind, request: &impl Message) -> Result<Bytes, EtcdError> {
+        self.index += 1;
+        let context = ApplyContext {
+            mark: self.mark(),
+            raft_term: TERM,
+        };
+        let applied = self
+            .store
+            .apply_op(kind, request.encode_to_vec().into(), &context);
+        self.store.entry_applied(self.mark());
+        match applied {
+            Applied::Done(result) => result,
+            Applied::AfterCompaction { answer, .. } => Ok(answer),
+        }
+    }
+
+    pub fn put(&mut self, request: PutRequest) -> Result<PutResponse, EtcdError> {
+        self.apply(OpKind::Put, &request).map(decode)
+    }
+
+    /// Puts a value; returns the revision.
+    pub fn set(&mut self, key: &str, value: &str) -> i64 {
+        let response = self.put(put(key, value)).unwrap();
+        response.header.unwrap().revision
+    }
+
+    pub fn delete(&mut self, key: &str, end: &str) -> DeleteRangeResponse {
+        let request = DeleteRangeRequest {
+            key: bytes(key),
+            range_end: bytes(end),
+            prev_kv: true,
+        };
+        self.apply(OpKind::DeleteRange, &request)
+            .map(decode)
+            .unwrap()
+    }
+
+    pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, EtcdError> {
+        self.apply(OpKind::Txn, request).map(decode)
+    }
+
+    pub fn compact(&mut self, revision: i64) -> Result<CompactionResponse, EtcdError> {
+        let request = CompactionRequest {
+            revision,
+            physical: true,
+        };
+        self.apply(OpKind::Compact, &request).map(decode)
+    }
+
+    /// Compacts and waits until it is physically done.
+    pub fn compact_wholly(&mut self, revision: i64) {
+        self.compact(revision).unwrap();
+        self.settle(revision);
+    }
+
+    /// Waits until a compaction is physically done.
+    pub fn settle(&self, revision: i64) {
+        let (done, finished) = crossbeam_channel::bounded(1);
+        self.store
+            .on_compacted(revision, Box::new(move || done.send(()).unwrap()));
+        finished.recv().unwrap();
+    }
+
+    pub fn grant(&mut self, id: i64, ttl: i64) -> Result<LeaseGrantResponse, EtcdError> {
+        let request = LeaseGrantRequest { id, ttl };
+        self.apply(OpKind::LeaseGrant, &request).map(decode)
+    }
+
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
+        Ok(decode(match self.store.range(request, TERM)? {
+            RangeAnswer::Whole(bytes) => bytes,
+            RangeAnswer::Chunked { bytes, chunks } => {
+                let mut all = Vec::new();
+                for chunk in chunks {
+                    all.extend_from_slice(&chunk?);
+                }
+                assert_eq!(all.len() as u64, bytes);
+                all.into()
+            }
+        }))
+    }
+
+    /// key=value of every key at a revision (0 = now).
+    pub fn all(&self, revision: i64) -> Result<Vec<String>, EtcdError> {
+        let response = self.range(&RangeRequest {
+            revision,
+            ..range("\0", "\0")
+        })?;
+        Ok(response.kvs.iter().map(show).collect())
+    }
+}
+
+impl Drop for Kit {
+    fn drop(&mut self) {
+        self.store.abandon();
+    }
+}
+
+pub fn show(kv: &crate::proto::mvccpb::KeyValue) -> String {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}={}", text(&kv.key), text(&kv.value))
+}
+
+pub fn decode<M: Message + Default>(bytes: Bytes) -> M {
+    M::decode(bytes).unwrap()
+}
+
+pub fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub fn put(key: &str, value: &str) -> PutRequest {
+    PutRequest {
+        key: bytes(key),
+        value: bytes(value),
+        ..Default::default()
+    }
+}
+
+pub fn range(key: &str, end: &str) -> RangeRequest {
+    RangeRequest {
+        key: bytes(key),
+        range_end: bytes(end),
+        ..Default::default()
+    }
+}
+
+pub fn op(request: Request) -> RequestOp {
+    RequestOp {
+        request: Some(request),
+    }
+}
+
+pub fn op_put(key: &str, value: &str) -> RequestOp {
+    op(Request::RequestPut(put(key, value)))
+}
+
+pub fn op_range(key: &str, end: &str) -> RequestOp {
+    op(Request::RequestRange(range(key, end)))
+}
+
+pub fn op_delete(key: &str, end: &str) -> RequestOp {
+    op(Request::RequestDeleteRange(DeleteRangeRequest {
+        key: bytes(key),
+        range_end: bytes(end),
+        ..Default::default()
+    }))
+}

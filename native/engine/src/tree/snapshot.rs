@@ -1,0 +1,92 @@
+//! Reading the tree at one commit.
+
+use std::mem::ManuallyDrop;
+use std::ops::Bound;
+
+use heed::{RoTxn, WithoutTls};
+
+use crate::index::Revision;
+
+use super::{RevKey, StoredKey, Table, Tree, TreeError};
+
+/// Key and value of a row.
+pub type Row<'a> = (&'a [u8], &'a [u8]);
+
+/// A read transaction. Its pages are not used again while it lives, so it must be short.
+pub struct Snapshot<'t> {
+    tree: &'t Tree,
+    /// Taken out once, by drop, which hands it back to the tree.
+    txn: ManuallyDrop<RoTxn<'static, WithoutTls>>,
+    commits: u64,
+}
+
+impl<'t> Snapshot<'t> {
+    pub(super) fn new(tree: &'t Tree, txn: RoTxn<'static, WithoutTls>, commits: u64) -> Self {
+        Self {
+            tree,
+            txn: ManuallyDrop::new(txn),
+            commits,
+        }
+    }
+
+    pub(super) fn txn(&self) -> &RoTxn<'static, WithoutTls> {
+        &self.txn
+    }
+
+    pub(super) fn tree(&self) -> &'t Tree {
+        self.tree
+    }
+
+    /// The KeyValue that a put at `revision` stored; None if it is not (or no longer) here.
+    pub fn get(&self, revision: Revision) -> Result<Option<&[u8]>, TreeError> {
+        self.tree
+            .rev
+            .get(&self.txn, RevKey::new(revision).bytes())
+            .map_err(|source| self.tree.fail(source))
+    }
+
+    /// Every change from `from` on, in revision order.
+    pub fn changes(
+        &self,
+        from: Revision,
+    ) -> Result<impl Iterator<Item = Result<(StoredKey, &[u8]), TreeError>>, TreeError> {
+        let key = RevKey::new(from);
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(key.bytes()), Bound::Unbounded);
+        let rows = self
+            .tree
+            .rev
+            .range(&self.txn, &bounds)
+            .map_err(|source| self.tree.fail(source))?;
+        Ok(rows.map(|row| {
+            let (key, value) = row.map_err(|source| self.tree.fail(source))?;
+            let key = StoredKey::parse(key)
+                .ok_or_else(|| self.tree.damaged(format!("revision key {key:02x?}")))?;
+            Ok((key, value))
+        }))
+    }
+
+    /// A row of a table.
+    pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, TreeError> {
+        self.tree
+            .table(table)
+            .get(&self.txn, key)
+            .map_err(|source| self.tree.fail(source))
+    }
+
+    /// All rows of a table in key order.
+    pub fn rows(&self, table: Table) -> Result<Vec<Row<'_>>, TreeError> {
+        self.tree
+            .table(table)
+            .iter(&self.txn)
+            .and_then(Iterator::collect)
+            .map_err(|source| self.tree.fail(source))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // SAFETY: drop runs once, and nothing uses the field after it.
+        let txn = unsafe { ManuallyDrop::take(&mut self.txn) };
+        self.tree.put_back(txn, self.commits);
+    }
+}

@@ -1,0 +1,155 @@
+//! Tests of the revision tree: order, tombstones, marks, snapshots, the format check.
+
+use super::*;
+use crate::index::Revision;
+use crate::types::LogMark;
+
+fn rev(main: i64, sub: u32) -> Revision {
+    Revision { main, sub }
+}
+
+fn open(dir: &tempfile::TempDir) -> Tree {
+    Tree::open(&dir.path().join(FILE_NAME), false).unwrap()
+}
+
+fn stored(tree: &Tree, from: Revision) -> Vec<(i64, u32, bool, Vec<u8>)> {
+    let snapshot = tree.snapshot().unwrap();
+    let changes = snapshot.changes(from).unwrap();
+    changes
+        .map(|change| {
+            let (key, value) = change.unwrap();
+            (
+                key.revision.main,
+                key.revision.sub,
+                key.tombstone,
+                value.to_vec(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn changes_come_back_in_revision_order_after_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let mut batch = tree.batch().unwrap();
+    batch.append(rev(2, 0), false, b"a").unwrap();
+    batch.append(rev(3, 0), true, b"b").unwrap();
+    batch.append(rev(3, 1), false, b"c").unwrap();
+    batch.append(rev(256, 0), false, b"d").unwrap();
+    batch.commit().unwrap();
+    drop(tree);
+    let tree = open(&dir);
+    assert_eq!(
+        stored(&tree, rev(3, 0)),
+        [
+            (3, 0, true, b"b".to_vec()),
+            (3, 1, false, b"c".to_vec()),
+            (256, 0, false, b"d".to_vec())
+        ]
+    );
+    let snapshot = tree.snapshot().unwrap();
+    assert_eq!(snapshot.get(rev(2, 0)).unwrap(), Some(&b"a"[..]));
+    assert_eq!(snapshot.get(rev(3, 0)).unwrap(), None);
+}
+
+#[test]
+fn remove_takes_puts_and_tombstones() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let mut batch = tree.batch().unwrap();
+    batch.append(rev(2, 0), false, b"a").unwrap();
+    batch.append(rev(3, 0), true, b"b").unwrap();
+    batch.append(rev(4, 0), false, b"c").unwrap();
+    assert!(batch.remove(rev(3, 0)).unwrap());
+    assert!(batch.remove(rev(2, 0)).unwrap());
+    assert!(!batch.remove(rev(2, 0)).unwrap());
+    batch.commit().unwrap();
+    assert_eq!(stored(&tree, rev(0, 0)), [(4, 0, false, b"c".to_vec())]);
+}
+
+#[test]
+fn marks_of_a_new_store_and_written_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let fresh = tree.snapshot().unwrap().marks().unwrap();
+    assert_eq!((fresh.applied, fresh.revision), (LogMark::default(), 1));
+    assert_eq!((fresh.compact_scheduled, fresh.compact_finished), (-1, -1));
+    let mark = LogMark { index: 9, term: 2 };
+    let mut batch = tree.batch().unwrap();
+    batch.set_applied(mark, 41).unwrap();
+    batch.set_compact_scheduled(40).unwrap();
+    batch.set_compact_finished(30).unwrap();
+    batch.commit().unwrap();
+    tree.sync().unwrap();
+    let marks = tree.snapshot().unwrap().marks().unwrap();
+    assert_eq!((marks.applied, marks.revision), (mark, 41));
+    assert_eq!((marks.compact_scheduled, marks.compact_finished), (40, 30));
+}
+
+#[test]
+fn a_snapshot_stays_at_its_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let before = tree.snapshot().unwrap();
+    let mut batch = tree.batch().unwrap();
+    batch.append(rev(2, 0), false, b"a").unwrap();
+    batch.commit().unwrap();
+    assert_eq!(before.get(rev(2, 0)).unwrap(), None);
+    drop(before);
+    let after = tree.snapshot().unwrap();
+    assert_eq!(after.get(rev(2, 0)).unwrap(), Some(&b"a"[..]));
+}
+
+#[test]
+fn a_dropped_batch_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let mut batch = tree.batch().unwrap();
+    batch.append(rev(2, 0), false, b"a").unwrap();
+    batch.put_row(Table::Auth, b"k", b"v").unwrap();
+    drop(batch);
+    assert_eq!(stored(&tree, rev(0, 0)), []);
+    assert_eq!(
+        tree.snapshot().unwrap().row(Table::Auth, b"k").unwrap(),
+        None
+    );
+}
+
+#[test]
+fn rows_are_kept_by_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let mut batch = tree.batch().unwrap();
+    batch.put_row(Table::Members, b"k", b"m").unwrap();
+    batch.put_row(Table::Alarms, b"k", b"a").unwrap();
+    batch.delete_row(Table::Alarms, b"none").unwrap();
+    batch.commit().unwrap();
+    let mut batch = tree.batch().unwrap();
+    batch.delete_row(Table::Alarms, b"k").unwrap();
+    batch.commit().unwrap();
+    let snapshot = tree.snapshot().unwrap();
+    assert_eq!(
+        snapshot.rows(Table::Members).unwrap(),
+        [(&b"k"[..], &b"m"[..])]
+    );
+    assert_eq!(snapshot.rows(Table::Alarms).unwrap(), []);
+    assert!(tree.size().unwrap().bytes >= tree.size().unwrap().used_bytes);
+}
+
+#[test]
+fn another_format_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let mut batch = tree.batch().unwrap();
+    batch
+        .put_row(Table::Meta, b"format", &7u32.to_le_bytes())
+        .unwrap();
+    batch.commit().unwrap();
+    drop(tree);
+    let error = Tree::open(&dir.path().join(FILE_NAME), false)
+        .err()
+        .unwrap();
+    let text = error.to_string();
+    assert!(text.contains("store format 7 is not supported"), "{text}");
+}
