@@ -1,81 +1,80 @@
 //! The pipeline's metrics, under etcd's names and in Prometheus text.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::types::OpKind;
+use crate::wal::{BUCKET_SECONDS, HistogramValues, WalMetrics};
 
-/// Upper bounds in seconds of the WAL histograms: 1 ms doubling 14 times, as etcd's.
-const DISK_BOUNDS: [f64; 14] = exponential(0.001);
 /// Upper bounds in seconds of the apply and request histograms: 0.1 ms doubling, as etcd's.
-const APPLY_BOUNDS: [f64; 14] = exponential(0.0001);
-
-const fn exponential(start: f64) -> [f64; 14] {
-    let mut bounds = [start; 14];
+const APPLY_BOUNDS: [f64; 14] = {
+    let mut bounds = [0.0001; 14];
     let mut at = 1;
     while at < bounds.len() {
         bounds[at] = bounds[at - 1] * 2.0;
         at += 1;
     }
     bounds
-}
+};
 
-/// A histogram that any thread may feed.
-pub struct Histogram {
-    bounds: &'static [f64; 14],
+/// Counts durations of operations; any thread may feed it.
+#[derive(Default)]
+struct Histogram {
     /// One per bound, and one for what is above the last.
-    buckets: [AtomicU64; 15],
+    buckets: [AtomicU64; APPLY_BOUNDS.len() + 1],
     sum_ns: AtomicU64,
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64; 14]) -> Self {
-        Self {
-            bounds,
-            buckets: Default::default(),
-            sum_ns: AtomicU64::new(0),
-        }
-    }
-
-    /// Counts `times` observations of the same duration.
-    pub fn observe(&self, duration: Duration, times: u64) {
+    fn observe(&self, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        let at = self.bounds.partition_point(|bound| *bound < seconds);
-        self.buckets[at].fetch_add(times, Relaxed);
+        let at = APPLY_BOUNDS.partition_point(|bound| *bound < seconds);
+        self.buckets[at].fetch_add(1, Relaxed);
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.sum_ns.fetch_add(ns.saturating_mul(times), Relaxed);
+        self.sum_ns.fetch_add(ns, Relaxed);
     }
 
-    /// How many observations there were.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
-    }
-
-    fn render(&self, out: &mut String, name: &str, labels: &str) {
-        let comma = if labels.is_empty() { "" } else { "," };
-        let mut total = 0;
-        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
-            total += bucket.load(Relaxed);
-            line(
-                out,
-                format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}"),
-            );
+    fn values(&self) -> HistogramValues {
+        let buckets = std::array::from_fn(|at| self.buckets[at].load(Relaxed));
+        HistogramValues {
+            buckets,
+            sum_seconds: self.sum_ns.load(Relaxed) as f64 / 1e9,
+            count: buckets.iter().sum(),
         }
-        total += self.buckets[14].load(Relaxed);
-        line(
-            out,
-            format_args!("{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {total}"),
-        );
-        let braces = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{labels}}}")
-        };
-        let seconds = self.sum_ns.load(Relaxed) as f64 / 1e9;
-        line(out, format_args!("{name}_sum{braces} {seconds}"));
-        line(out, format_args!("{name}_count{braces} {total}"));
     }
+}
+
+fn histogram(
+    out: &mut String,
+    name: &str,
+    labels: &str,
+    bounds: &[f64; 14],
+    values: &HistogramValues,
+) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    let mut total = 0;
+    for (bound, bucket) in bounds.iter().zip(values.buckets) {
+        total += bucket;
+        let bucket = format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
+        line(out, bucket);
+    }
+    let count = values.count;
+    line(
+        out,
+        format_args!("{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"),
+    );
+    let braces = if labels.is_empty() {
+        String::new()
+    } else {
+        format!("{{{labels}}}")
+    };
+    line(
+        out,
+        format_args!("{name}_sum{braces} {}", values.sum_seconds),
+    );
+    line(out, format_args!("{name}_count{braces} {count}"));
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -99,15 +98,10 @@ const KINDS: [(OpKind, &str); 7] = [
 ];
 
 /// Duration histograms by kind of operation and by success.
+#[derive(Default)]
 struct ByOperation([[Histogram; 2]; 7]);
 
 impl ByOperation {
-    fn new() -> Self {
-        Self(std::array::from_fn(|_| {
-            std::array::from_fn(|_| Histogram::new(&APPLY_BOUNDS))
-        }))
-    }
-
     fn of(&self, kind: OpKind, success: bool) -> &Histogram {
         &self.0[kind as usize - 1][usize::from(success)]
     }
@@ -115,10 +109,10 @@ impl ByOperation {
     fn render(&self, out: &mut String, name: &str, label: &str, prefix: &str) {
         for (kind, kind_name) in KINDS {
             for success in [false, true] {
-                let histogram = self.of(kind, success);
-                if histogram.count() > 0 {
+                let values = self.of(kind, success).values();
+                if values.count > 0 {
                     let labels = format!("{prefix}{label}=\"{kind_name}\",success=\"{success}\"");
-                    histogram.render(out, name, &labels);
+                    histogram(out, name, &labels, &APPLY_BOUNDS, &values);
                 }
             }
         }
@@ -127,10 +121,7 @@ impl ByOperation {
 
 /// Everything that the pipeline counts.
 pub struct Metrics {
-    /// One sync of the WAL.
-    pub wal_fsync: Histogram,
-    /// One append to the WAL.
-    pub wal_write: Histogram,
+    wal: Arc<WalMetrics>,
     apply: ByOperation,
     request: ByOperation,
     /// Applies slower than the warning time.
@@ -139,8 +130,6 @@ pub struct Metrics {
     pub proposals_failed: AtomicU64,
     /// Read indexes that failed.
     pub read_indexes_failed: AtomicU64,
-    /// Bytes written to the WAL.
-    pub wal_bytes: AtomicU64,
     /// Batches closed.
     pub batches: AtomicU64,
     /// Requests in them.
@@ -158,17 +147,15 @@ pub struct Gauges {
 }
 
 impl Metrics {
-    /// All zero.
-    pub fn new() -> Self {
+    /// All zero but for the WAL's own.
+    pub fn new(wal: Arc<WalMetrics>) -> Self {
         Self {
-            wal_fsync: Histogram::new(&DISK_BOUNDS),
-            wal_write: Histogram::new(&DISK_BOUNDS),
-            apply: ByOperation::new(),
-            request: ByOperation::new(),
+            wal,
+            apply: ByOperation::default(),
+            request: ByOperation::default(),
             slow_apply: AtomicU64::new(0),
             proposals_failed: AtomicU64::new(0),
             read_indexes_failed: AtomicU64::new(0),
-            wal_bytes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         }
@@ -176,32 +163,32 @@ impl Metrics {
 
     /// One operation was applied.
     pub fn applied(&self, kind: OpKind, success: bool, duration: Duration) {
-        self.apply.of(kind, success).observe(duration, 1);
+        self.apply.of(kind, success).observe(duration);
     }
 
     /// One request was answered after it was applied; `duration` is since its batch was opened.
     pub fn answered(&self, kind: OpKind, success: bool, duration: Duration) {
-        self.request.of(kind, success).observe(duration, 1);
+        self.request.of(kind, success).observe(duration);
     }
 
     /// Prometheus text exposition.
     pub fn render(&self, gauges: &Gauges) -> String {
         let mut out = String::new();
         let o = &mut out;
-        for (name, help, histogram) in [
+        for (name, help, of) in [
             (
                 "etcd_disk_wal_fsync_duration_seconds",
                 "Time of one sync of the write-ahead log.",
-                &self.wal_fsync,
+                &self.wal.fsync,
             ),
             (
                 "etcd_disk_wal_write_duration_seconds",
                 "Time of one write to the write-ahead log.",
-                &self.wal_write,
+                &self.wal.write,
             ),
         ] {
             describe(o, name, "histogram", help);
-            histogram.render(o, name, "");
+            histogram(o, name, "", &BUCKET_SECONDS, &of.values());
         }
         for (name, kind, help, value) in self.scalars(gauges) {
             describe(o, name, kind, help);
@@ -222,7 +209,7 @@ impl Metrics {
                 "etcd_disk_wal_write_bytes_total",
                 "gauge",
                 "Bytes written to the write-ahead log.",
-                self.wal_bytes.load(Relaxed),
+                self.wal.written_bytes.load(Relaxed),
             ),
             (
                 "etcd_server_proposals_committed_total",
@@ -276,21 +263,17 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn buckets_are_cumulative_and_sums_are_seconds() {
-        let metrics = Metrics::new();
-        metrics.wal_fsync.observe(Duration::from_micros(1500), 2);
-        metrics.wal_fsync.observe(Duration::from_secs(100), 1);
+        let metrics = Metrics::new(Arc::default());
+        for _ in 0..2 {
+            metrics.wal.fsync.observe(Duration::from_micros(1500));
+        }
+        metrics.wal.fsync.observe(Duration::from_secs(100));
         metrics.applied(OpKind::Put, true, Duration::from_micros(50));
         let text = metrics.render(&Gauges {
             committed: 5,

@@ -13,8 +13,11 @@ mod metrics;
 mod ports;
 mod queue;
 mod reads;
+mod wal_log;
 mod writer;
 
+#[cfg(test)]
+mod crash_test;
 #[cfg(test)]
 mod driver_test;
 #[cfg(test)]
@@ -34,6 +37,7 @@ pub use self::ports::{
     MetaTable, MetaWrite, PipelineError, PipelineEvents,
 };
 pub use self::reads::ReadBarrier;
+pub use self::wal_log::{LogPlace, LogRecovered, PipelineOpenError, WalLog};
 
 use self::batcher::State;
 use self::cache::LogCache;
@@ -42,6 +46,7 @@ use self::queue::{ApplyGate, WriteQueue};
 use self::reads::Reads;
 use crate::error::STOPPED;
 use crate::types::{Completions, LogMark};
+use crate::wal::WalMetrics;
 
 /// No index reaches it.
 const NEVER: u64 = u64::MAX;
@@ -135,6 +140,8 @@ pub struct Neighbours<A: Apply> {
     pub log: Box<dyn Log>,
     /// The log's read side.
     pub reader: Arc<dyn LogRead>,
+    /// What the WAL counts.
+    pub wal_metrics: Arc<WalMetrics>,
     /// The control plane.
     pub events: Arc<dyn PipelineEvents>,
     /// Those who wait for answers.
@@ -161,7 +168,7 @@ impl<A: Apply> Pipeline<A> {
             gate: ApplyGate::new(marks.applied.index, marks.last.index),
             cache: LogCache::new(),
             reads: Reads::new(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(neighbours.wal_metrics),
             committed: AtomicU64::new(marks.committed.max(marks.applied.index)),
             applied: AtomicU64::new(marks.applied.index),
             sole_from: AtomicU64::new(NEVER),

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::types::{EntryKind, LogMark, OpKind, OpResult};
+pub use crate::wal::HardState;
 
 /// One raft log entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,17 +39,6 @@ pub struct EntryMeta {
     pub bytes: usize,
 }
 
-/// Raft's durable state beside the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct HardState {
-    /// Current term.
-    pub term: u64,
-    /// Member voted for in this term, 0 = none.
-    pub vote: u64,
-    /// Commit index.
-    pub commit: u64,
-}
-
 /// Why the log was not written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LogError {
@@ -73,8 +63,6 @@ pub trait Log: Send {
     fn sync(&mut self) -> Result<(), LogError>;
     /// Forgets the entries up to `mark`; segments before it are purged.
     fn compact(&mut self, mark: LogMark) -> Result<(), LogError>;
-    /// Bytes written since the log was opened.
-    fn written_bytes(&self) -> u64;
 }
 
 /// The read side of the log, for entries that memory no longer holds. Used by any thread.

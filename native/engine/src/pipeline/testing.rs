@@ -74,10 +74,6 @@ impl Log for MemLog {
     fn compact(&mut self, _: LogMark) -> Result<(), LogError> {
         Ok(())
     }
-
-    fn written_bytes(&self) -> u64 {
-        0
-    }
 }
 
 impl LogRead for MemLog {
@@ -298,6 +294,7 @@ impl Rig<RecordingStore> {
             store: Arc::clone(&store),
             log,
             reader,
+            wal_metrics: Arc::default(),
             events: Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
             completions: Arc::clone(&clients) as Arc<dyn Completions>,
         };

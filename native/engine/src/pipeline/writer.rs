@@ -5,8 +5,7 @@
 //! been seen by nobody else, so its place is given to an empty entry and its clients get that error too. Any other
 //! entry may be on a peer already: it stays as it is and its clients wait (or run into their timeout).
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Core;
 use super::ports::{Apply, HardState, Log, LogEntry, LogError, LogLevel};
@@ -115,7 +114,6 @@ pub(super) fn run<A: Apply>(core: &Core<A>, mut log: Box<dyn Log>) {
                 break;
             }
         }
-        core.metrics.wal_bytes.store(log.written_bytes(), Relaxed);
     }
 }
 
@@ -129,7 +127,7 @@ fn write_group<A: Apply>(
     for mut run in runs {
         let mut full = false;
         loop {
-            match append(core, log, &run) {
+            match log.append(&run.entries, run.hard_state.as_ref()) {
                 Ok(()) => break,
                 Err(LogError::NoSpace) => {}
                 Err(error) => return Err(error.into()),
@@ -168,13 +166,6 @@ fn write_group<A: Apply>(
     Ok(())
 }
 
-fn append<A: Apply>(core: &Core<A>, log: &mut dyn Log, run: &Run) -> Result<(), LogError> {
-    let start = Instant::now();
-    log.append(&run.entries, run.hard_state.as_ref())?;
-    core.metrics.wal_write.observe(start.elapsed(), 1);
-    Ok(())
-}
-
 /// The disk is full: refuse what is new, and fail what nobody else has seen.
 fn hold<A: Apply>(core: &Core<A>, run: &mut Run, first_time: bool) {
     if first_time {
@@ -202,9 +193,7 @@ fn sync_and_report<A: Apply>(
     if written.is_empty() {
         return Ok(());
     }
-    let start = Instant::now();
     log.sync()?;
-    core.metrics.wal_fsync.observe(start.elapsed(), 1);
     report(core, &written);
     Ok(())
 }

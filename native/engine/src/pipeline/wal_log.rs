@@ -1,0 +1,225 @@
+//! The WAL as the pipeline's log, and opening a pipeline over one.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use super::ports::{Apply, EntryMeta, HardState, Log, LogEntry, LogError, LogRead, PipelineEvents};
+use super::{Neighbours, Pipeline, PipelineConfig, StartMarks};
+use crate::disk::Disk;
+use crate::types::{Completions, Identity, LogMark};
+use crate::wal::{Record, Replay, Wal, WalError, WalOptions, WalReader};
+
+impl From<WalError> for LogError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::NoSpace(_) => Self::NoSpace,
+            error => Self::Fatal(error.to_string()),
+        }
+    }
+}
+
+/// The WAL behind [`Log`].
+pub struct WalLog(Wal);
+
+impl WalLog {
+    /// Wraps an opened WAL.
+    pub fn new(wal: Wal) -> Self {
+        Self(wal)
+    }
+}
+
+impl Log for WalLog {
+    fn append(
+        &mut self,
+        entries: &[LogEntry],
+        hard_state: Option<&HardState>,
+    ) -> Result<(), LogError> {
+        let entries = entries.iter().map(|entry| Record::Entry {
+            index: entry.mark.index,
+            term: entry.mark.term,
+            kind: entry.kind,
+            payload: &entry.payload,
+        });
+        let state = hard_state.map(|state| Record::HardState(*state));
+        let records: Vec<Record<'_>> = entries.chain(state).collect();
+        Ok(self.0.append(&records)?)
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        Ok(self.0.sync()?)
+    }
+
+    fn compact(&mut self, mark: LogMark) -> Result<(), LogError> {
+        self.0.append(&[Record::Compacted(mark)])?;
+        // Segments may go only when the mark that makes them unneeded cannot be lost.
+        self.0.sync()?;
+        self.0.purge()?;
+        Ok(())
+    }
+}
+
+impl LogRead for WalReader {
+    fn read(&self, first: u64, last: u64, max_bytes: usize) -> Result<Vec<LogEntry>, LogError> {
+        let entries = WalReader::read(self, first, last, max_bytes)?;
+        let entries = entries.into_iter().map(|entry| LogEntry {
+            mark: LogMark {
+                index: entry.index,
+                term: entry.term,
+            },
+            kind: entry.kind,
+            payload: entry.payload,
+        });
+        Ok(entries.collect())
+    }
+}
+
+/// What a restart found in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogRecovered {
+    /// True if there was no WAL: a new member.
+    pub fresh: bool,
+    /// Identity, hard state, marks and the torn tail.
+    pub replay: Replay,
+    /// Metadata of all entries of the log.
+    pub entries: Vec<EntryMeta>,
+}
+
+/// The log cannot be opened, or it does not belong to the store.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineOpenError {
+    /// The WAL is damaged, another member's, or cannot be read.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// The store has applied what the log does not have.
+    #[error(
+        "the store has applied entry {applied}, the write-ahead log ends at {last}: the log was lost or replaced"
+    )]
+    LogLost {
+        /// Last entry of the store.
+        applied: u64,
+        /// Last entry of the log.
+        last: u64,
+    },
+    /// The log begins after what the store has.
+    #[error("the write-ahead log begins after entry {compacted}, the store ends at {applied}")]
+    StoreLost {
+        /// The entry before the log's first.
+        compacted: u64,
+        /// Last entry of the store.
+        applied: u64,
+    },
+    /// Log and store have different entries at the same index.
+    #[error("entry {index} has term {store} in the store and term {log} in the write-ahead log")]
+    Differ {
+        /// Index of the entry.
+        index: u64,
+        /// Its term in the store.
+        store: u64,
+        /// Its term in the log.
+        log: u64,
+    },
+    /// A thread could not be started.
+    #[error("cannot start the pipeline's threads: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Where the log is and whose it is.
+pub struct LogPlace {
+    /// The directory of the WAL.
+    pub disk: Arc<dyn Disk>,
+    /// Written into a new WAL; an existing one is checked against it.
+    pub identity: Identity,
+    /// How the WAL is made.
+    pub options: WalOptions,
+}
+
+impl<A: Apply> Pipeline<A> {
+    /// Opens or creates the WAL, checks it against `applied`, the last entry that the store has, and starts. Reads
+    /// the disk. Entries above `applied` are applied again when raft commits them.
+    pub fn open(
+        config: PipelineConfig,
+        place: LogPlace,
+        (store, applied): (Arc<A>, LogMark),
+        events: Arc<dyn PipelineEvents>,
+        completions: Arc<dyn Completions>,
+    ) -> Result<(Arc<Self>, LogRecovered), PipelineOpenError> {
+        let (wal, recovered) = open_log(place)?;
+        let reader = wal.reader();
+        check(&recovered.replay, &reader, applied)?;
+        let marks = StartMarks {
+            last: recovered.replay.last,
+            applied,
+            committed: recovered.replay.hard_state.commit,
+        };
+        let neighbours = Neighbours {
+            store,
+            wal_metrics: wal.metrics(),
+            log: Box::new(WalLog::new(wal)),
+            reader: Arc::new(reader),
+            events,
+            completions,
+        };
+        let pipeline = Self::start(config, random_origin(), marks, neighbours)?;
+        Ok((pipeline, recovered))
+    }
+}
+
+fn open_log(place: LogPlace) -> Result<(Wal, LogRecovered), WalError> {
+    let fresh = !Wal::exists(place.disk.as_ref())?;
+    let (wal, replay) = if fresh {
+        let wal = Wal::create(place.disk, place.identity, place.options)?;
+        let replay = Replay {
+            identity: place.identity,
+            ..Replay::default()
+        };
+        (wal, replay)
+    } else {
+        Wal::open(place.disk, place.identity, place.options)?
+    };
+    let metas = wal.reader().metas(0, u64::MAX);
+    let entries = metas.into_iter().map(|meta| EntryMeta {
+        mark: LogMark {
+            index: meta.index,
+            term: meta.term,
+        },
+        kind: meta.kind,
+        bytes: meta.bytes,
+    });
+    let recovered = LogRecovered {
+        fresh,
+        replay,
+        entries: entries.collect(),
+    };
+    Ok((wal, recovered))
+}
+
+fn check(replay: &Replay, log: &WalReader, applied: LogMark) -> Result<(), PipelineOpenError> {
+    let index = applied.index;
+    if index > replay.last.index {
+        return Err(PipelineOpenError::LogLost {
+            applied: index,
+            last: replay.last.index,
+        });
+    }
+    if index < replay.compacted.index {
+        return Err(PipelineOpenError::StoreLost {
+            compacted: replay.compacted.index,
+            applied: index,
+        });
+    }
+    match log.term(index) {
+        Some(term) if term != applied.term && index > 0 => Err(PipelineOpenError::Differ {
+            index,
+            store: applied.term,
+            log: term,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Differs from process to process and, within one, from pipeline to pipeline.
+fn random_origin() -> u64 {
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
