@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use netcd_engine::error::EtcdError;
+pub use netcd_engine::pipeline::ReadBarrier;
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
 use netcd_engine::types::{OpKind, OpResult, Token};
 
@@ -21,19 +22,10 @@ pub enum RangeAnswer {
     },
 }
 
-/// Whether a linearizable read may be served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadBarrier {
-    /// At once.
-    Now,
-    /// When `Completions::reads_ready` names the token.
-    Wait,
-}
-
 /// The engine as front sees it.
 pub trait Backend: Send + Sync + 'static {
     /// Queue a checked write; answered by `Completions::ops_done`.
-    fn submit(&self, kind: OpKind, request: Bytes, token: Token) -> Result<(), EtcdError>;
+    fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError>;
     /// Ask whether a linearizable read may be served now.
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError>;
     /// Serve a range from the current state.

@@ -124,7 +124,7 @@ fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes) {
         return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
     }
     let token = worker.slots.borrow().next_token();
-    match worker.shared.backend.submit(kind, message, token) {
+    match worker.shared.backend.submit(kind, &message, token) {
         Ok(()) => worker.wait(call, Work::Write),
         Err(error) => call.finish(worker, Err(error)),
     }

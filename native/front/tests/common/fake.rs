@@ -1,0 +1,207 @@
+//! An engine in memory: answers writes in batches from a thread of its own, as the apply thread does.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+
+use bytes::Bytes;
+use netcd_engine::error::{self, EtcdError};
+use netcd_engine::proto::etcdserverpb::{
+    PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, ResponseHeader, TxnRequest,
+    TxnResponse,
+};
+use netcd_engine::proto::mvccpb::KeyValue;
+use netcd_engine::types::{Completions, OpKind, OpResult, Token};
+use netcd_front::{Backend, ChunkIter, FrontCompletions, RangeAnswer, ReadBarrier};
+use prost::Message;
+
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+#[derive(Default)]
+struct Queue {
+    writes: Vec<(OpKind, Bytes, Token)>,
+    closed: bool,
+}
+
+#[derive(Default)]
+pub struct Fake {
+    completions: OnceLock<Arc<FrontCompletions>>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    /// Writes are taken and not answered until `release`.
+    pub hold: AtomicBool,
+    /// Linearizable reads wait until `reads_ready`.
+    pub reads_wait: AtomicBool,
+    pub waiting_reads: Mutex<Vec<Token>>,
+    pub refuse: Mutex<Option<EtcdError>>,
+    pub applied: AtomicU64,
+    /// Chunks that were read from chunked answers and streams.
+    pub chunks_read: Arc<AtomicU64>,
+}
+
+impl Fake {
+    pub fn new(completions: &Arc<FrontCompletions>) -> Arc<Self> {
+        let fake = Arc::new(Self::default());
+        assert!(fake.completions.set(completions.clone()).is_ok());
+        let applier = Arc::downgrade(&fake);
+        std::thread::spawn(move || apply(&applier));
+        fake
+    }
+
+    pub fn completions(&self) -> &Arc<FrontCompletions> {
+        self.completions.get().expect("set in new")
+    }
+
+    pub fn release(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    pub fn held(&self) -> usize {
+        self.queue.lock().unwrap().writes.len()
+    }
+
+    pub fn close(&self) {
+        self.queue.lock().unwrap().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+fn apply(fake: &Weak<Fake>) {
+    while let Some(fake) = fake.upgrade() {
+        let batch = {
+            let queue = fake.queue.lock().unwrap();
+            let idle = |queue: &mut Queue| {
+                !queue.closed && (queue.writes.is_empty() || fake.hold.load(Ordering::SeqCst))
+            };
+            let mut queue = fake.changed.wait_while(queue, idle).unwrap();
+            if queue.closed {
+                return;
+            }
+            std::mem::take(&mut queue.writes)
+        };
+        let answer = |_: &(OpKind, Bytes, Token)| {
+            let revision = fake.applied.fetch_add(1, Ordering::SeqCst) as i64 + 2;
+            let header = ResponseHeader {
+                revision,
+                ..Default::default()
+            };
+            Ok(Bytes::from(
+                PutResponse {
+                    header: Some(header),
+                    prev_kv: None,
+                }
+                .encode_to_vec(),
+            ))
+        };
+        let results: Vec<(Token, OpResult)> =
+            batch.iter().map(|write| (write.2, answer(write))).collect();
+        fake.completions().ops_done(results);
+    }
+}
+
+pub fn kv(key: &[u8], value: Bytes) -> KeyValue {
+    KeyValue {
+        key: Bytes::copy_from_slice(key),
+        value,
+        ..Default::default()
+    }
+}
+
+/// A chunked RangeResponse of one key whose value has `chunks` chunks of zeros.
+fn chunked(chunks: usize, read: Arc<AtomicU64>, fail_at: Option<usize>) -> RangeAnswer {
+    let value = Bytes::from(vec![0u8; chunks * CHUNK_BYTES]);
+    let response = RangeResponse {
+        kvs: vec![kv(b"k", value)],
+        ..Default::default()
+    };
+    let mut whole = Bytes::from(response.encode_to_vec());
+    let bytes = whole.len() as u64;
+    let mut at = 0;
+    let chunks: ChunkIter = Box::new(std::iter::from_fn(move || {
+        if whole.is_empty() {
+            return None;
+        }
+        read.fetch_add(1, Ordering::SeqCst);
+        at += 1;
+        if fail_at == Some(at) {
+            return Some(Err(error::COMPACTED));
+        }
+        Some(Ok(whole.split_to(CHUNK_BYTES.min(whole.len()))))
+    }));
+    RangeAnswer::Chunked { bytes, chunks }
+}
+
+/// `chunked:N` as a key asks for a chunked answer, `broken:N` for one that fails, `fail` for an error, `large:N` for
+/// one value of N bytes; all else is echoed.
+impl Backend for Fake {
+    fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
+        if let Some(error) = self.refuse.lock().unwrap().clone() {
+            return Err(error);
+        }
+        self.queue
+            .lock()
+            .unwrap()
+            .writes
+            .push((kind, Bytes::copy_from_slice(request), token));
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
+        if !self.reads_wait.load(Ordering::SeqCst) {
+            return Ok(ReadBarrier::Now);
+        }
+        self.waiting_reads.lock().unwrap().push(token);
+        Ok(ReadBarrier::Wait)
+    }
+
+    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
+        let key = std::str::from_utf8(&request.key).unwrap_or_default();
+        let n = key
+            .split_once(':')
+            .map_or(0, |(_, n)| n.parse().unwrap_or(0));
+        match key.split(':').next() {
+            Some("chunked") => return Ok(chunked(n, self.chunks_read.clone(), None)),
+            Some("broken") => return Ok(chunked(n, self.chunks_read.clone(), Some(2))),
+            Some("fail") => return Err(error::FUTURE_REVISION),
+            _ => {}
+        }
+        let value = if key.starts_with("large:") {
+            Bytes::from(vec![7; n])
+        } else {
+            request.key.clone()
+        };
+        let response = RangeResponse {
+            kvs: vec![kv(&request.key, value)],
+            count: 1,
+            ..Default::default()
+        };
+        Ok(RangeAnswer::Whole(response.encode_to_vec().into()))
+    }
+
+    fn range_stream(&self, request: &RangeRequest) -> Result<ChunkIter, EtcdError> {
+        let read = self.chunks_read.clone();
+        let n = request.limit.max(1);
+        Ok(Box::new((0..n).map(move |i| {
+            read.fetch_add(1, Ordering::SeqCst);
+            let part = RangeResponse {
+                count: i,
+                ..Default::default()
+            };
+            Ok(RangeStreamResponse {
+                range_response: Some(part),
+            }
+            .encode_to_vec()
+            .into())
+        })))
+    }
+
+    fn read_txn(&self, _request: &TxnRequest) -> OpResult {
+        Ok(TxnResponse {
+            succeeded: true,
+            ..Default::default()
+        }
+        .encode_to_vec()
+        .into())
+    }
+}

@@ -1,0 +1,286 @@
+//! A front on a fake engine, a recorder of its events, and a small HTTP/2 client that shows what really came back.
+#![allow(dead_code, missing_docs)]
+
+pub mod fake;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::{HeaderMap, Request};
+use netcd_front::{
+    Front, FrontCompletions, FrontConfig, FrontCounts, FrontEvent, FrontEvents, ListenerConfig,
+    ServingState,
+};
+use tokio::net::TcpStream;
+
+use fake::Fake;
+
+pub const RANGE: &str = "/etcdserverpb.KV/Range";
+pub const PUT: &str = "/etcdserverpb.KV/Put";
+pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
+pub const MEMBERS: &str = "/etcdserverpb.Cluster/MemberList";
+
+/// A test that waits this long has failed: it ends what would hang, and decides nothing else.
+const HANG: Duration = Duration::from_secs(30);
+
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANG, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: hangs"))
+}
+
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[derive(Default)]
+pub struct Recorder(Mutex<VecDeque<FrontEvent>>);
+
+impl FrontEvents for Recorder {
+    fn emit(&self, event: FrontEvent) {
+        self.0.lock().unwrap().push_back(event);
+    }
+}
+
+impl Recorder {
+    pub async fn next(&self) -> FrontEvent {
+        let mut event = None;
+        until("an event", || {
+            event = self.0.lock().unwrap().pop_front();
+            event.is_some()
+        })
+        .await;
+        event.unwrap()
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// The id of the call that begins now.
+    pub async fn call(&self) -> u64 {
+        match self.next().await {
+            FrontEvent::Call { call, .. } => call,
+            other => panic!("a call expected, not {other:?}"),
+        }
+    }
+}
+
+pub struct Server {
+    pub front: Arc<Front>,
+    pub fake: Arc<Fake>,
+    pub events: Arc<Recorder>,
+    pub address: String,
+}
+
+pub fn capable() -> ServingState {
+    ServingState {
+        has_leader: true,
+        is_learner: false,
+        capable: true,
+    }
+}
+
+pub fn listener(role: &str, grpc: bool, http: bool) -> ListenerConfig {
+    ListenerConfig {
+        role: role.into(),
+        address: "127.0.0.1:0".into(),
+        unix: false,
+        grpc,
+        http,
+    }
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::with(FrontConfig::default())
+    }
+
+    pub fn with(config: FrontConfig) -> Self {
+        let completions = FrontCompletions::new(2);
+        let fake = Fake::new(&completions);
+        let events = Arc::new(Recorder::default());
+        let front = Front::start(config, fake.clone(), events.clone(), &completions).unwrap();
+        front.set_serving(capable());
+        let address = front
+            .listen(&[listener("client", true, true)])
+            .unwrap()
+            .remove(0);
+        Self {
+            front: Arc::new(front),
+            fake,
+            events,
+            address,
+        }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.address).await
+    }
+
+    /// Nothing may be left once the clients are gone.
+    pub async fn nothing_left(&self) {
+        let mut counts = FrontCounts::default();
+        let empty = FrontCounts::default();
+        let looked = tokio::time::timeout(HANG, async {
+            loop {
+                counts = self.front.counts();
+                if counts == empty {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(looked.await.is_ok(), "left behind: {counts:?}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.fake.close();
+    }
+}
+
+#[derive(Clone)]
+pub struct Client {
+    pub requests: SendRequest<Bytes>,
+}
+
+/// What a call gave.
+#[derive(Debug)]
+pub struct Answer {
+    pub http_status: u16,
+    pub headers: HeaderMap,
+    pub messages: Vec<Bytes>,
+    pub trailers: HeaderMap,
+    pub code: u8,
+    pub message: String,
+}
+
+pub fn frame(message: &[u8]) -> Bytes {
+    frame_with(0, message)
+}
+
+pub fn frame_with(flag: u8, message: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(5 + message.len());
+    out.extend_from_slice(&[flag]);
+    out.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    out.extend_from_slice(message);
+    out.freeze()
+}
+
+pub fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut builder = Request::post(format!("http://127.0.0.1{path}"));
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        builder = builder.header("content-type", "application/grpc");
+    }
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(()).unwrap()
+}
+
+pub fn deframe(mut data: Bytes) -> Vec<Bytes> {
+    let mut messages = Vec::new();
+    while !data.is_empty() {
+        let head = data.split_to(5);
+        assert_eq!(head[0], 0, "identity answers");
+        let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
+        messages.push(data.split_to(length));
+    }
+    messages
+}
+
+impl Client {
+    pub async fn connect(address: &str) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    pub async fn over<S>(stream: S) -> Self
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let (requests, connection) = soon("handshake", h2::client::handshake(stream))
+            .await
+            .unwrap();
+        tokio::spawn(async move {
+            // How a connection ends is for the tests of connections.
+            let _ended = connection.await;
+        });
+        Self {
+            requests: requests.ready().await.unwrap(),
+        }
+    }
+
+    /// One request with its body in these pieces, to its end.
+    pub async fn exchange(
+        &self,
+        request: Request<()>,
+        body: Vec<Bytes>,
+    ) -> Result<Answer, h2::Error> {
+        let mut requests = self.requests.clone().ready().await?;
+        let (response, mut send) = requests.send_request(request, false)?;
+        for piece in body {
+            send.send_data(piece, false)?;
+        }
+        send.send_data(Bytes::new(), true)?;
+        soon("answer", read_answer(response)).await
+    }
+
+    pub async fn call_with(&self, path: &str, headers: &[(&str, &str)], message: &[u8]) -> Answer {
+        self.exchange(request(path, headers), vec![frame(message)])
+            .await
+            .unwrap()
+    }
+
+    pub async fn call(&self, path: &str, message: &[u8]) -> Answer {
+        self.call_with(path, &[], message).await
+    }
+}
+
+pub async fn read_answer(response: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
+    let (parts, mut body) = response.await?.into_parts();
+    let mut data = BytesMut::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
+        data.extend_from_slice(&chunk);
+    }
+    let trailers = body.trailers().await?.unwrap_or_default();
+    let status = if trailers.is_empty() {
+        &parts.headers
+    } else {
+        &trailers
+    };
+    let text = |name: &str| {
+        status
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    let whole = parts
+        .headers
+        .get("content-type")
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let (code, message) = (text("grpc-status"), text("grpc-message"));
+    Ok(Answer {
+        http_status: parts.status.as_u16(),
+        headers: parts.headers,
+        messages: if whole {
+            deframe(data.freeze())
+        } else {
+            vec![data.freeze()]
+        },
+        code: code.map_or(u8::MAX, |code| code.parse().unwrap()),
+        message: message.unwrap_or_default(),
+        trailers,
+    })
+}
