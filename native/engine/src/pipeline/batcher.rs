@@ -3,7 +3,7 @@
 //! of the log and no answer is given twice.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     in_flight: bool,
     /// Where the log has it, 0 = nowhere yet.
     index: u64,
+    /// Its payload's handle, 0 = none. A proposal that was forwarded to the leader keeps it until it is answered.
+    handle: u64,
 }
 
 /// A payload that waits for TypeScript to name it in an entry.
@@ -102,6 +104,7 @@ impl State {
     fn remove(&mut self, sequence: u64) -> Option<Waiting> {
         self.landed(sequence);
         let waiting = self.waiting.remove(&sequence)?;
+        self.payloads.remove(&waiting.handle);
         self.pending_requests -= waiting.requests;
         self.pending_bytes -= waiting.payload.len();
         Some(waiting)
@@ -130,9 +133,12 @@ impl State {
 
     fn add_payload(&mut self, bytes: Bytes, sequence: Option<u64>) -> u64 {
         self.last_payload += 1;
-        self.payloads
-            .insert(self.last_payload, Payload { bytes, sequence });
-        self.last_payload
+        let handle = self.last_payload;
+        self.payloads.insert(handle, Payload { bytes, sequence });
+        if let Some(waiting) = sequence.and_then(|sequence| self.waiting.get_mut(&sequence)) {
+            waiting.handle = handle;
+        }
+        handle
     }
 
     /// The batches whose entries `first` and all after it replace.
@@ -228,6 +234,7 @@ impl<A: Apply> Core<A> {
             since,
             in_flight: true,
             index: 0,
+            handle: 0,
         };
         state.waiting.insert(sequence, waiting);
         if state.grant.is_some() {
@@ -298,27 +305,6 @@ impl<A: Apply> Core<A> {
         self.state.lock().add_payload(bytes, None)
     }
 
-    /// Under the grant: stamps a batch whose `batch` event crossed the grant. Without one the event is sent again.
-    pub fn propose_payload(&self, handle: u64) -> Result<(), PipelineError> {
-        let mut state = self.state.lock();
-        if state.stopped {
-            return Err(PipelineError::Closed);
-        }
-        let payload = state.payloads.get(&handle);
-        let payload = payload.ok_or(PipelineError::UnknownPayload(handle))?;
-        let (bytes, sequence) = (payload.bytes.clone(), payload.sequence);
-        if state.grant.is_some() {
-            state.payloads.remove(&handle);
-            self.stamp(&mut state, EntryKind::Batch, bytes, sequence);
-        } else {
-            let requests = sequence
-                .and_then(|sequence| state.waiting.get(&sequence))
-                .map_or(0, |waiting| waiting.requests as u32);
-            self.events.batch(handle, bytes.len(), requests);
-        }
-        Ok(())
-    }
-
     /// Forgets payloads; the clients of those that are batches of this process get `error`.
     pub fn drop_payloads(&self, handles: &[u64], error: &EtcdError) {
         let mut failed = Vec::new();
@@ -329,16 +315,6 @@ impl<A: Apply> Core<A> {
                 state.fail(sequence, &mut failed);
             }
         }
-        self.close_if_due(&mut state);
-        drop(state);
-        self.answer_failed(failed, error);
-    }
-
-    /// Fails every closed batch that was opened longer ago than `age`.
-    pub fn fail_older_than(&self, age: Duration, error: &EtcdError) {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        let failed = state.fail_where(|_, waiting| now.duration_since(waiting.since) >= age);
         self.close_if_due(&mut state);
         drop(state);
         self.answer_failed(failed, error);

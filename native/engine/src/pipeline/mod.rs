@@ -45,6 +45,7 @@ use self::metrics::{Gauges, Metrics};
 use self::queue::{ApplyGate, WriteQueue};
 use self::reads::Reads;
 use crate::error::STOPPED;
+use crate::mvcc::Store;
 use crate::types::{Completions, LogMark};
 use crate::wal::WalMetrics;
 
@@ -119,7 +120,7 @@ pub struct Core<A: Apply> {
 }
 
 /// The running pipeline; everything that it offers is on [`Core`].
-pub struct Pipeline<A: Apply> {
+pub struct Pipeline<A: Apply = Store> {
     core: Arc<Core<A>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }

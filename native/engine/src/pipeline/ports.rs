@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::types::{EntryKind, LogMark, OpKind, OpResult};
+use crate::mvcc::Store;
+pub use crate::mvcc::{Applied, ApplyContext, MetaTable, MetaWrite};
+use crate::types::{EntryKind, LogMark, OpKind};
 pub use crate::wal::HardState;
 
 /// One raft log entry.
@@ -71,52 +73,6 @@ pub trait LogRead: Send + Sync {
     fn read(&self, first: u64, last: u64, max_bytes: usize) -> Result<Vec<LogEntry>, LogError>;
 }
 
-/// Where an operation is applied, for its answer's header and its place on disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ApplyContext {
-    /// The entry that holds the operation.
-    pub mark: LogMark,
-    /// Term for the response header.
-    pub raft_term: u64,
-}
-
-/// What applying an operation gave.
-pub enum Applied {
-    /// The answer.
-    Done(OpResult),
-    /// The answer holds once everything up to `revision` is physically compacted.
-    AfterCompaction {
-        /// Revision of the compaction.
-        revision: i64,
-        /// The encoded response.
-        answer: Bytes,
-    },
-}
-
-/// A table of control-plane state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MetaTable {
-    /// Cluster version, hard facts of the member.
-    Meta,
-    /// Membership.
-    Members,
-    /// Users and roles.
-    Auth,
-    /// Alarms.
-    Alarms,
-}
-
-/// A write of control-plane state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MetaWrite {
-    /// Where.
-    pub table: MetaTable,
-    /// Row key.
-    pub key: Bytes,
-    /// Row value, None deletes.
-    pub value: Option<Bytes>,
-}
-
 /// The state machine; called by the apply thread only, in log order.
 pub trait Apply: Send + Sync + 'static {
     /// Applies one operation.
@@ -127,6 +83,24 @@ pub trait Apply: Send + Sync + 'static {
     fn entry_applied(&self, mark: LogMark);
     /// Calls `done` when everything up to `revision` is physically compacted.
     fn on_compacted(&self, revision: i64, done: Box<dyn FnOnce() + Send>);
+}
+
+impl Apply for Store {
+    fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
+        Store::apply_op(self, kind, request, context)
+    }
+
+    fn apply_meta(&self, mark: LogMark, writes: Vec<MetaWrite>) {
+        Store::apply_meta(self, mark, writes);
+    }
+
+    fn entry_applied(&self, mark: LogMark) {
+        Store::entry_applied(self, mark);
+    }
+
+    fn on_compacted(&self, revision: i64, done: Box<dyn FnOnce() + Send>) {
+        Store::on_compacted(self, revision, done);
+    }
 }
 
 /// How loud a log line is.

@@ -391,7 +391,9 @@ impl<A: Apply> Raft<A> {
         match event {
             Event::Batch(handle) => self.propose(handle),
             Event::Appended(entries) => {
-                for entry in entries {
+                // Those up to `last` were accounted for when the grant was withdrawn.
+                let known = self.last;
+                for entry in entries.iter().filter(|entry| entry.mark.index > known) {
                     assert_eq!(entry.mark.index, self.last + 1, "appended in order");
                     self.last += 1;
                 }
@@ -435,8 +437,8 @@ impl<A: Apply> Raft<A> {
             }
             // The batch crossed the grant.
             Err(PipelineError::GrantHeld) => {
-                let known = self.pipeline.propose_payload(handle);
-                assert!(known.is_ok() || known == Err(PipelineError::Closed));
+                self.last = self.pipeline.revoke_grant();
+                self.propose(handle);
             }
             Err(PipelineError::Closed) => {}
             Err(error) => panic!("{error}"),
