@@ -23,6 +23,7 @@ use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
 use crate::grpc::stream::{CallParts, CallStream};
 use crate::limits::GRPC_OVERHEAD_BYTES;
+use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
 use crate::{handover, hot, http as web};
 
@@ -39,6 +40,12 @@ pub(crate) fn accept(
     respond: SendResponse<SendBuf>,
     cx: &mut Context<'_>,
 ) {
+    if conn.listener.role == "peer"
+        && PeerAcceptor::takes(request.uri().path())
+        && let Some(acceptor) = worker.shared.peers.get().cloned()
+    {
+        return spawn(async move { acceptor.serve(request, respond, SendBuf::raw).await });
+    }
     let (parts, body) = request.into_parts();
     let http_here = conn.listener.http && (conn.tls || !conn.listener.grpc);
     if http_here && !(conn.listener.grpc && head::is_grpc(&parts.headers)) {

@@ -1,7 +1,7 @@
 //! The transport as its owner sees it: start, listen, answer what was handed over, count, shut down.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use crate::http::Head;
 use crate::limits::WORKERS_MAX;
 use crate::metrics::{self, WorkerMetrics};
 use crate::outbound::Pushed;
+use crate::peer::PeerAcceptor;
 use crate::readers::Readers;
 use crate::worker::{self, Gauges, Shared};
 use crate::{limits, listener};
@@ -90,6 +91,7 @@ impl Front {
             mailboxes: completions.mailboxes.clone(),
             gauges: (0..workers).map(|_| Gauges::default()).collect(),
             connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            peers: OnceLock::new(),
             ended: (Mutex::new(()), Condvar::new()),
         });
         let mut threads = Vec::with_capacity(workers);
@@ -137,6 +139,11 @@ impl Front {
             addresses.push(address);
         }
         Ok(addresses)
+    }
+
+    /// Streams of other members on peer listeners go to `acceptor` from now on; only the first call counts.
+    pub fn set_peer_acceptor(&self, acceptor: PeerAcceptor) {
+        self.shared.peers.get_or_init(|| acceptor);
     }
 
     /// What calls are refused from now on. Before the first of this no call is served (`etcdserver: not capable`).

@@ -21,6 +21,7 @@ pub mod limits;
 mod listener;
 mod metrics;
 mod outbound;
+pub mod peer;
 mod readers;
 mod send;
 mod slots;

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::events::FrontEvents;
 use crate::handover::Handovers;
 use crate::limits::DEADLINE_SWEEP;
 use crate::metrics::WorkerMetrics;
+use crate::peer::PeerAcceptor;
 use crate::readers::Readers;
 use crate::slots::Slots;
 use crate::{hot, listener};
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) gauges: Vec<Gauges>,
     /// Connections of each worker.
     pub(crate) connections: Vec<AtomicUsize>,
+    /// Takes the streams of other members that come in through peer listeners, once there is one.
+    pub(crate) peers: OnceLock<PeerAcceptor>,
     /// Signalled when a connection ended.
     pub(crate) ended: (Mutex<()>, Condvar),
 }

@@ -1,0 +1,26 @@
+//! The limits of the links between members, in one place.
+
+use std::time::Duration;
+
+/// Bytes of one frame; an entry is at most a batch of 1 MiB plus one request of the largest size.
+pub const FRAME_BYTES_MAX: usize = 256 << 20;
+/// Bytes that may wait for one peer; a message more is dropped and raft told, which sends again.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Messages that may wait for one peer.
+pub const QUEUE_MESSAGES_MAX: usize = 4096;
+/// HTTP/2 window of a peer stream and its connection.
+pub const WINDOW_BYTES: u32 = 16 << 20;
+/// HTTP/2 frames between members.
+pub const HTTP2_FRAME_BYTES: u32 = 1 << 20;
+/// Time to connect and be accepted.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause before the first and before any later attempt to connect again.
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// See RECONNECT_PAUSE_MIN; it doubles up to here.
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// An idle link says after so long that it lives.
+pub const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes that the peer does not acknowledge for so long end the connection.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
+/// A link that brings nothing for so long is closed by the receiver.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,44 @@
+//! What the peer links need of their neighbours: log entries to send, and someone to tell. Tests put fakes here.
+
+use bytes::Bytes;
+use netcd_engine::pipeline::LogEntry;
+
+/// The member's log, from which messages take their entries.
+pub trait PeerLog: Send + Sync + 'static {
+    /// Entries `first..=last` if all are in memory.
+    fn cached(&self, first: u64, last: u64) -> Option<Vec<LogEntry>>;
+    /// Entries `first..=last`, from disk if need be; blocks. An error says why the message cannot be sent.
+    fn read(&self, first: u64, last: u64) -> Result<Vec<LogEntry>, String>;
+}
+
+/// What became of a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// The peer accepted the stream; its server's version.
+    Active {
+        /// From the handshake.
+        version: String,
+    },
+    /// The connection is gone or could not be made.
+    Inactive {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The peer refused: this member is removed, of another cluster, or too old.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The peer's words.
+        text: String,
+    },
+}
+
+/// Takes what comes from peers. Called on the transport's threads: it must only queue.
+pub trait PeerEvents: Send + Sync + 'static {
+    /// A raft message and the entries that it carries.
+    fn message(&self, from: u64, header: Bytes, entries: Vec<LogEntry>);
+    /// The state of the link to a peer changed.
+    fn link(&self, peer: u64, state: LinkState);
+    /// Messages to this peer were dropped: raft must not count on them.
+    fn unreachable(&self, peer: u64);
+}

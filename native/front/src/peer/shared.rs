@@ -1,0 +1,104 @@
+//! What all links of one member share: its identity, who its peers are, and the counters.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use super::ports::{PeerEvents, PeerLog};
+use super::wire::Identity;
+
+/// Counters of one peer, for metrics.
+#[derive(Default, Debug)]
+pub struct PeerCounters {
+    /// Bytes sent to the peer.
+    pub sent_bytes: AtomicU64,
+    /// Bytes received from the peer.
+    pub received_bytes: AtomicU64,
+    /// Messages that were dropped instead of sent.
+    pub sent_failures: AtomicU64,
+    /// Streams from the peer that broke.
+    pub received_failures: AtomicU64,
+    /// Connections to the peer that were lost.
+    pub disconnects: AtomicU64,
+    /// 1 while the stream to the peer is open.
+    pub active: AtomicU64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: AtomicUsize,
+}
+
+/// Adds to a counter that is only ever read for display.
+pub fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+#[derive(Default)]
+struct Roster {
+    peers: HashMap<u64, Arc<PeerCounters>>,
+    removed: HashSet<u64>,
+}
+
+/// See the file's head.
+pub struct Shared {
+    identity: RwLock<Arc<Identity>>,
+    roster: RwLock<Roster>,
+    pub(super) log: Arc<dyn PeerLog>,
+    pub(super) events: Arc<dyn PeerEvents>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        identity: Identity,
+        log: Arc<dyn PeerLog>,
+        events: Arc<dyn PeerEvents>,
+    ) -> Self {
+        Self {
+            identity: RwLock::new(Arc::new(identity)),
+            roster: RwLock::default(),
+            log,
+            events,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.read())
+    }
+
+    pub(super) fn set_identity(&self, identity: Identity) {
+        *self.identity.write() = Arc::new(identity);
+    }
+
+    /// The counters of a peer that is now known.
+    pub(super) fn admit(&self, id: u64) -> Arc<PeerCounters> {
+        let mut roster = self.roster.write();
+        Arc::clone(roster.peers.entry(id).or_default())
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        self.roster.write().peers.remove(&id);
+    }
+
+    pub(super) fn set_removed(&self, ids: impl IntoIterator<Item = u64>) {
+        self.roster.write().removed = ids.into_iter().collect();
+    }
+
+    pub(super) fn is_removed(&self, id: u64) -> bool {
+        self.roster.read().removed.contains(&id)
+    }
+
+    pub(super) fn counters(&self, id: u64) -> Option<Arc<PeerCounters>> {
+        self.roster.read().peers.get(&id).cloned()
+    }
+
+    pub(super) fn all_counters(&self) -> Vec<(u64, Arc<PeerCounters>)> {
+        let roster = self.roster.read();
+        let mut all: Vec<_> = roster
+            .peers
+            .iter()
+            .map(|(id, counters)| (*id, Arc::clone(counters)))
+            .collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+}
