@@ -1,4 +1,8 @@
 //! Tests of the store: each rule alone, and random histories against a slow twin.
 
+mod hashes;
+mod histories;
 mod kit;
+mod large;
 mod rules;
+mod twin;
