@@ -27,7 +27,7 @@ mod send;
 mod slots;
 mod worker;
 
-pub use backend::{Backend, ChunkIter, RangeAnswer, ReadBarrier};
+pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier};
 pub use completions::FrontCompletions;
 pub use config::{FrontConfig, ListenerConfig, ServingState};
 pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};

@@ -11,7 +11,7 @@ use h2::SendStream;
 use netcd_engine::error::{self, EtcdError};
 use tokio::sync::oneshot;
 
-use crate::backend::ChunkIter;
+use crate::backend::Chunks;
 use crate::call::{Call, too_large_to_send};
 use crate::conn::Unsent;
 use crate::grpc::buf::{self, SendBuf};
@@ -53,9 +53,9 @@ async fn before<T>(timeout: Option<Instant>, answer: oneshot::Receiver<T>) -> Re
 }
 
 /// The next chunk, and the iterator back.
-type Pulled = (ChunkIter, Option<Result<Bytes, EtcdError>>);
+type Pulled = (Chunks, Option<Result<Bytes, EtcdError>>);
 
-fn pull(worker: &Worker, mut chunks: ChunkIter) -> Result<oneshot::Receiver<Pulled>, EtcdError> {
+fn pull(worker: &Worker, mut chunks: Chunks) -> Result<oneshot::Receiver<Pulled>, EtcdError> {
     worker.shared.readers.run(move || {
         let chunk = chunks.next();
         (chunks, chunk)
@@ -166,7 +166,7 @@ pub(crate) async fn whole(worker: Rc<Worker>, call: Call, bytes: Bytes) {
 }
 
 /// One message of `bytes`, encoded chunk by chunk.
-pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: ChunkIter) {
+pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: Chunks) {
     if bytes > SEND_BYTES_MAX {
         return call.finish(&worker, Err(too_large_to_send(bytes)));
     }
@@ -187,7 +187,7 @@ pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: C
 }
 
 /// A stream of messages.
-pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: ChunkIter) {
+pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
     let Some(mut sending) = Sending::open(worker, call) else {
         return;
     };
@@ -205,7 +205,7 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: ChunkIter
 /// Sends what the iterator gives; while one chunk is on its way the next is read.
 async fn forward(
     sending: &mut Sending,
-    chunks: ChunkIter,
+    chunks: Chunks,
     wrap: impl Fn(&Sending, Bytes) -> SendBuf,
 ) -> Result<(), Stop> {
     let mut pulling = pull(&sending.worker, chunks)?;

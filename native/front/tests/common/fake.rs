@@ -11,7 +11,7 @@ use netcd_engine::proto::etcdserverpb::{
 };
 use netcd_engine::proto::mvccpb::KeyValue;
 use netcd_engine::types::{Completions, OpKind, OpResult, Token};
-use netcd_front::{Backend, ChunkIter, FrontCompletions, RangeAnswer, ReadBarrier};
+use netcd_front::{Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier};
 use prost::Message;
 
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -117,7 +117,7 @@ fn chunked(chunks: usize, read: Arc<AtomicU64>, fail_at: Option<usize>) -> Range
     let mut whole = Bytes::from(response.encode_to_vec());
     let bytes = whole.len() as u64;
     let mut at = 0;
-    let chunks: ChunkIter = Box::new(std::iter::from_fn(move || {
+    let chunks: Chunks = Box::new(std::iter::from_fn(move || {
         if whole.is_empty() {
             return None;
         }
@@ -179,7 +179,7 @@ impl Backend for Fake {
         Ok(RangeAnswer::Whole(response.encode_to_vec().into()))
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<ChunkIter, EtcdError> {
+    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
         let read = self.chunks_read.clone();
         let n = request.limit.max(1);
         Ok(Box::new((0..n).map(move |i| {
