@@ -13,6 +13,4 @@ export const limits = {
   raftInflightBytesMax: 32 * 1024 * 1024,
   /** Payload bytes of the leader that are not committed; above it proposals are refused. */
   raftUncommittedBytesMax: 128 * 1024 * 1024,
-  /** Log entries that must have become superfluous before the log is compacted again. */
-  logCompactionStepEntries: 1_000,
 } as const;

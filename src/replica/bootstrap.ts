@@ -31,11 +31,7 @@ const noMembers: ConfState = {
 
 /** True until the bootstrap entries are on disk: a crash in between starts anew. */
 export function isEmpty(recovered: Recovered): boolean {
-  return (
-    recovered.entries.length === 0 &&
-    recovered.snapshotIndex === 0 &&
-    recovered.hardState.term === 0
-  );
+  return recovered.entries.length === 0 && recovered.snapshotIndex === 0 && recovered.hardState.term === 0;
 }
 
 export function restoredState(recovered: Recovered): RestoredState {

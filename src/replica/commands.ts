@@ -33,10 +33,7 @@ export interface ApplyMark {
 }
 
 export type ControlHandlers = {
-  [T in ControlCommand["type"]]: (
-    command: Extract<ControlCommand, { type: T }>,
-    mark: ApplyMark,
-  ) => ControlOutcome;
+  [T in ControlCommand["type"]]: (command: Extract<ControlCommand, { type: T }>, mark: ApplyMark) => ControlOutcome;
 };
 
 /** A conf change as it stands in the log: raft's part, and what the cluster must know of the members. */

@@ -224,8 +224,7 @@ export class RaftDriver {
   }
 
   #persist(seq: number, hardState: HardState | null, entries: Entry[]): void {
-    for (const { payload } of entries)
-      if (typeof payload === "number") this.#arrived.delete(payload);
+    for (const { payload } of entries) if (typeof payload === "number") this.#arrived.delete(payload);
     this.engine.persist(seq, hardState, entries.map(toPersist));
   }
 

@@ -32,9 +32,7 @@ export class PendingRequests<T> {
 
   add(key: number, reply: Reply<T>): void {
     const startedMs = this.clock.nowMs();
-    const timer = this.clock.after(this.timeoutMs, () =>
-      this.fail(key, this.timedOut(key, startedMs)),
-    );
+    const timer = this.clock.after(this.timeoutMs, () => this.fail(key, this.timedOut(key, startedMs)));
     this.#waiting.set(key, { reply, timer, startedMs });
   }
 

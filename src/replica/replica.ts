@@ -2,13 +2,7 @@
 // and offers the services what they need: proposals, read indices, leadership. All time comes from the clock.
 
 import { limits } from "../limits.js";
-import type {
-  NativeEngine,
-  NativeEvent,
-  NativeStatus,
-  OpKind,
-  Recovered,
-} from "../native/binding.js";
+import type { NativeEngine, NativeEvent, NativeStatus, OpKind, Recovered } from "../native/binding.js";
 import {
   EntryKind,
   type MemberId,
@@ -137,13 +131,7 @@ export class Replica {
       1 + random(randomOriginBelow),
       timedOut,
     );
-    this.#applier = new ControlApplier(
-      this.#raft,
-      this.#origin,
-      options.handlers,
-      options.membership,
-      this.#controls,
-    );
+    this.#applier = new ControlApplier(this.#raft, this.#origin, options.handlers, options.membership, this.#controls);
   }
 
   #createRaft(recovered: Recovered): Raft {
@@ -362,6 +350,11 @@ export class Replica {
     return this.#raft.status();
   }
 
+  /** The term of an entry of the log; null: compacted or not there. */
+  entryTerm(index: number): number | null {
+    return this.#raft.entryTerm(index);
+  }
+
   /** Returns what ends the subscription. */
   onLeaderChanged(listener: (leadership: Leadership) => void): () => void {
     this.#leaderListeners.add(listener);
@@ -476,7 +469,8 @@ export class Replica {
   #compact(flushed: number): void {
     const { firstIndex, applied } = this.#raft.status();
     const upTo = Math.min(flushed, applied) - this.#options.snapshotCatchUpEntries;
-    if (upTo - firstIndex + 1 < limits.logCompactionStepEntries) return;
+    // In steps, so that not every flush writes a compaction mark.
+    if (upTo - firstIndex + 1 < this.#options.snapshotCatchUpEntries / 5) return;
     const term = this.#raft.entryTerm(upTo);
     if (term === null) throw new Error(`entry ${upTo} is not in the log`);
     this.#raft.compact(upTo);
@@ -493,9 +487,7 @@ export class Replica {
     const lead = this.#raft.lead;
     if (transport === null || lead === NONE) return replicaErrors.timeout();
     const connected =
-      lead === id
-        ? this.#connectedToQuorum(transport, startedMs)
-        : transport.connectedSince(lead, startedMs);
+      lead === id ? this.#connectedToQuorum(transport, startedMs) : transport.connectedSince(lead, startedMs);
     return connected ? replicaErrors.timeout() : replicaErrors.timeoutConnectionLost();
   }
 

@@ -14,6 +14,7 @@ import {
   type Recovered,
 } from "../../../src/native/binding.js";
 import type { Clock } from "../../../src/replica/clock.js";
+import { encodeJson } from "../../../src/replica/commands.js";
 import type { DiskEntry, FakeDisk } from "./disk.js";
 import {
   type BatchRequest,
@@ -35,6 +36,8 @@ export interface FakeTiming {
 
 export interface FakeHooks {
   wake(): void;
+  /** An entry was written behind one of term `prevTerm`. */
+  written(entry: DiskEntry, prevTerm: number): void;
   /** An entry was applied; `hash` is that of the whole state after it. */
   applied(entry: DiskEntry, hash: number): void;
   /** The outcome of `execute`; null: it was refused, and never took effect. */
@@ -58,13 +61,14 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #onTheirWay = 0;
   readonly #payloads = new Map<number, EntryData>();
   #nextPayload = 1;
-  /** Tokens of closed batches that are not answered, by payload: forwarded ones count until then. */
-  readonly #unanswered = new Map<number, { payload: number; left: number }>();
+  /** Payloads of closed batches that are on their way: until they are written, dropped or all answered. */
+  readonly #ownBatches = new Set<number>();
+  /** Tokens of closed batches that are not answered, with the payload of the batch (0: stamped here). */
+  readonly #unanswered = new Map<number, number>();
   #durableIndex: number;
   #commit = 0;
   #applying = false;
   #barrier = 0;
-  #openReads: WaitingRead[] = [];
   readonly #readRounds = new Map<number, WaitingRead[]>();
   #readsByIndex: { index: number; reads: WaitingRead[] }[] = [];
   #nextRead = 1;
@@ -127,11 +131,15 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #write(hardState: HardState | null, entries: DiskEntry[], durable: () => void): void {
     const first = entries[0];
     if (first !== undefined) {
-      if (first.index <= this.store.appliedIndex)
-        throw new Error(`applied ${first.index} replaced`);
+      if (first.index <= this.store.appliedIndex) throw new Error(`applied ${first.index} replaced`);
       this.#durableIndex = Math.min(this.#durableIndex, first.index - 1);
     }
     const last = entries.at(-1);
+    let prevTerm = first === undefined ? 0 : this.#termAt(first.index - 1);
+    for (const entry of entries) {
+      this.hooks.written(entry, prevTerm);
+      prevTerm = entry.term;
+    }
     this.#wal.append({ type: "write", hardState, entries }, () => {
       // Another write may have taken the place meanwhile.
       if (last !== undefined && this.#wal.entry(last.index) === last) {
@@ -142,12 +150,19 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     });
   }
 
+  #termAt(index: number): number {
+    const { written } = this.#wal;
+    if (index === written.baseIndex) return written.baseTerm;
+    const entry = written.entry(index);
+    if (entry === null) throw new Error(`a write after ${index}, which is not in the log`);
+    return entry.term;
+  }
+
   dropPayloads(payloads: number[], error: NativeStatus): void {
     for (const payload of payloads) {
       const data = this.#payloads.get(payload);
       if (data !== undefined && isBatch(data)) {
-        for (const request of data)
-          if (request.origin === this.origin) this.#refuse(request, error);
+        for (const request of data) if (request.origin === this.origin) this.#refuse(request, error);
       }
       this.#settlePayload(payload);
     }
@@ -162,14 +177,8 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
 
   /** The payload is in the log or given up: another batch may close. */
   #settlePayload(payload: number): void {
-    if (!this.#payloads.delete(payload)) return;
-    let own = false;
-    for (const waiting of this.#unanswered.values()) own ||= waiting.payload === payload;
-    if (own)
-      for (const waiting of this.#unanswered.values()) {
-        if (waiting.payload === payload) waiting.payload = 0;
-      }
-    if (own) this.#batchDone();
+    this.#payloads.delete(payload);
+    if (this.#ownBatches.delete(payload)) this.#batchDone();
   }
 
   grant(term: number, nextIndex: number, soleVoter: boolean): void {
@@ -193,8 +202,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   controlApplied(index: number, writes: MetaWrite[]): void {
-    if (index !== this.#barrier)
-      throw new Error(`control ${index}, apply stands at ${this.#barrier}`);
+    if (index !== this.#barrier) throw new Error(`control ${index}, apply stands at ${this.#barrier}`);
     this.#barrier = 0;
     const entry = this.#committedEntry(index);
     this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
@@ -215,7 +223,16 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   // --- batches ---
 
   propose(_kind: OpKind, request: Uint8Array, token: number): void {
-    this.execute(decodeOperation(request), token);
+    this.execute(decodeOperation(request), -token);
+  }
+
+  /** Tokens of TypeScript are negative here; clients of the simulation use positive ones. */
+  #tell(token: number, outcome: number): void {
+    if (token > 0) this.hooks.answered(token, outcome);
+    else {
+      const data = encodeJson(outcome);
+      this.#emit({ type: "proposed", token: -token, data, error: null });
+    }
   }
 
   /** A request from a client; `hooks.answered` tells the outcome, if there is one. */
@@ -229,12 +246,13 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const batch = this.#open.splice(0);
     this.#onTheirWay += 1;
     if (this.#grant !== null) {
-      for (const { token } of batch) this.#unanswered.set(token, { payload: 0, left: 0 });
+      for (const { token } of batch) this.#unanswered.set(token, 0);
       this.#stamp(EntryKind.Batch, batch, () => this.#batchDone());
       return;
     }
     const payload = this.#hold(batch);
-    for (const { token } of batch) this.#unanswered.set(token, { payload, left: 0 });
+    this.#ownBatches.add(payload);
+    for (const { token } of batch) this.#unanswered.set(token, payload);
     this.#emit({ type: "batch", payload, bytes: bytesOf(batch), requests: batch.length });
   }
 
@@ -256,8 +274,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#write(null, [entry], () => {
       this.#emit({ type: "stable", index, term });
       // The grant may have ended meanwhile; raft commits then, if it still leads.
-      if (soleVoter && this.#grant?.soleVoter === true && this.#grant.term === term)
-        this.commit(index);
+      if (soleVoter && this.#grant?.soleVoter === true && this.#grant.term === term) this.commit(index);
       durable();
     });
   }
@@ -296,8 +313,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
 
   installSnapshot(index: number): void {
     const store = this.#staged;
-    if (store === null || store.appliedIndex !== index)
-      throw new Error(`no snapshot ${index} is staged`);
+    if (store === null || store.appliedIndex !== index) throw new Error(`no snapshot ${index} is staged`);
     this.#staged = null;
     this.store = store.clone();
     this.#barrier = 0;
@@ -370,16 +386,13 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   #answer(token: number, outcome: number): void {
-    const waiting = this.#unanswered.get(token);
+    const payload = this.#unanswered.get(token);
     this.#unanswered.delete(token);
-    this.hooks.answered(token, outcome);
-    // A forwarded batch that came back as an entry of the leader: its payload here is of no more use.
-    if (waiting !== undefined && waiting.payload !== 0) this.#finishForwarded(waiting.payload);
-  }
-
-  #finishForwarded(payload: number): void {
-    for (const waiting of this.#unanswered.values()) if (waiting.payload === payload) return;
-    if (this.#payloads.delete(payload)) this.#batchDone();
+    this.#tell(token, outcome);
+    if (payload === undefined || payload === 0) return;
+    // A forwarded batch came back as an entry of the leader: its payload here is of no more use.
+    for (const other of this.#unanswered.values()) if (other === payload) return;
+    this.#settlePayload(payload);
   }
 
   #flush(): void {
@@ -401,12 +414,9 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.hooks.answered(token, this.store.execute(op));
       return;
     }
-    this.#openReads.push({ op, token });
-    if (this.#openReads.length > 1) return;
     const ctx = this.#nextRead;
     this.#nextRead += 1;
-    this.#readRounds.set(ctx, this.#openReads);
-    this.#openReads = [];
+    this.#readRounds.set(ctx, [{ op, token }]);
     this.#emit({ type: "readRequest", ctx });
   }
 
@@ -435,12 +445,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     }
   }
 
-  setServing(state: {
-    term: number;
-    hasLeader: boolean;
-    isLearner: boolean;
-    capable: boolean;
-  }): void {
+  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void {
     this.serving = state;
   }
 

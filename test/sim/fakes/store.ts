@@ -65,13 +65,7 @@ export class FakeStore {
   }
 
   /** Ends an entry: its index and content are part of the state from here on. */
-  entryApplied(
-    index: number,
-    term: number,
-    kind: EntryKind,
-    data: EntryData,
-    writes: MetaWrite[],
-  ): void {
+  entryApplied(index: number, term: number, kind: EntryKind, data: EntryData, writes: MetaWrite[]): void {
     if (index !== this.appliedIndex + 1) {
       throw new Error(`applied ${index} after ${this.appliedIndex}`);
     }

@@ -1,0 +1,37 @@
+// npm run sim -- --seeds N --from S: runs N seeds from S on; exit code 1 and the seed's own command if one fails.
+
+import { simulate } from "./simulation.js";
+
+function option(name: string, fallback: number): number {
+  const at = process.argv.indexOf(`--${name}`);
+  const text = at < 0 ? undefined : process.argv[at + 1];
+  if (at >= 0 && (text === undefined || !/^\d+$/.test(text))) {
+    throw new Error(`--${name} wants a number`);
+  }
+  return text === undefined ? fallback : Number(text);
+}
+
+const seeds = option("seeds", 1000);
+const from = option("from", 1);
+const startedMs = performance.now();
+let failures = 0;
+let operations = 0;
+let elections = 0;
+let hash = 0;
+for (let seed = from; seed < from + seeds; seed += 1) {
+  const result = simulate(seed);
+  operations += result.operations;
+  elections += result.elections;
+  hash = (Math.imul(hash, 31) + result.hash) >>> 0;
+  if (result.failure !== null) {
+    failures += 1;
+    console.error(`seed ${seed} failed: npm run sim -- --seeds 1 --from ${seed}`);
+    console.error(result.failure);
+  } else if (seeds === 1) console.log(JSON.stringify(result));
+}
+const seconds = (performance.now() - startedMs) / 1000;
+console.log(
+  `${seeds} seeds in ${seconds.toFixed(1)} s (${(seeds / seconds).toFixed(1)}/s), ${operations} operations, ` +
+    `${elections} elections, ${failures} failures, hash ${hash.toString(16)}`,
+);
+process.exitCode = failures > 0 ? 1 : 0;

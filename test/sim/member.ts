@@ -1,0 +1,147 @@
+// One member of a simulated cluster: the real replica on a fake data plane, which can crash and start again.
+
+import type { MemberId, Message } from "../../src/raft/index.js";
+import type { InitialMember } from "../../src/replica/bootstrap.js";
+import type { ControlHandlers, MembershipHandler } from "../../src/replica/commands.js";
+import { Replica } from "../../src/replica/replica.js";
+import type { PeerSink, PeerTransport } from "../../src/replica/transport.js";
+import type { Invariants } from "./checks.js";
+import { FakeDisk } from "./fakes/disk.js";
+import { FakeEngine, type FakeTiming } from "./fakes/engine.js";
+import type { Address, Network } from "./network.js";
+import type { Random } from "./random.js";
+import { MemberClock, type Scheduler } from "./scheduler.js";
+
+/** What is drawn once for a whole run. */
+export interface MemberSettings {
+  preVote: boolean;
+  appendGrant: boolean;
+  heartbeatMs: number;
+  electionMs: number;
+  snapshotCatchUpEntries: number;
+}
+
+export interface World {
+  scheduler: Scheduler;
+  network: Network;
+  random: Random;
+  invariants: Invariants;
+  settings: MemberSettings;
+  /** Names each run of each member. */
+  nextOrigin(): number;
+  answered(token: number, outcome: number | null): void;
+}
+
+interface Running {
+  clock: MemberClock;
+  engine: FakeEngine;
+  replica: Replica;
+}
+
+const noOutcome = () => ({ result: null, writes: [] });
+const handlers: ControlHandlers = {
+  memberAttributes: noOutcome,
+  memberUpdate: noOutcome,
+  clusterVersion: noOutcome,
+  downgrade: noOutcome,
+  alarm: noOutcome,
+  auth: noOutcome,
+};
+const membership: MembershipHandler = {
+  check: () => null,
+  applied: (_change, confState) => ({ result: confState, writes: [] }),
+};
+
+export class SimMember {
+  readonly disk = new FakeDisk();
+  running: Running | null = null;
+  /** Syncs take this many times as long; the nemesis changes it. */
+  diskSlowness = 1;
+  /** It was told that it left the cluster, and is never started again. */
+  retired = false;
+
+  constructor(
+    readonly id: MemberId,
+    private readonly world: World,
+    private readonly initialMembers: readonly InitialMember[] | null,
+  ) {}
+
+  start(): void {
+    const { scheduler, random } = this.world;
+    // Clocks run up to 10 % fast or slow, another way after each start.
+    const clock = new MemberClock(scheduler, random.between(0.9, 1.1));
+    const engine = this.#createEngine(clock);
+    const replica: Replica = new Replica(engine, engine.recovered(), {
+      id: this.id,
+      ...this.world.settings,
+      initialMembers: this.initialMembers,
+      handlers,
+      membership,
+      transport: this.#createTransport(engine),
+      clock,
+      random: (below) => random.below(below),
+      otherEvent: (event) => {
+        throw new Error(`unexpected event ${event.type}`);
+      },
+      snapshotInstalled: () => {},
+    });
+    this.running = { clock, engine, replica };
+    replica.onLeaderChanged(({ isLeader, term }) => {
+      if (isLeader) this.world.invariants.leads(this.id, term, replica);
+    });
+    replica.start();
+  }
+
+  #createEngine(clock: MemberClock): FakeEngine {
+    const { random, invariants } = this.world;
+    const timing: FakeTiming = {
+      syncMs: () => random.between(0.1, 3) * this.diskSlowness,
+      applyMs: () => random.between(0.01, 1),
+      wakeMs: () => random.between(0.01, 0.5),
+      flushEveryMs: 200,
+    };
+    return new FakeEngine(
+      this.disk,
+      clock,
+      timing,
+      {
+        wake: () => this.running?.replica.wake(),
+        written: (entry, prevTerm) => invariants.written(this.id, entry, prevTerm),
+        applied: (entry, hash) => invariants.applied(this.id, entry, hash),
+        answered: (token, outcome) => this.world.answered(token, outcome),
+      },
+      this.world.nextOrigin(),
+      this.id,
+    );
+  }
+
+  #createTransport(engine: FakeEngine): PeerTransport {
+    const { network } = this.world;
+    let address: Address | null = null;
+    return {
+      attach: (sink: PeerSink) => {
+        address = {
+          engine,
+          deliver: (message: Message) => sink.message(message),
+          snapshotSent: (to, arrived) => sink.snapshotSent(to, arrived),
+        };
+        network.join(this.id, address);
+      },
+      send: (messages) => {
+        if (address !== null) network.send(address, messages);
+      },
+      connectedSince: () => true,
+      installSnapshot: (snapshot) => engine.installSnapshot(snapshot.index),
+    };
+  }
+
+  crash(): void {
+    if (this.running === null) return;
+    const { clock, replica } = this.running;
+    this.running = null;
+    this.world.network.leave(this.id);
+    clock.kill();
+    replica.stop();
+    this.disk.crash(this.world.random);
+  }
+}
