@@ -50,8 +50,7 @@ function simple(draft: Draft, before: Config, steps: ConfChangeStep[]): void {
   for (const id of draft.incoming) if (!before.incoming.has(id)) changed += 1;
   for (const id of before.incoming) if (!draft.incoming.has(id)) changed += 1;
   // Two majorities overlap for sure only if they differ in one member.
-  if (changed > 1)
-    throw new ConfChangeError("more than one voter changed without entering joint config");
+  if (changed > 1) throw new ConfChangeError("more than one voter changed without entering joint config");
 }
 
 function enterJoint(draft: Draft, change: ConfChange): void {

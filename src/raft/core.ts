@@ -5,6 +5,7 @@ import { RaftLog } from "./log.js";
 import { ReadQueue } from "./readonly.js";
 import { configOf, Tracker } from "./tracker.js";
 import {
+  EntryKind,
   type Grant,
   invariant,
   type MemberId,
@@ -59,12 +60,7 @@ export class Core {
     this.term = restored.hardState.term;
     this.vote = restored.hardState.vote;
     const entries = restored.entries.map((meta) => ({ ...meta, payload: null }));
-    this.log = new RaftLog(
-      restored.snapshotIndex,
-      restored.snapshotTerm,
-      entries,
-      restored.applied,
-    );
+    this.log = new RaftLog(restored.snapshotIndex, restored.snapshotTerm, entries, restored.applied);
     // The hint may lag behind what was applied, and a torn tail may have cut what it names.
     this.log.commitTo(Math.min(restored.hardState.commit, this.log.lastIndex));
     this.tracker = new Tracker(options.inflightMessagesMax, options.inflightBytesMax);
@@ -98,9 +94,7 @@ export class Core {
   #sealed(message: Outgoing, term: number): Message {
     invariant(message.to !== this.id, `${message.type} to itself`);
     const passesThrough =
-      message.type === "propose" ||
-      message.type === "readIndex" ||
-      message.type === "transferLeader";
+      message.type === "propose" || message.type === "readIndex" || message.type === "transferLeader";
     return { ...message, from: this.id, term: passesThrough ? 0 : term } as Message;
   }
 
@@ -170,15 +164,11 @@ export class Core {
   }
 
   get hasUnappliedConfChange(): boolean {
-    return this.log.hasConfChange(this.log.applied, this.log.committed, 3);
+    return this.log.hasKind(this.log.applied, this.log.committed, EntryKind.ConfChange);
   }
 
   /** May campaign: a voter, with no snapshot on its way to disk and every known conf change applied. */
   get isPromotable(): boolean {
-    return (
-      this.tracker.isVoter(this.id) &&
-      this.log.stable >= this.log.snapshotIndex &&
-      !this.hasUnappliedConfChange
-    );
+    return this.tracker.isVoter(this.id) && this.log.stable >= this.log.snapshotIndex && !this.hasUnappliedConfChange;
   }
 }

@@ -2,13 +2,7 @@
 
 import type { Core, Outgoing } from "./core.js";
 import { appendOwn, broadcastAppend } from "./replication.js";
-import {
-  EntryKind,
-  type Message,
-  NONE,
-  type VoteMessage,
-  type VoteResponseMessage,
-} from "./types.js";
+import { EntryKind, type Message, NONE, type VoteMessage, type VoteResponseMessage } from "./types.js";
 
 export type Campaign = "preElection" | "election" | "transfer";
 
@@ -76,10 +70,8 @@ function lead(core: Core): void {
 export function handleVote(core: Core, message: VoteMessage): void {
   const isPre = message.type === "preVote";
   const free =
-    core.vote === message.from ||
-    (core.vote === NONE && core.lead === NONE) ||
-    (isPre && message.term > core.term);
-  const granted = free && core.log.isUpToDate(message.lastIndex, message.lastTerm);
+    core.vote === message.from || (core.vote === NONE && core.lead === NONE) || (isPre && message.term > core.term);
+  const granted = free && isUpToDate(core, message.lastIndex, message.lastTerm);
   if (granted && !isPre) {
     core.electionElapsed = 0;
     core.vote = message.from;
@@ -88,6 +80,25 @@ export function handleVote(core: Core, message: VoteMessage): void {
   const response: Outgoing = { type, to: message.from, reject: !granted };
   // A granted pre-vote speaks for the term that was asked about; a refusal tells the term of this member.
   core.sendAfterPersist(response, granted ? message.term : core.term);
+}
+
+/**
+ * Whether a candidate's log is good enough for this member's vote.
+ *
+ * A voter compares with its whole log, as its entries may have been counted for a commit. A member that knows itself
+ * to be none compares with what it knows to be committed. Its vote is wanted only by candidates that have not heard
+ * yet that it left; if it held a longer log against them, and could itself not be elected, nobody could: a leader that
+ * appends behind the conf change that removes it, and then steps down, would take the cluster with it. Nothing is lost
+ * by it: what was committed after the removal is on a majority without this member, which the candidate must win
+ * as well. A conf change in the log that is not applied may make it a voter again, so then the whole log counts.
+ */
+function isUpToDate(core: Core, lastIndex: number, lastTerm: number): boolean {
+  const { log } = core;
+  if (log.isUpToDate(lastIndex, lastTerm)) return true;
+  const leftForGood = !core.tracker.isVoter(core.id) && !log.hasKind(log.applied, log.lastIndex, EntryKind.ConfChange);
+  if (!leftForGood) return false;
+  const term = log.term(log.committed) as number;
+  return lastTerm > term || (lastTerm === term && lastIndex >= log.committed);
 }
 
 /**

@@ -7,7 +7,7 @@
 // Entries may be overwritten while their write is in flight, so a write is remembered here with the last index it
 // vouches for, and truncation cuts that: a late `persisted` never vouches for an entry that took the place.
 
-import { type Entry, invariant, type SnapshotMeta } from "./types.js";
+import { type Entry, type EntryKind, invariant, type SnapshotMeta } from "./types.js";
 
 interface Write {
   seq: number;
@@ -147,10 +147,7 @@ export class RaftLog {
 
   commitTo(index: number): void {
     if (index <= this.committed) return;
-    invariant(
-      index <= this.lastIndex,
-      `commit ${index} is behind the last entry ${this.lastIndex}`,
-    );
+    invariant(index <= this.lastIndex, `commit ${index} is behind the last entry ${this.lastIndex}`);
     this.committed = index;
   }
 
@@ -169,7 +166,8 @@ export class RaftLog {
     return bytes;
   }
 
-  hasConfChange(after: number, upTo: number, kind: number): boolean {
+  /** Whether an entry in (after, upTo] is of this kind. */
+  hasKind(after: number, upTo: number, kind: EntryKind): boolean {
     for (let index = Math.max(after, this.snapshotIndex) + 1; index <= upTo; index += 1) {
       if (this.entry(index)?.kind === kind) return true;
     }

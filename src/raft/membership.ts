@@ -3,13 +3,7 @@
 import { applyChange } from "./confchange.js";
 import type { Core } from "./core.js";
 import { releaseReads } from "./reads.js";
-import {
-  appendOwn,
-  broadcastAppend,
-  isConfChange,
-  maybeCommit,
-  sendAppend,
-} from "./replication.js";
+import { appendOwn, broadcastAppend, isConfChange, maybeCommit, sendAppend } from "./replication.js";
 import { confStateOf } from "./tracker.js";
 import { type ConfChange, type ConfState, EntryKind, NONE, type ProposedEntry } from "./types.js";
 

@@ -2,14 +2,7 @@
 // Ready. No call waits, does I/O or reads a clock; given the same calls in the same order it does the same.
 
 import { Core } from "./core.js";
-import {
-  admitTerm,
-  handleVote,
-  handleVoteResponse,
-  hup,
-  isFromLeader,
-  selfVoteStable,
-} from "./election.js";
+import { admitTerm, handleVote, handleVoteResponse, hup, isFromLeader, selfVoteStable } from "./election.js";
 import { applyConfChange, autoLeave, noteConfChange, refuseConfChange } from "./membership.js";
 import type { ProgressState } from "./progress.js";
 import { admitPostponed, confirmReads, requestRead } from "./reads.js";
@@ -31,6 +24,7 @@ import { beginTransfer } from "./transfer.js";
 import {
   type ConfChange,
   type ConfState,
+  type Entry,
   type EntryMeta,
   type Grant,
   type HardState,
@@ -146,10 +140,7 @@ export class Raft {
   step(message: Message): void {
     const core = this.#core;
     invariant(message.from !== core.id, `${message.type} from itself`);
-    invariant(
-      !this.needsGrantWithdrawn(message),
-      `the grant must be withdrawn before ${message.type}`,
-    );
+    invariant(!this.needsGrantWithdrawn(message), `the grant must be withdrawn before ${message.type}`);
     if (!admitTerm(core, message)) return;
     if (message.type === "vote" || message.type === "preVote") handleVote(core, message);
     else if (core.isLeader) this.#stepLeader(message);
@@ -178,10 +169,7 @@ export class Raft {
         beginTransfer(core, message.transferee);
         break;
       default:
-        invariant(
-          !isFromLeader(message),
-          `two leaders in term ${core.term}: ${core.id} and ${message.from}`,
-        );
+        invariant(!isFromLeader(message), `two leaders in term ${core.term}: ${core.id} and ${message.from}`);
     }
   }
 
@@ -355,9 +343,7 @@ export class Raft {
   needsGrantWithdrawn(message: Message): boolean {
     const core = this.#core;
     if (core.grant === null) return false;
-    return (
-      message.term > core.term || message.type === "propose" || message.type === "transferLeader"
-    );
+    return message.term > core.term || message.type === "propose" || message.type === "transferLeader";
   }
 
   /**
@@ -510,6 +496,11 @@ export class Raft {
     return this.#core.log.term(index);
   }
 
+  /** A log entry; null: compacted or not there. */
+  entryAt(index: number): Readonly<Entry> | null {
+    return this.#core.log.entry(index);
+  }
+
   status(): RaftStatus {
     const core = this.#core;
     return {
@@ -531,8 +522,7 @@ export class Raft {
 
   #progress(): Map<MemberId, MemberProgress> {
     const all = new Map<MemberId, MemberProgress>();
-    for (const [id, { match, next, state, isLearner, recentActive, inflights }] of this.#core
-      .tracker.progress) {
+    for (const [id, { match, next, state, isLearner, recentActive, inflights }] of this.#core.tracker.progress) {
       all.set(id, {
         match,
         next,

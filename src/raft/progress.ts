@@ -41,10 +41,7 @@ export class Progress {
 
   becomeProbe(): void {
     // A snapshot that was sent counts as received up to its index, as far as the next probe goes.
-    const next =
-      this.state === "snapshot"
-        ? Math.max(this.match + 1, this.pendingSnapshot + 1)
-        : this.match + 1;
+    const next = this.state === "snapshot" ? Math.max(this.match + 1, this.pendingSnapshot + 1) : this.match + 1;
     this.#enter("probe");
     this.next = next;
   }

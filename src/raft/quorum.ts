@@ -6,10 +6,7 @@ import type { MemberId } from "./types.js";
 export type VoteOutcome = "won" | "lost" | "pending";
 
 /** The highest index that a majority has reached. An empty set has reached everything, so that joint = min works. */
-export function majorityIndex(
-  voters: ReadonlySet<MemberId>,
-  reached: (id: MemberId) => number,
-): number {
+export function majorityIndex(voters: ReadonlySet<MemberId>, reached: (id: MemberId) => number): number {
   if (voters.size === 0) return Number.MAX_SAFE_INTEGER;
   const indices: number[] = [];
   for (const id of voters) indices.push(reached(id));
@@ -18,10 +15,7 @@ export function majorityIndex(
 }
 
 /** How the election stands in one majority; undefined: no answer yet. An empty set agrees with everything. */
-export function majorityVote(
-  voters: ReadonlySet<MemberId>,
-  voted: (id: MemberId) => boolean | undefined,
-): VoteOutcome {
+export function majorityVote(voters: ReadonlySet<MemberId>, voted: (id: MemberId) => boolean | undefined): VoteOutcome {
   const needed = Math.floor(voters.size / 2) + 1;
   let granted = 0;
   let missing = 0;
@@ -44,10 +38,7 @@ export function jointIndex(voters: JointVoters, reached: (id: MemberId) => numbe
   return Math.min(majorityIndex(voters.incoming, reached), majorityIndex(voters.outgoing, reached));
 }
 
-export function jointVote(
-  voters: JointVoters,
-  voted: (id: MemberId) => boolean | undefined,
-): VoteOutcome {
+export function jointVote(voters: JointVoters, voted: (id: MemberId) => boolean | undefined): VoteOutcome {
   const incoming = majorityVote(voters.incoming, voted);
   const outgoing = majorityVote(voters.outgoing, voted);
   if (incoming === "lost" || outgoing === "lost") return "lost";

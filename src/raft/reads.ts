@@ -23,8 +23,7 @@ function forward(core: Core, read: UnroutedRead): boolean {
 
 function admit(core: Core, reads: UnroutedRead[]): void {
   const index = core.log.committed;
-  const needsNoRound =
-    core.tracker.isSoleVoter(core.id) || (core.options.leaseReads && core.options.checkQuorum);
+  const needsNoRound = core.tracker.isSoleVoter(core.id) || (core.options.leaseReads && core.options.checkQuorum);
   if (needsNoRound) {
     for (const read of reads) answer(core, { ...read, index });
     return;

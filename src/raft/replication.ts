@@ -115,9 +115,7 @@ export function handleAppendResponse(core: Core, message: AppendResponseMessage)
 function handleReject(core: Core, progress: Progress, message: AppendResponseMessage): void {
   // Skips all of our entries whose term the follower cannot have at that place.
   const hint =
-    message.hintTerm > 0
-      ? core.log.findConflict(message.hintIndex, message.hintTerm).index
-      : message.hintIndex;
+    message.hintTerm > 0 ? core.log.findConflict(message.hintIndex, message.hintTerm).index : message.hintIndex;
   if (!progress.fallBack(message.index, hint)) return;
   if (progress.state === "replicate") progress.becomeProbe();
   sendAppend(core, message.from);
