@@ -15,9 +15,12 @@ export interface PeerSink {
 export interface PeerTransport {
   attach(sink: PeerSink): void;
   /**
-   * Sends, or drops: raft repeats what matters. Payloads of `append` entries are found in the data plane by index. A
-   * `snapshot` message goes out with a stream of the store whose applied index may be higher than in the message;
-   * the transport then writes the stream's own index and term into it. It is delivered when the stream is complete.
+   * Sends, or drops: raft repeats what matters. Messages may arrive late, out of order and more than once, except
+   * `propose`: it arrives at most once, as its requests would be executed twice.
+   *
+   * Payloads of `append` entries are found in the data plane by index. A `snapshot` message goes out with a stream of
+   * the store whose applied index may be higher than in the message; the transport then writes the stream's own index
+   * and term into it. It is delivered when the stream is complete.
    */
   send(messages: readonly Message[]): void;
   /** Whether the link to `id` has been up since then, in the clock's milliseconds. */

@@ -14,14 +14,16 @@ export interface Cluster {
   addMember(): SimMember;
 }
 
-const pauseMsMin = 100;
-const pauseMsMax = 1_500;
-const downMsMax = 4_000;
+const pauseMsMin = 20;
 const membersMax = 7;
 
 export class Nemesis {
   #running = true;
   #changing = false;
+  /** Each run has its own mix: with all kinds at once the rare sequences of a few would never come up. */
+  readonly #kinds: [string, () => void][] = [];
+  readonly #pauseMsMax: number;
+  readonly #downMsMax: number;
   /** How often each kind of trouble was made. */
   readonly counts = new Map<string, number>();
 
@@ -30,11 +32,18 @@ export class Nemesis {
     private readonly random: Random,
     private readonly network: Network,
     private readonly cluster: Cluster,
-    private readonly changesMembers: boolean,
-  ) {}
+  ) {
+    this.#pauseMsMax = random.pick([200, 800, 1_500, 3_000]);
+    this.#downMsMax = random.pick([100, 1_000, 4_000]);
+    const all = this.#allKinds();
+    while (this.#kinds.length === 0) this.#kinds.push(...all.filter(() => random.chance(0.5)));
+    // Without repairs nothing would work for most of the time.
+    const repairs = Math.ceil(this.#kinds.length / 4);
+    for (let i = 0; i < repairs; i += 1) this.#kinds.push(["heal", () => this.#repair()]);
+  }
 
   start(): void {
-    this.scheduler.after(this.random.between(pauseMsMin, pauseMsMax), () => {
+    this.scheduler.after(this.random.between(pauseMsMin, this.#pauseMsMax), () => {
       if (!this.#running) return;
       this.#strike();
       this.start();
@@ -56,25 +65,25 @@ export class Nemesis {
     this.network.heal();
   }
 
-  #strike(): void {
-    const kinds: [string, () => void][] = [
+  #allKinds(): [string, () => void][] {
+    return [
       ["split", () => this.#split()],
       ["oneWay", () => this.#oneWay()],
       ["bridge", () => this.#bridge()],
       ["isolateLeader", () => this.#isolateLeader()],
-      ["heal", () => this.#repair()],
-      ["heal", () => this.#repair()],
       ["crash", () => this.#crashOne()],
       ["crashLeader", () => this.#crashLeader()],
       ["crashAll", () => this.#crashAll()],
       ["slowDisk", () => this.#slowDisk()],
       ["links", () => this.#badLinks()],
       ["transfer", () => this.#transfer()],
+      ["members", () => this.#changeMembers()],
+      ["members", () => this.#changeMembers()],
     ];
-    if (this.changesMembers) {
-      kinds.push(["members", () => this.#changeMembers()], ["members", () => this.#changeMembers()]);
-    }
-    const [name, strike] = this.random.pick(kinds);
+  }
+
+  #strike(): void {
+    const [name, strike] = this.random.pick(this.#kinds);
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     strike();
   }
@@ -124,7 +133,7 @@ export class Nemesis {
   #crash(member: SimMember): void {
     if (member.running === null) return;
     member.crash();
-    this.scheduler.after(this.random.between(1, downMsMax), () => {
+    this.scheduler.after(this.random.between(1, this.#downMsMax), () => {
       if (member.running === null && !member.retired) member.start();
     });
   }

@@ -65,7 +65,11 @@ export class Network {
       const packet = pack(from.engine, message);
       if (packet === null) continue;
       this.#launch(from, packet);
-      if (this.random.chance(this.conditions.duplicateChance)) this.#launch(from, packet);
+      // A proposal that arrived twice would be executed twice: transports promise at most once for it.
+      const mayRepeat = message.type !== "propose";
+      if (mayRepeat && this.random.chance(this.conditions.duplicateChance)) {
+        this.#launch(from, packet);
+      }
     }
   }
 

@@ -26,8 +26,8 @@ export interface SimulationResult {
   troubles: Record<string, number>;
 }
 
-const troubleMs = 15_000;
-const repairMs = 10_000;
+const troubleMs = 12_000;
+const repairMs = 5_000;
 const finalTriesMax = 20;
 const heartbeatMs = 50;
 const electionMs = 500;
@@ -60,8 +60,7 @@ class Simulation implements World {
       delayMsMax: 5,
     });
     this.clients = new Clients(this.scheduler, this.random, () => this.members);
-    const changesMembers = this.random.chance(0.5);
-    this.nemesis = new Nemesis(this.scheduler, this.random, this.network, this, changesMembers);
+    this.nemesis = new Nemesis(this.scheduler, this.random, this.network, this);
   }
 
   nextOrigin(): number {
@@ -91,7 +90,7 @@ class Simulation implements World {
     const initial = ids.map((id) => ({ id, context: null }));
     for (const id of ids) this.members.push(new SimMember(id, this, initial));
     for (const member of this.members) member.start();
-    this.clients.start(4);
+    this.clients.start(this.random.pick([2, 4, 8]));
     this.nemesis.start();
     this.scheduler.run(troubleMs);
     this.nemesis.end();

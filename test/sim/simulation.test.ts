@@ -1,0 +1,37 @@
+// A number of seeds of the simulation in every test run; any number by `npm run sim -- --seeds N --from S`.
+
+import { expect, test } from "vitest";
+import { simulate } from "./simulation.js";
+
+const seedsMin = 2_000;
+const firstSeed = 1;
+const seedsPerTest = 250;
+
+const starts = Array.from({ length: seedsMin / seedsPerTest }, (_, i) => firstSeed + i * seedsPerTest);
+
+test.each(starts)("seeds from %i on", { timeout: 300_000 }, (from) => {
+  let operations = 0;
+  let elections = 0;
+  for (let seed = from; seed < from + seedsPerTest; seed += 1) {
+    const { failure, acknowledged, elections: held } = simulate(seed);
+    expect(failure, `npm run sim -- --seeds 1 --from ${seed}`).toBeNull();
+    operations += acknowledged;
+    elections += held;
+  }
+  // A simulation in which nothing happens would find nothing.
+  expect(operations).toBeGreaterThan(seedsPerTest * 50);
+  expect(elections).toBeGreaterThan(seedsPerTest * 2);
+});
+
+test("the same seed gives the same run", () => {
+  for (const seed of [1, 77, 4535, 123_456_789_012]) {
+    const first = simulate(seed);
+    const second = simulate(seed);
+    expect(second).toEqual(first);
+  }
+});
+
+test("another seed gives another run", () => {
+  const hashes = new Set([1, 2, 3, 4, 5].map((seed) => simulate(seed).hash));
+  expect(hashes.size).toBe(5);
+});
