@@ -95,7 +95,11 @@ export class Core {
     invariant(message.to !== this.id, `${message.type} to itself`);
     const passesThrough =
       message.type === "propose" || message.type === "readIndex" || message.type === "transferLeader";
-    return { ...message, from: this.id, term: passesThrough ? 0 : term } as Message;
+    // The literal of the caller is completed in place: this runs for every message.
+    const sealed = message as Message;
+    sealed.from = this.id;
+    sealed.term = passesThrough ? 0 : term;
+    return sealed;
   }
 
   #reset(term: number): void {
