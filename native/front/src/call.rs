@@ -30,7 +30,7 @@ pub(crate) struct Call {
 /// An answer that is nothing but an error.
 pub(crate) fn reply_error(
     mut respond: SendResponse<SendBuf>,
-    content_type: ContentType,
+    content_type: &ContentType,
     error: &EtcdError,
 ) {
     // An error means that the client is gone.
@@ -77,7 +77,7 @@ impl Call {
             Ok(bytes) => return self.finish(worker, Err(too_large_to_send(bytes.len() as u64))),
             Err(error) => {
                 self.handled(worker, error.code as u8);
-                return reply_error(self.respond, self.content_type, &error);
+                return reply_error(self.respond, &self.content_type, &error);
             }
         };
         if bytes.len() >= ANSWER_TRACKED_BYTES_MIN {
@@ -87,7 +87,7 @@ impl Call {
         worker.metrics.message_sent(self.method, bytes.len());
         // An error below means that the client is gone: there is nobody left to tell.
         let mut respond = self.respond;
-        if let Ok(mut send) = respond.send_response(status::head(self.content_type), false) {
+        if let Ok(mut send) = respond.send_response(status::head(&self.content_type), false) {
             let _gone = send.send_data(SendBuf::message(bytes), false);
             let _gone = send.send_trailers(status::ok_trailers());
         }

@@ -57,13 +57,13 @@ pub(crate) fn accept(
     };
     let Some(method) = MethodId::find(parts.uri.path()) else {
         let error = EtcdError::new(Code::Unimplemented, methods::unknown(parts.uri.path()));
-        return reply_error(respond, head.content_type, &error);
+        return reply_error(respond, &head.content_type, &error);
     };
     worker.metrics.started(method);
     let call = Call {
         respond,
         method,
-        content_type: head.content_type,
+        content_type: head.content_type.clone(),
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
         active: ActiveCall::new(worker, conn),
@@ -71,7 +71,13 @@ pub(crate) fn accept(
     if let Err(error) = intercept(worker, method, &head) {
         return call.finish(worker, Err(error));
     }
+    if call.timeout.is_some_and(|timeout| timeout <= worker.now()) {
+        return call.finish(worker, Err(error::DEADLINE));
+    }
     let encoding = head.encoding;
+    if let Encoding::Unknown(name) = &encoding {
+        return call.finish(worker, Err(deframe::unknown_encoding(name)));
+    }
     match method.get().route {
         Route::HandOver => hand_over(worker, call, &parts, body, encoding),
         _ => receive(worker, call, body, encoding, cx),
@@ -197,8 +203,11 @@ async fn receive_rest(
                     deframer.push(data);
                 }
                 Some(Err(_)) => return Err(error::CANCELED),
-                None if deframer.is_empty() => return Err(no_message()),
-                None => return Err(deframe::cut_short()),
+                // grpc-go's texts for a request that ends inside a message, and for one without a message.
+                None if deframer.is_inside_message() => {
+                    return Err(EtcdError::new(Code::Unknown, "unexpected EOF"));
+                }
+                None => return Err(EtcdError::new(Code::Unknown, "EOF")),
             }
         }
     };
@@ -208,12 +217,4 @@ async fn receive_rest(
             .await
             .unwrap_or(Err(error::DEADLINE)),
     }
-}
-
-/// A unary request without a message.
-fn no_message() -> EtcdError {
-    EtcdError::new(
-        Code::Internal,
-        "cardinality violation: received no request message from non-client-streaming RPC",
-    )
 }

@@ -87,7 +87,7 @@ impl Sending {
     fn open(worker: Rc<Worker>, mut call: Call) -> Option<Self> {
         match call
             .respond
-            .send_response(status::head(call.content_type), false)
+            .send_response(status::head(&call.content_type), false)
         {
             Ok(stream) => Some(Self {
                 worker,

@@ -1,7 +1,7 @@
 //! Takes gRPC messages out of DATA: five bytes of header (compressed flag, length), then the message, cut anywhere.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::read::GzDecoder;
@@ -52,9 +52,10 @@ impl Deframer {
         }
     }
 
-    /// True if no byte of an incomplete message waits.
-    pub fn is_empty(&self) -> bool {
-        self.available == 0
+    /// True if a message has begun, its header whole, and is not complete. Less than a header counts as nothing, as in
+    /// grpc-go.
+    pub fn is_inside_message(&self) -> bool {
+        self.available >= PREFIX_BYTES
     }
 
     /// The next message, None until more DATA comes.
@@ -126,15 +127,17 @@ impl Deframer {
     fn decompress(&self, message: &[u8]) -> Result<Bytes, DeframeError> {
         let mut out = Vec::new();
         let limit = self.bytes_max as u64 + 1;
-        GzDecoder::new(message)
-            .take(limit)
-            .read_to_end(&mut out)
-            .map_err(|problem| {
-                EtcdError::new(
-                    Code::Internal,
-                    format!("grpc: failed to decompress the received message: {problem}"),
-                )
-            })?;
+        let unpacked = GzDecoder::new(message).take(limit).read_to_end(&mut out);
+        unpacked.map_err(|problem| {
+            let why = match problem.kind() {
+                ErrorKind::UnexpectedEof => "unexpected EOF",
+                _ => "gzip: invalid header",
+            };
+            EtcdError::new(
+                Code::Internal,
+                format!("grpc: failed to decompress the message: {why}"),
+            )
+        })?;
         if out.len() > self.bytes_max {
             return Err(EtcdError::new(
                 Code::ResourceExhausted,
@@ -155,15 +158,20 @@ fn check_flag(flag: u8, encoding: &Encoding) -> Result<(), DeframeError> {
             Code::Internal,
             "grpc: compressed flag set with identity or empty encoding",
         )),
-        (1, Encoding::Unknown(name)) => Err(EtcdError::new(
-            Code::Unimplemented,
-            format!("grpc: Decompressor is not installed for grpc-encoding {name:?}"),
-        )),
+        (1, Encoding::Unknown(name)) => Err(unknown_encoding(name)),
         _ => Err(EtcdError::new(
             Code::Internal,
             format!("grpc: received unexpected payload format {flag}"),
         )),
     }
+}
+
+/// grpc-go's refusal of a call whose messages it could not decompress.
+pub(crate) fn unknown_encoding(name: &str) -> EtcdError {
+    EtcdError::new(
+        Code::Unimplemented,
+        format!("grpc: Decompressor is not installed for grpc-encoding {name:?}"),
+    )
 }
 
 pub(crate) fn too_large(length: usize, max: usize) -> EtcdError {
@@ -186,11 +194,6 @@ pub(crate) fn whole_message(mut data: Bytes, bytes_max: usize) -> Result<Bytes, 
     }
     data.advance(PREFIX_BYTES);
     Ok(data)
-}
-
-/// The stream ended inside a message.
-pub(crate) fn cut_short() -> EtcdError {
-    EtcdError::new(Code::Internal, "unexpected EOF")
 }
 
 #[cfg(test)]
@@ -269,7 +272,7 @@ mod tests {
         let mut deframer = Deframer::new(100, Encoding::Gzip);
         deframer.push(frame(1, &gzip(b"hello")).into());
         assert_eq!(deframer.next_message().unwrap().unwrap(), "hello");
-        assert!(deframer.is_empty());
+        assert!(!deframer.is_inside_message());
         deframer.push(frame(1, &gzip(&[0; 101])).into());
         let bomb = deframer.next_message().unwrap_err();
         assert_eq!(bomb.code, Code::ResourceExhausted);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, request};
 use netcd_engine::error::{Code, EtcdError};
@@ -74,6 +74,7 @@ impl<'a> Head<'a> {
                 "grpc-encoding" => head.encoding = parse_encoding(value),
                 "hasleader" => head.needs_leader |= value == b"true",
                 "client-api-version" => head.api_version = Some(value),
+                name if name.ends_with("-bin") => decode_binary_list(name, value, |_| ())?,
                 _ => {}
             }
         }
@@ -109,21 +110,27 @@ fn parse_encoding(value: &[u8]) -> Encoding {
 /// grpc-timeout: one to eight digits and a unit.
 fn parse_timeout(value: &[u8]) -> Result<Duration, NotGrpc> {
     let text = String::from_utf8_lossy(value);
-    let malformed = |why: &str| {
+    let malformed = |why: String| {
         NotGrpc::new(
             StatusCode::BAD_REQUEST,
             Code::Internal,
-            format!("malformed grpc-timeout: transport: timeout {why}: {text:?}"),
+            format!("malformed grpc-timeout: {why}"),
         )
     };
     let [digits @ .., unit] = value else {
-        return Err(malformed("string is too short"));
+        return Err(malformed(format!(
+            "transport: timeout string is too short: {text:?}"
+        )));
     };
     if digits.is_empty() {
-        return Err(malformed("string is too short"));
+        return Err(malformed(format!(
+            "transport: timeout string is too short: {text:?}"
+        )));
     }
     if digits.len() > 8 {
-        return Err(malformed("string is too long"));
+        return Err(malformed(format!(
+            "transport: timeout string is too long: {text:?}"
+        )));
     }
     let per_unit: fn(u64) -> Duration = match unit {
         b'H' => |n| Duration::from_secs(n * 3600),
@@ -132,12 +139,19 @@ fn parse_timeout(value: &[u8]) -> Result<Duration, NotGrpc> {
         b'm' => Duration::from_millis,
         b'u' => Duration::from_micros,
         b'n' => Duration::from_nanos,
-        _ => return Err(malformed("unit is not recognized")),
+        _ => {
+            return Err(malformed(format!(
+                "transport: timeout unit is not recognized: {text:?}"
+            )));
+        }
     };
     let mut n = 0u64;
     for digit in digits {
         if !digit.is_ascii_digit() {
-            return Err(malformed("string is not a number"));
+            let digits = &text[..text.len() - 1];
+            return Err(malformed(format!(
+                "strconv.ParseUint: parsing {digits:?}: invalid syntax"
+            )));
         }
         n = n * 10 + u64::from(digit - b'0');
     }
@@ -177,23 +191,36 @@ pub(crate) fn metadata(parts: &request::Parts) -> Result<Vec<(String, MetadataVa
             out.push((name.to_owned(), MetadataValue::Text(text)));
             continue;
         }
-        for part in value.as_bytes().split(|byte| *byte == b',') {
-            out.push((
-                name.to_owned(),
-                MetadataValue::Binary(decode_binary(name, part.trim_ascii())?),
-            ));
-        }
+        decode_binary_list(name, value.as_bytes(), |bytes| {
+            out.push((name.to_owned(), MetadataValue::Binary(bytes)));
+        })?;
     }
     Ok(out)
+}
+
+/// The values of a `-bin` header, which may be several in one, with commas.
+fn decode_binary_list(
+    name: &str,
+    value: &[u8],
+    mut each: impl FnMut(Bytes),
+) -> Result<(), NotGrpc> {
+    for part in value.split(|byte| *byte == b',') {
+        each(decode_binary(name, part.trim_ascii())?);
+    }
+    Ok(())
 }
 
 fn decode_binary(name: &str, value: &[u8]) -> Result<Bytes, NotGrpc> {
     BASE64.decode(value).map(Bytes::from).map_err(|problem| {
         let text = String::from_utf8_lossy(value);
+        let at = match problem {
+            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+            DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => value.len(),
+        };
         NotGrpc::new(
             StatusCode::BAD_REQUEST,
             Code::Internal,
-            format!("malformed binary metadata {text:?} in header {name:?}: {problem}"),
+            format!("malformed binary metadata {text:?} in header {name:?}: illegal base64 data at input byte {at}"),
         )
     })
 }
@@ -259,17 +286,20 @@ mod tests {
             assert_eq!(parse_timeout(text.as_bytes()).unwrap(), expected);
         }
         for (text, why) in [
-            ("S", "string is too short"),
-            ("", "string is too short"),
-            ("123456789S", "string is too long"),
-            ("12x", "unit is not recognized"),
-            ("1-2S", "string is not a number"),
+            ("S", "transport: timeout string is too short: \"S\""),
+            ("", "transport: timeout string is too short: \"\""),
+            (
+                "123456789S",
+                "transport: timeout string is too long: \"123456789S\"",
+            ),
+            ("12x", "transport: timeout unit is not recognized: \"12x\""),
+            ("1-2S", "strconv.ParseUint: parsing \"1-2\": invalid syntax"),
         ] {
             let refused = parse_timeout(text.as_bytes()).unwrap_err();
             assert_eq!(refused.status, 400);
             assert_eq!(
                 refused.error.message,
-                format!("malformed grpc-timeout: transport: timeout {why}: {text:?}")
+                format!("malformed grpc-timeout: {why}")
             );
         }
     }

@@ -12,11 +12,11 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use netcd_engine::error::{self, EtcdError};
+use netcd_engine::error::{self, Code, EtcdError};
 use tokio::time::Sleep;
 
 use super::buf::SendBuf;
-use super::deframe::{self, Deframer};
+use super::deframe::Deframer;
 use super::head::encode_binary;
 use super::status::{self, ContentType};
 use crate::conn::ActiveCall;
@@ -140,10 +140,10 @@ impl CallStream {
                 return Poll::Ready(Ok(Some(message)));
             }
             let Some(body) = self.body.as_mut() else {
-                return Poll::Ready(if self.deframer.is_empty() {
-                    Ok(None)
+                return Poll::Ready(if self.deframer.is_inside_message() {
+                    Err(EtcdError::new(Code::Internal, "unexpected EOF"))
                 } else {
-                    Err(deframe::cut_short())
+                    Ok(None)
                 });
             };
             match ready!(body.poll_data(cx)) {
@@ -207,7 +207,7 @@ impl CallStream {
             Some(send) => Ok(send),
             none => Ok(none.insert(
                 self.respond
-                    .send_response(status::head(self.content_type), false)?,
+                    .send_response(status::head(&self.content_type), false)?,
             )),
         }
     }
@@ -236,7 +236,7 @@ impl CallStream {
                 Err(gone) => Err(gone),
             },
             None => {
-                let mut response = status::head(self.content_type);
+                let mut response = status::head(&self.content_type);
                 response.headers_mut().extend(end.headers());
                 self.respond.send_response(response, true).map(drop)
             }
