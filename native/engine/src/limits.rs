@@ -62,10 +62,12 @@ pub const READ_RETRIES_MAX: usize = 16;
 pub const COMPACTION_PIN_WAIT_MS: u64 = 10_000;
 /// Keys and revisions of the index that a compaction goes through under one lock.
 pub const COMPACTION_INDEX_STEP: usize = 2_000;
+/// Such steps between two commits of the flusher.
+pub const COMPACTION_INDEX_STEPS: usize = 50;
 /// Revisions that a compaction takes out of the index before it removes them from the tree.
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
 /// Revisions that one commit removes, for each one of `compaction_batch_limit`.
-pub const COMPACTION_BATCH_FACTOR: usize = 25;
+pub const COMPACTION_BATCH_FACTOR: usize = 40;
 /// Milliseconds until a write that failed because the disk is full is tried again.
 pub const FLUSH_RETRY_MS: u64 = 500;
 

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLockWriteGuard;
 
 use crate::index::{CompactCursor, Revision};
-use crate::limits::{COMPACTION_INDEX_STEP, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS};
+use crate::limits::{
+    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PIN_WAIT_MS,
+    COMPACTION_ROUND_REVISIONS,
+};
 use crate::tree::{Batch, TreeError};
 
 use super::Store;
@@ -82,6 +85,8 @@ pub(super) struct Compaction {
     removed: usize,
     done: bool,
     waiting: bool,
+    /// The round is not complete yet.
+    collecting: bool,
 }
 
 /// What one commit removes.
@@ -102,6 +107,7 @@ impl Compaction {
             removed: 0,
             done: false,
             waiting: true,
+            collecting: true,
         }
     }
 
@@ -114,7 +120,8 @@ impl Compaction {
         self.waiting
     }
 
-    /// Waits for older reads, then takes a round of revisions out of the index. False while it waits.
+    /// Waits for older reads, then takes revisions out of the index, a part of a round in each call: the tail must not
+    /// fill up meanwhile. False while there is nothing to remove from the tree.
     pub fn prepare(&mut self, store: &Store) -> bool {
         if self.waiting && store.pins.any_below(self.at) {
             if self.started.elapsed() < Duration::from_millis(COMPACTION_PIN_WAIT_MS) {
@@ -123,16 +130,22 @@ impl Compaction {
             store.pins.break_below(self.at);
         }
         self.waiting = false;
-        if self.position == self.round.len() {
-            self.take_round(store);
+        if !self.collecting && self.position == self.round.len() {
+            self.round.clear();
+            self.position = 0;
+            self.collecting = true;
         }
-        true
+        if self.collecting {
+            self.collect(store);
+        }
+        !self.collecting
     }
 
-    fn take_round(&mut self, store: &Store) {
-        self.round.clear();
-        self.position = 0;
-        while let Some(cursor) = self.cursor.take() {
+    fn collect(&mut self, store: &Store) {
+        for _ in 0..COMPACTION_INDEX_STEPS {
+            let Some(cursor) = self.cursor.take() else {
+                break;
+            };
             let mut state = store.state.write();
             let round = &mut self.round;
             self.cursor =
@@ -142,11 +155,11 @@ impl Compaction {
                         round.push(revision);
                     });
             RwLockWriteGuard::unlock_fair(state);
-            if self.round.len() >= COMPACTION_ROUND_REVISIONS {
-                break;
-            }
         }
-        self.round.sort_unstable();
+        if self.cursor.is_none() || self.round.len() >= COMPACTION_ROUND_REVISIONS {
+            self.round.sort_unstable();
+            self.collecting = false;
+        }
     }
 
     /// Removes the next slice of at most `max` revisions in `batch`.
