@@ -74,6 +74,8 @@ struct Undrained {
     drains: u64,
     messages: u32,
     bytes: usize,
+    /// The call is among those that the next drain wakes.
+    registered: bool,
 }
 
 impl Undrained {
@@ -82,7 +84,10 @@ impl Undrained {
         if self.has_room(handovers) {
             return Poll::Ready(());
         }
-        handovers.waiting.lock().push(cx.waker().clone());
+        // Once per drain: a call that is woken for other reasons would fill the list.
+        if !std::mem::replace(&mut self.registered, true) {
+            handovers.waiting.lock().push(cx.waker().clone());
+        }
         // A drain between the look and the registration has woken nobody.
         if self.has_room(handovers) {
             Poll::Ready(())
@@ -96,8 +101,7 @@ impl Undrained {
         if drains != self.drains {
             *self = Self {
                 drains,
-                messages: 0,
-                bytes: 0,
+                ..Self::default()
             };
         }
         self.messages < CALL_MESSAGES_UNDRAINED_MAX && self.bytes < CALL_BYTES_UNDRAINED_MAX

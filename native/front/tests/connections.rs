@@ -277,6 +277,8 @@ async fn shutdown_lets_calls_finish_and_refuses_new_ones() {
     let waiting = client.clone();
     let call = tokio::spawn(async move { waiting.call(PUT, &put()).await });
     until("the write waits", || server.front.counts().waiting == 1).await;
+    // A connection that has not said a word is not waited for.
+    let _silent = TcpStream::connect(&server.address).await.unwrap();
     let front = server.front.clone();
     let shutdown = tokio::task::spawn_blocking(move || front.shutdown(Duration::from_secs(60)));
     until("it accepts no more", || {

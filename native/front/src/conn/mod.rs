@@ -135,7 +135,8 @@ pub(crate) async fn accept_stream<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut 
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Ok(Ok(first)) = tokio::time::timeout(READ_HEADER_TIMEOUT, first_bytes(&mut stream)).await
+    let Ok(Ok(first)) =
+        tokio::time::timeout(READ_HEADER_TIMEOUT, first_bytes(&conn, &mut stream)).await
     else {
         return;
     };
@@ -146,13 +147,24 @@ where
     }
 }
 
-/// Reads until the bytes are the HTTP/2 preface or cannot become it.
-async fn first_bytes<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<Bytes> {
+/// Reads until the bytes are the HTTP/2 preface or cannot become it. A connection that has said nothing when the server
+/// drains is not waited for.
+async fn first_bytes<S: AsyncRead + Unpin>(
+    conn: &ConnCtx,
+    stream: &mut S,
+) -> std::io::Result<Bytes> {
     let mut first = BytesMut::with_capacity(4096);
     loop {
         let mut space = [0; 4096];
         let mut buf = ReadBuf::new(&mut space);
-        poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buf)).await?;
+        poll_fn(|cx| {
+            conn.register(cx.waker());
+            if conn.stage.get() == Stage::Draining {
+                return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
+            }
+            Pin::new(&mut *stream).poll_read(cx, &mut buf)
+        })
+        .await?;
         if buf.filled().is_empty() {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
