@@ -42,6 +42,15 @@ impl Plan {
         RangeEnd::from_wire(&self.request.range_end)
     }
 
+    /// Whether there are revision filters.
+    pub fn is_filtered(&self) -> bool {
+        let request = &self.request;
+        request.min_mod_revision != 0
+            || request.max_mod_revision != 0
+            || request.min_create_revision != 0
+            || request.max_create_revision != 0
+    }
+
     /// Whether the revision filters let a key through.
     pub fn admits(&self, found: &Found) -> bool {
         let request = &self.request;

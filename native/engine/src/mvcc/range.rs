@@ -90,10 +90,15 @@ impl Store {
                     selection.is_done().then(|| (page, selection.more()))
                 })
                 .flatten();
+            // A page that holds the whole range has counted it.
+            let count = match &page {
+                Some((page, false)) if !plan.is_filtered() => page.len() as u64,
+                _ => state.index.count(&plan.request.key, plan.end(), at),
+            };
             Ok(Head {
                 header: self.header(state.revision, raft_term),
                 at,
-                count: state.index.count(&plan.request.key, plan.end(), at),
+                count,
                 page,
             })
         })

@@ -4,5 +4,6 @@ mod hashes;
 mod histories;
 mod kit;
 mod large;
+mod readers;
 mod rules;
 mod twin;
