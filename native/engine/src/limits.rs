@@ -68,6 +68,8 @@ pub const COMPACTION_INDEX_STEPS: usize = 50;
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
 /// Revisions that one commit removes, for each one of `compaction_batch_limit`.
 pub const COMPACTION_BATCH_FACTOR: usize = 40;
+/// Bytes of a snapshot that are read at once.
+pub const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 /// Milliseconds until a write that failed because the disk is full is tried again.
 pub const FLUSH_RETRY_MS: u64 = 500;
 

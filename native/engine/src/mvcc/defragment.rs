@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::tree::{FILE_NAME, Tree};
+use crate::tree::{FILE_NAME, Marks, Tree, TreeError};
 
 use super::Store;
 
@@ -18,7 +18,7 @@ const COPY_PREFIX: &str = "store.mdb.defrag";
 pub enum DefragmentError {
     /// The copy could not be made or opened.
     #[error(transparent)]
-    Tree(#[from] crate::tree::TreeError),
+    Tree(#[from] TreeError),
     /// A file operation on the copy failed.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -44,6 +44,14 @@ impl Store {
         self.db_bytes.store(size.bytes, Ordering::Relaxed);
         self.db_used_bytes.store(size.used_bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Writes a compacted copy of what is committed to `file` and tells where it stands. Commits wait meanwhile.
+    pub(crate) fn copy_committed(&self, file: &mut File) -> Result<Marks, TreeError> {
+        let _gate = self.flush.gate.lock();
+        let tree = self.tree();
+        tree.copy_to(file)?;
+        tree.snapshot()?.marks()
     }
 
     fn copy(&self, path: &Path) -> Result<Tree, DefragmentError> {

@@ -1,1 +1,163 @@
-//! Being written.
+//! Snapshots between members: the store's file as a compacted copy with a checksum, and its installation in place of
+//! a store that is behind.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::limits::SNAPSHOT_READ_BYTES;
+use crate::mvcc::Store;
+use crate::tree::{FILE_NAME, Tree, TreeError};
+use crate::types::LogMark;
+
+/// What a snapshot holds. Goes to the receiver beside the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotInfo {
+    /// The last entry that is wholly in it.
+    pub applied: LogMark,
+    /// Store revision after that entry.
+    pub revision: i64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// CRC-32C of the file.
+    pub checksum: u32,
+}
+
+/// A snapshot could not be made or installed; the store in place is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The tree in the snapshot, or the one it is made of, cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A file operation failed.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The file is not what was sent.
+    #[error("{path}: {found} bytes with checksum {checksum:08x} are not the snapshot of {expected} bytes", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        found: u64,
+        /// Checksum found.
+        checksum: u32,
+        /// Bytes expected.
+        expected: u64,
+    },
+    /// The file is whole, but stands at another entry than was said.
+    #[error("{path}: the snapshot stands at entry {found}, not {expected}", path = path.display())]
+    OtherEntry {
+        /// The file.
+        path: PathBuf,
+        /// Index found.
+        found: u64,
+        /// Index expected.
+        expected: u64,
+    },
+}
+
+/// Writes a snapshot of everything that is applied now to the new file `path` and syncs it. Puts and reads go on.
+pub fn write(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
+    store.flush();
+    let written = write_file(store, path);
+    if written.is_err() {
+        // What is left of the copy is of no use; the error that is returned says why.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+fn write_file(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
+    let io = |source| io_error(path, source);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(io)?;
+    let marks = store.copy_committed(&mut file)?;
+    file.sync_all().map_err(io)?;
+    let (bytes, checksum) = sum(path)?;
+    Ok(SnapshotInfo {
+        applied: marks.applied,
+        revision: marks.revision,
+        bytes,
+        checksum,
+    })
+}
+
+/// Checks the received file `path` and makes it the store of the member directory `dir`, whose store must be closed.
+/// A crash leaves either the old store or the new one.
+pub fn install(path: &Path, info: &SnapshotInfo, dir: &Path) -> Result<(), SnapshotError> {
+    let (bytes, checksum) = sum(path)?;
+    if (bytes, checksum) != (info.bytes, info.checksum) {
+        return Err(SnapshotError::Damaged {
+            path: path.to_owned(),
+            found: bytes,
+            checksum,
+            expected: info.bytes,
+        });
+    }
+    check_marks(path, info)?;
+    let target = dir.join(FILE_NAME);
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| io_error(path, source))?;
+    fs::rename(path, &target).map_err(|source| io_error(&target, source))?;
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|source| io_error(dir, source))
+}
+
+/// Opens the snapshot as a tree: its format is known and it stands where the sender said.
+fn check_marks(path: &Path, info: &SnapshotInfo) -> Result<(), SnapshotError> {
+    let tree = Tree::open(path, true)?;
+    let marks = tree.snapshot()?.marks()?;
+    drop(tree);
+    let lock = lock_path(path);
+    fs::remove_file(&lock).map_err(|source| io_error(&lock, source))?;
+    if marks.applied == info.applied {
+        Ok(())
+    } else {
+        Err(SnapshotError::OtherEntry {
+            path: path.to_owned(),
+            found: marks.applied.index,
+            expected: info.applied.index,
+        })
+    }
+}
+
+/// LMDB's lock file beside a database.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    PathBuf::from(name)
+}
+
+/// Length and checksum of a file.
+fn sum(path: &Path) -> Result<(u64, u32), SnapshotError> {
+    let io = |source| io_error(path, source);
+    let mut file = File::open(path).map_err(io)?;
+    let mut buffer = vec![0; SNAPSHOT_READ_BYTES];
+    let (mut bytes, mut checksum) = (0, 0);
+    loop {
+        let read = file.read(&mut buffer).map_err(io)?;
+        if read == 0 {
+            return Ok((bytes, checksum));
+        }
+        bytes += read as u64;
+        checksum = crc32c::crc32c_append(checksum, &buffer[..read]);
+    }
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> SnapshotError {
+    SnapshotError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -6,4 +6,5 @@ mod kit;
 mod large;
 mod readers;
 mod rules;
+mod snapshots;
 mod twin;
