@@ -23,7 +23,9 @@ function forward(core: Core, read: UnroutedRead): boolean {
 
 function admit(core: Core, reads: UnroutedRead[]): void {
   const index = core.log.committed;
-  const needsNoRound = core.tracker.isSoleVoter(core.id) || (core.options.leaseReads && core.options.checkQuorum);
+  // This member may be a quorum by itself, also in both halves of a joint configuration.
+  const alone = core.tracker.quorumOf((id) => id === core.id);
+  const needsNoRound = alone || (core.options.leaseReads && core.options.checkQuorum);
   if (needsNoRound) {
     for (const read of reads) answer(core, { ...read, index });
     return;
