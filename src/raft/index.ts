@@ -1,5 +1,6 @@
 // What src/raft offers to its driver.
 
 export { ConfChangeError, isLeaveJoint } from "./confchange.js";
-export { type MemberProgress, Raft, type RaftStatus } from "./node.js";
+export { Raft } from "./node.js";
+export type { MemberProgress, RaftStatus } from "./status.js";
 export * from "./types.js";

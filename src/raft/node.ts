@@ -2,9 +2,10 @@
 // Ready. No call waits, does I/O or reads a clock; given the same calls in the same order it does the same.
 
 import { Core } from "./core.js";
-import { admitTerm, handleVote, handleVoteResponse, hup, isFromLeader, selfVoteStable } from "./election.js";
+import { admitTerm, handleVote, handleVoteResponse, hup, isFromLeader } from "./election.js";
+import { appendGranted, grantExpired, needsGrantWithdrawn, takeGrant } from "./grant.js";
 import { applyConfChange, autoLeave, noteConfChange, refuseConfChange } from "./membership.js";
-import type { ProgressState } from "./progress.js";
+import { Output } from "./output.js";
 import { admitPostponed, confirmReads, requestRead } from "./reads.js";
 import {
   acknowledgeOwn,
@@ -19,7 +20,7 @@ import {
   handleSnapshotStatus,
   handleUnreachable,
 } from "./replication.js";
-import { confStateOf } from "./tracker.js";
+import { type RaftStatus, statusOf } from "./status.js";
 import { beginTransfer } from "./transfer.js";
 import {
   type ConfChange,
@@ -27,7 +28,6 @@ import {
   type Entry,
   type EntryMeta,
   type Grant,
-  type HardState,
   invariant,
   type MemberId,
   type Message,
@@ -38,54 +38,15 @@ import {
   type Ready,
   type RestoredState,
   type Role,
-  type SoftState,
 } from "./types.js";
-
-export interface MemberProgress {
-  match: number;
-  next: number;
-  state: ProgressState;
-  isLearner: boolean;
-  recentActive: boolean;
-  inflightMessages: number;
-}
-
-export interface RaftStatus {
-  id: MemberId;
-  term: number;
-  vote: MemberId;
-  lead: MemberId;
-  role: Role;
-  committed: number;
-  applied: number;
-  firstIndex: number;
-  lastIndex: number;
-  stable: number;
-  transferee: MemberId;
-  confState: ConfState;
-  /** Of the other members too, on the leader; null elsewhere. */
-  progress: Map<MemberId, MemberProgress> | null;
-}
-
-interface Flight {
-  seq: number;
-  /** The candidacy whose own vote is in this write; 0: none. */
-  selfVote: number;
-}
 
 export class Raft {
   readonly #core: Core;
-  readonly #flights: Flight[] = [];
-  #lastSeq = 0;
-  #hardState: HardState;
-  #softState: SoftState;
-  #committedUpTo: number;
+  readonly #output: Output;
 
   constructor(options: RaftOptions, restored: RestoredState) {
     this.#core = new Core(options, restored);
-    this.#hardState = { ...restored.hardState };
-    this.#softState = { lead: NONE, role: "follower" };
-    this.#committedUpTo = restored.applied;
+    this.#output = new Output(this.#core, restored.hardState);
   }
 
   // --- inputs ---
@@ -281,11 +242,7 @@ export class Raft {
   /** The write `seq` and all before it are durable, granted entries among them. */
   persisted(seq: number): void {
     const core = this.#core;
-    core.log.writeDone(seq);
-    while (this.#flights.length > 0 && (this.#flights[0] as Flight).seq <= seq) {
-      const { selfVote } = this.#flights.shift() as Flight;
-      if (selfVote > 0) selfVoteStable(core, selfVote);
-    }
+    this.#output.persisted(seq);
     acknowledgeOwn(core);
     admitPostponed(core);
   }
@@ -304,46 +261,21 @@ export class Raft {
   // --- the append grant ---
 
   /**
-   * The right of the data plane to stamp entries {term, nextIndex…} and write them without asking. Given when this
-   * member leads, has committed in its term and has nothing on its way that raft itself appended. While it is out,
-   * nothing else may append. null: not now, or it is already out.
+   * Given when this member leads, has committed in its term and has nothing on its way that raft itself appended.
+   * While it is out, nothing else may append. null: not now, or it is already out.
    */
   takeGrant(): Grant | null {
-    const core = this.#core;
-    const { log } = core;
-    if (core.grant !== null || !this.#grantable()) return null;
-    if (log.stable !== log.lastIndex) return null;
-    core.grant = {
-      term: core.term,
-      nextIndex: log.lastIndex + 1,
-      soleVoter: core.tracker.isSoleVoter(core.id),
-    };
-    return core.grant;
-  }
-
-  #grantable(): boolean {
-    const core = this.#core;
-    return (
-      core.isLeader &&
-      core.committedInTerm &&
-      core.transferee === NONE &&
-      core.pendingConfIndex <= core.log.applied &&
-      !core.tracker.isJoint &&
-      core.uncommittedBytes < core.options.uncommittedBytesMax
-    );
+    return takeGrant(this.#core);
   }
 
   /** True: the grant is out and its reason is gone; withdraw it before the next input. */
   get grantExpired(): boolean {
-    const { grant } = this.#core;
-    return grant !== null && (grant.term !== this.#core.term || !this.#grantable());
+    return grantExpired(this.#core);
   }
 
   /** True: withdraw the grant before stepping this message, as it may end the leadership or append. */
   needsGrantWithdrawn(message: Message): boolean {
-    const core = this.#core;
-    if (core.grant === null) return false;
-    return message.term > core.term || message.type === "propose" || message.type === "transferLeader";
+    return needsGrantWithdrawn(this.#core, message);
   }
 
   /**
@@ -351,23 +283,7 @@ export class Raft {
    * leadership ended are taken if they still fit behind the log, and ignored if a new leader's took the place.
    */
   appendGranted(metas: readonly EntryMeta[]): void {
-    const core = this.#core;
-    invariant(core.grant !== null, "entries without a grant");
-    const { grant, log } = core;
-    const first = metas[0];
-    if (first === undefined) return;
-    invariant(first.term === grant.term, `granted term ${grant.term}, stamped ${first.term}`);
-    if (first.index !== log.lastIndex + 1 || log.lastTerm > grant.term) {
-      invariant(!(core.isLeader && core.term === grant.term), "the grant left a gap");
-      return;
-    }
-    log.appendGranted(
-      grant.term,
-      metas.map((meta) => ({ ...meta, payload: null })),
-    );
-    if (!core.isLeader || core.term !== grant.term) return;
-    for (const meta of metas) core.uncommittedBytes += meta.bytes;
-    broadcastAppend(core);
+    appendGranted(this.#core, metas);
   }
 
   /** Granted entries of `term` are durable up to index. */
@@ -390,77 +306,12 @@ export class Raft {
   // --- outputs ---
 
   get hasReady(): boolean {
-    const core = this.#core;
-    return (
-      core.log.hasUnemitted ||
-      core.outbox.length > 0 ||
-      core.outboxAfterPersist.length > 0 ||
-      core.readStates.length > 0 ||
-      core.droppedReads.length > 0 ||
-      core.term !== this.#hardState.term ||
-      core.vote !== this.#hardState.vote ||
-      core.lead !== this.#softState.lead ||
-      core.role !== this.#softState.role ||
-      core.log.applicable > this.#committedUpTo
-    );
+    return this.#output.hasReady;
   }
 
   /** Everything since the last call; see Ready for the order in which it must be handled. */
   ready(): Ready {
-    const core = this.#core;
-    const { entries, snapshot } = core.log.takeUnemitted();
-    const hardState = this.#changedHardState(entries.length > 0 || snapshot !== null);
-    const messages = core.outbox.splice(0);
-    let messagesAfterPersist = core.outboxAfterPersist.splice(0);
-    // Granted entries are in a write that has no seq; an empty write behind them gives them one.
-    const persist =
-      hardState !== null ||
-      entries.length > 0 ||
-      snapshot !== null ||
-      (messagesAfterPersist.length > 0 && core.log.grantedUnstable);
-    if (persist) this.#startWrite();
-    else if (this.#flights.length === 0) {
-      messages.push(...messagesAfterPersist);
-      messagesAfterPersist = [];
-    }
-    this.#committedUpTo = Math.max(this.#committedUpTo, core.log.applicable);
-    return {
-      seq: this.#lastSeq,
-      persist,
-      softState: this.#changedSoftState(),
-      hardState,
-      entries,
-      snapshot,
-      messages,
-      messagesAfterPersist,
-      committedUpTo: this.#committedUpTo,
-      readStates: core.readStates.splice(0),
-      droppedReads: core.droppedReads.splice(0),
-    };
-  }
-
-  #startWrite(): void {
-    const core = this.#core;
-    this.#lastSeq += 1;
-    core.log.writeStarted(this.#lastSeq);
-    this.#flights.push({ seq: this.#lastSeq, selfVote: core.unstableSelfVote });
-    core.unstableSelfVote = 0;
-  }
-
-  #changedHardState(hasEntries: boolean): HardState | null {
-    const { term, vote, log } = this.#core;
-    const old = this.#hardState;
-    const commitRides = hasEntries && log.committed !== old.commit;
-    if (term === old.term && vote === old.vote && !commitRides) return null;
-    this.#hardState = { term, vote, commit: log.committed };
-    return { ...this.#hardState };
-  }
-
-  #changedSoftState(): SoftState | null {
-    const { lead, role } = this.#core;
-    if (lead === this.#softState.lead && role === this.#softState.role) return null;
-    this.#softState = { lead, role };
-    return { lead, role };
+    return this.#output.ready();
   }
 
   get term(): number {
@@ -502,36 +353,6 @@ export class Raft {
   }
 
   status(): RaftStatus {
-    const core = this.#core;
-    return {
-      id: core.id,
-      term: core.term,
-      vote: core.vote,
-      lead: core.lead,
-      role: core.role,
-      committed: core.log.committed,
-      applied: core.log.applied,
-      firstIndex: core.log.firstIndex,
-      lastIndex: core.log.lastIndex,
-      stable: core.log.stable,
-      transferee: core.transferee,
-      confState: confStateOf(core.tracker.config),
-      progress: core.isLeader ? this.#progress() : null,
-    };
-  }
-
-  #progress(): Map<MemberId, MemberProgress> {
-    const all = new Map<MemberId, MemberProgress>();
-    for (const [id, { match, next, state, isLearner, recentActive, inflights }] of this.#core.tracker.progress) {
-      all.set(id, {
-        match,
-        next,
-        state,
-        isLearner,
-        recentActive,
-        inflightMessages: inflights.count,
-      });
-    }
-    return all;
+    return statusOf(this.#core);
   }
 }
