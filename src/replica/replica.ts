@@ -25,10 +25,13 @@ import {
 } from "./commands.js";
 import { RaftDriver } from "./driver.js";
 import { ReplicaError, replicaErrors } from "./errors.js";
+import { type Leadership, LeadershipWatch } from "./leadership.js";
 import { PendingRequests, promised, type Reply } from "./pending.js";
 import { type Proposal, ProposalQueue } from "./proposals.js";
 import { ReadIndexer } from "./reads.js";
 import type { PeerTransport } from "./transport.js";
+
+export type { Leadership } from "./leadership.js";
 
 /** Events that are not the replica's: calls, HTTP requests, leases, logs, fatal. */
 export type OtherEvent = Exclude<
@@ -46,13 +49,6 @@ export type OtherEvent = Exclude<
       | "proposed";
   }
 >;
-
-export interface Leadership {
-  /** NONE: no leader is known. */
-  leader: MemberId;
-  term: number;
-  isLeader: boolean;
-}
 
 export interface ReplicaOptions {
   id: MemberId;
@@ -95,15 +91,12 @@ export class Replica {
   readonly #confChanges: ProposalQueue;
   readonly #reads: ReadIndexer;
   readonly #forwardedBatches = new Set<Timer>();
-  readonly #leaderListeners = new Set<(leadership: Leadership) => void>();
+  readonly #leadership: LeadershipWatch;
   #appliedWaiters: { index: number; reply: Reply<void> }[] = [];
   #applied: number;
   #nextRequest = 1;
   #ticker: Timer | null = null;
   #campaigned = false;
-  #leadership: Leadership;
-  /** When the leader of now was elected, in the clock's milliseconds. */
-  #leaderSinceMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
   readonly #requestTimeoutMs: number;
 
@@ -115,9 +108,15 @@ export class Replica {
     this.#requestTimeoutMs = requestTimeoutBaseMs + 2 * options.electionMs;
     this.#raft = this.#createRaft(recovered);
     this.#applied = recovered.appliedIndex;
-    this.#leadership = { leader: NONE, term: this.#raft.term, isLeader: false };
+    this.#leadership = new LeadershipWatch(
+      options.id,
+      clock,
+      options.electionMs,
+      options.transport,
+      () => this.#raft.status().confState.voters,
+    );
     const timeoutMs = this.#requestTimeoutMs;
-    const timedOut = (startedMs: number) => this.#timeoutError(startedMs);
+    const timedOut = (startedMs: number) => this.#leadership.timeoutError(startedMs);
     this.#controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#driver = this.#createDriver(recovered.appliedIndex);
@@ -188,8 +187,12 @@ export class Replica {
       message: (message) => {
         if (!this.#stopped) this.#driver.receive(message);
       },
-      unreachable: (id) => this.#driver.act((raft) => raft.reportUnreachable(id)),
-      snapshotSent: (id, arrived) => this.#driver.act((raft) => raft.reportSnapshot(id, arrived)),
+      unreachable: (id) => {
+        if (!this.#stopped) this.#driver.act((raft) => raft.reportUnreachable(id));
+      },
+      snapshotSent: (id, arrived) => {
+        if (!this.#stopped) this.#driver.act((raft) => raft.reportSnapshot(id, arrived));
+      },
     });
     this.#announce();
     this.#ticker = clock.every(heartbeatMs, () => this.#driver.act((raft) => raft.tick()));
@@ -305,26 +308,12 @@ export class Replica {
   transferLeaderThen(to: MemberId, reply: Reply<void>): void {
     if (!this.isLeader) reply.failed(replicaErrors.notLeader());
     else if (to === this.#options.id) reply.done();
-    else if (this.#raft.status().confState.voters.includes(to)) this.#beginTransfer(to, reply);
-    else reply.failed(replicaErrors.badTransferee());
-  }
-
-  #beginTransfer(to: MemberId, reply: Reply<void>): void {
-    const end = () => {
-      timer.cancel();
-      this.#leaderListeners.delete(listen);
-    };
-    const timer = this.#options.clock.after(this.#requestTimeoutMs, () => {
-      end();
-      reply.failed(replicaErrors.transferTimeout());
-    });
-    const listen = ({ leader }: Leadership) => {
-      if (leader !== to) return;
-      end();
-      reply.done();
-    };
-    this.#leaderListeners.add(listen);
-    this.#driver.transferLeader(to);
+    else if (!this.#raft.status().confState.voters.includes(to)) {
+      reply.failed(replicaErrors.badTransferee());
+    } else {
+      this.#leadership.awaitLeader(to, this.#requestTimeoutMs, reply);
+      this.#driver.transferLeader(to);
+    }
   }
 
   // --- state ---
@@ -357,8 +346,7 @@ export class Replica {
 
   /** Returns what ends the subscription. */
   onLeaderChanged(listener: (leadership: Leadership) => void): () => void {
-    this.#leaderListeners.add(listener);
-    return () => this.#leaderListeners.delete(listener);
+    return this.#leadership.subscribe(listener);
   }
 
   // --- events ---
@@ -414,7 +402,7 @@ export class Replica {
         const startedMs = this.#options.clock.nowMs();
         const timer = this.#options.clock.after(this.#requestTimeoutMs, () => {
           this.#forwardedBatches.delete(timer);
-          drop(this.#timeoutError(startedMs));
+          drop(this.#leadership.timeoutError(startedMs));
         });
         this.#forwardedBatches.add(timer);
       },
@@ -422,17 +410,10 @@ export class Replica {
   }
 
   #handleSoftState({ lead, role }: SoftState): void {
-    const before = this.#leadership.leader;
-    this.#leadership = { leader: lead, term: this.#raft.term, isLeader: role === "leader" };
     this.#announce();
-    if (lead !== NONE && lead !== before) {
-      this.#leaderSinceMs = this.#options.clock.nowMs();
-      this.#driver.later(() => this.#reads.leaderChanged());
-    }
-    const leadership = this.#leadership;
-    this.#driver.later(() => {
-      for (const listener of [...this.#leaderListeners]) listener(leadership);
-    });
+    if (this.#leadership.note(lead)) this.#driver.later(() => this.#reads.leaderChanged());
+    const leadership = { leader: lead, term: this.#raft.term, isLeader: role === "leader" };
+    this.#driver.later(() => this.#leadership.tell(leadership));
   }
 
   #announce(): void {
@@ -475,26 +456,5 @@ export class Replica {
     if (term === null) throw new Error(`entry ${upTo} is not in the log`);
     this.#raft.compact(upTo);
     this.#engine.compactLog(upTo, term);
-  }
-
-  /** etcd's distinction of why nobody answered. */
-  #timeoutError(startedMs: number): ReplicaError {
-    const { electionMs, transport, id } = this.#options;
-    const elected = this.#leaderSinceMs;
-    if (startedMs > elected - 2 * electionMs && startedMs < elected) {
-      return replicaErrors.timeoutLeaderFail();
-    }
-    const lead = this.#raft.lead;
-    if (transport === null || lead === NONE) return replicaErrors.timeout();
-    const connected =
-      lead === id ? this.#connectedToQuorum(transport, startedMs) : transport.connectedSince(lead, startedMs);
-    return connected ? replicaErrors.timeout() : replicaErrors.timeoutConnectionLost();
-  }
-
-  #connectedToQuorum(transport: PeerTransport, sinceMs: number): boolean {
-    const { voters } = this.#raft.status().confState;
-    const { id } = this.#options;
-    const connected = voters.filter((v) => v === id || transport.connectedSince(v, sinceMs));
-    return connected.length > voters.length / 2;
   }
 }

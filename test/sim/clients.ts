@@ -7,7 +7,6 @@ import type { Random } from "./random.js";
 import type { Scheduler } from "./scheduler.js";
 
 const answerTimeoutMs = 2_000;
-const thinkMsMax = 250;
 const keys = ["a", "b", "c"];
 
 export class Clients {
@@ -17,6 +16,7 @@ export class Clients {
   #nextValue = 1;
   #event = 0;
   #running = true;
+  #thinkMsMax = 0;
   /** Values seen lately by key, so that a swap has a chance. */
   readonly #lastSeen = new Map<string, number>();
   acknowledged = 0;
@@ -27,7 +27,9 @@ export class Clients {
     private readonly members: () => readonly SimMember[],
   ) {}
 
-  start(count: number): void {
+  /** `thinkMsMax`: how long a client waits between an answer and its next request. */
+  start(count: number, thinkMsMax: number): void {
+    this.#thinkMsMax = thinkMsMax;
     for (let client = 0; client < count; client += 1) this.#think(client);
   }
 
@@ -42,7 +44,7 @@ export class Clients {
   }
 
   #think(client: number): void {
-    this.scheduler.after(this.random.between(0, thinkMsMax), () => {
+    this.scheduler.after(this.random.between(0, this.#thinkMsMax), () => {
       if (this.#running) this.#request(client);
     });
   }

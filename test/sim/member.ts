@@ -19,6 +19,8 @@ export interface MemberSettings {
   heartbeatMs: number;
   electionMs: number;
   snapshotCatchUpEntries: number;
+  /** A sync takes up to so long on a disk that is well. */
+  syncMsMax: number;
 }
 
 export interface World {
@@ -37,6 +39,9 @@ interface Running {
   engine: FakeEngine;
   replica: Replica;
 }
+
+/** The longest that a slow disk takes for a sync. */
+const stallMsMax = 3_000;
 
 const noOutcome = () => ({ result: null, writes: [] });
 const handlers: ControlHandlers = {
@@ -71,9 +76,10 @@ export class SimMember {
     // Clocks run up to 10 % fast or slow, another way after each start.
     const clock = new MemberClock(scheduler, random.between(0.9, 1.1));
     const engine = this.#createEngine(clock);
+    const { syncMsMax: _, ...replicaSettings } = this.world.settings;
     const replica: Replica = new Replica(engine, engine.recovered(), {
       id: this.id,
-      ...this.world.settings,
+      ...replicaSettings,
       initialMembers: this.initialMembers,
       handlers,
       membership,
@@ -93,9 +99,10 @@ export class SimMember {
   }
 
   #createEngine(clock: MemberClock): FakeEngine {
-    const { random, invariants } = this.world;
+    const { random, invariants, settings } = this.world;
+    const { syncMsMax } = settings;
     const timing: FakeTiming = {
-      syncMs: () => random.between(0.1, 3) * this.diskSlowness,
+      syncMs: () => Math.min(stallMsMax, random.between(0.1, syncMsMax) * this.diskSlowness),
       applyMs: () => random.between(0.01, 1),
       wakeMs: () => random.between(0.01, 0.5),
       flushEveryMs: 200,

@@ -15,6 +15,7 @@ export interface Cluster {
 }
 
 const pauseMsMin = 20;
+const retirePollMs = 200;
 const membersMax = 7;
 
 export class Nemesis {
@@ -227,8 +228,29 @@ export class Nemesis {
     for (const { type, id } of steps) {
       const member = this.cluster.members.find((other) => other.id === id);
       if (type !== "remove" || member === undefined || !this.random.chance(0.5)) continue;
+      this.#retireWhenKnown(member);
+    }
+  }
+
+  /**
+   * A member that was told of its removal may be the only one that knows it to be committed. It goes when a majority
+   * of those that stay knows too; before that they may still need its vote.
+   */
+  #retireWhenKnown(member: SimMember): void {
+    this.scheduler.after(retirePollMs, () => {
+      if (!this.#running) return;
+      const knowing = this.cluster.members.filter(({ running }) => {
+        const voters = running?.replica.status().confState.voters ?? [];
+        return voters.length > 0 && !voters.includes(member.id);
+      });
+      const voters = knowing[0]?.running?.replica.status().confState.voters ?? [];
+      const there = voters.filter((id) => knowing.some((other) => other.id === id)).length;
+      if (2 * there <= voters.length) {
+        this.#retireWhenKnown(member);
+        return;
+      }
       member.retired = true;
       member.crash();
-    }
+    });
   }
 }

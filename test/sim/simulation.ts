@@ -29,6 +29,8 @@ export interface SimulationResult {
 const troubleMs = 12_000;
 const repairMs = 5_000;
 const finalTriesMax = 20;
+/** Payloads that a member may still hold in the end: of batches on their way when everything stops. */
+const payloadsLeftMax = 4;
 const heartbeatMs = 50;
 const electionMs = 500;
 
@@ -52,6 +54,7 @@ class Simulation implements World {
       heartbeatMs,
       electionMs,
       snapshotCatchUpEntries: this.random.pick([5, 20, 1000]),
+      syncMsMax: this.random.pick([2, 2, 20, 100]),
     };
     this.network = new Network(this.scheduler, this.random, {
       dropChance: 0,
@@ -90,7 +93,7 @@ class Simulation implements World {
     const initial = ids.map((id) => ({ id, context: null }));
     for (const id of ids) this.members.push(new SimMember(id, this, initial));
     for (const member of this.members) member.start();
-    this.clients.start(this.random.pick([2, 4, 8]));
+    this.clients.start(this.random.pick([2, 4, 8]), this.random.pick([50, 250]));
     this.nemesis.start();
     this.scheduler.run(troubleMs);
     this.nemesis.end();
@@ -146,20 +149,31 @@ class Simulation implements World {
 
   /** Every member of the configuration comes to the same index and state. */
   #expectAgreement(): void {
+    let differs = "";
+    for (let tries = 0; tries < finalTriesMax; tries += 1) {
+      this.scheduler.run(500);
+      differs = this.#disagreement();
+      if (differs === "") return;
+    }
+    throw new Violation(`${differs}\n${this.#describe()}`);
+  }
+
+  /** Empty: there is none. */
+  #disagreement(): string {
     const leader = this.#leader();
-    if (leader?.running === null || leader === null) throw new Violation("the leader is gone");
-    const { confState } = leader.running.replica.status();
-    const inCluster = new Set([...confState.voters, ...confState.votersOutgoing, ...confState.learners]);
-    this.scheduler.run(2_000);
+    if (leader === null || leader.running === null) return "there is no leader";
+    const { voters, votersOutgoing, learners } = leader.running.replica.status().confState;
+    const inCluster = new Set([...voters, ...votersOutgoing, ...learners]);
     const { appliedIndex, hash } = leader.running.engine.store;
     for (const { id, running } of this.members) {
       if (!inCluster.has(id) || running === null) continue;
       const { store, payloadCount } = running.engine;
       if (store.appliedIndex !== appliedIndex || store.hash !== hash) {
-        throw new Violation(`${id} stands at ${store.appliedIndex}, leader ${leader.id} at ${appliedIndex}`);
+        return `${id} stands at ${store.appliedIndex}, leader ${leader.id} at ${appliedIndex}`;
       }
-      if (payloadCount > 50) throw new Violation(`${id} holds ${payloadCount} payloads`);
+      if (payloadCount > payloadsLeftMax) return `${id} holds ${payloadCount} payloads`;
     }
+    return "";
   }
 
   result(failure: string | null): SimulationResult {
