@@ -29,11 +29,9 @@ export class ProposalQueue {
     private readonly propose: (entry: Proposal["entry"]) => ProposeResult,
   ) {}
 
-  add(proposal: Proposal): void {
-    if (this.#line.length >= limits.waitingProposalsMax) {
-      proposal.refused(replicaErrors.tooManyRequests());
-      return;
-    }
+  /** False: the line is full, and the proposal will hear nothing more. */
+  add(proposal: Proposal): boolean {
+    if (this.#line.length >= limits.waitingProposalsMax) return false;
     const queued: Queued = {
       proposal,
       timer: this.clock.after(this.timeoutMs, () => {
@@ -42,6 +40,7 @@ export class ProposalQueue {
       }),
     };
     this.#line.push(queued);
+    return true;
   }
 
   /** Proposes the oldest if that is possible now. True: one left the line. */

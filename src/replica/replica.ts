@@ -250,12 +250,17 @@ export class Replica {
     this.#nextRequest += 1;
     const data = encodeEnvelope(this.#origin, request, body);
     const leavesJoint = "change" in body && body.change.steps.length === 0;
-    this.#controls.add(request, reply);
-    queue.add({
+    const taken = queue.add({
       entry: { kind, bytes: data.length, payload: data, leavesJoint },
       refused: (error) => this.#driver.later(() => this.#controls.fail(request, error)),
       forwarded: () => {},
     });
+    if (!taken) {
+      reply.failed(replicaErrors.tooManyRequests());
+      return;
+    }
+    // Behind the line, so that a proposal that never left it ends with the error of the line.
+    this.#controls.add(request, reply);
     this.#driver.act(() => {});
   }
 
@@ -394,7 +399,7 @@ export class Replica {
 
   #proposeBatch(payload: number, bytes: number): void {
     const drop = (error: ReplicaError) => this.#engine.dropPayloads([payload], error.status);
-    this.#proposals.add({
+    const taken = this.#proposals.add({
       entry: { kind: EntryKind.Batch, bytes, payload, leavesJoint: false },
       refused: drop,
       forwarded: () => {
@@ -407,6 +412,7 @@ export class Replica {
         this.#forwardedBatches.add(timer);
       },
     });
+    if (!taken) drop(replicaErrors.tooManyRequests());
   }
 
   #handleSoftState({ lead, role }: SoftState): void {
