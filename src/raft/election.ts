@@ -124,7 +124,14 @@ function admitHigherTerm(core: Core, message: Message): boolean {
   }
   // The answer to an own pre-vote carries the term to come; it is entered only by winning.
   if (message.type === "preVoteResponse" && !message.reject) return true;
+  const { electionElapsed, electionTimeout, isLeader } = core;
   core.becomeFollower(message.term, isFromLeader(message) ? message.from : NONE);
+  if (message.type === "vote" && !isLeader) {
+    // Only a vote that is granted starts the timeout anew. Otherwise a candidate that can never win, but is quick to
+    // try again, would keep a better one from ever trying.
+    core.electionElapsed = electionElapsed;
+    core.electionTimeout = electionTimeout;
+  }
   return true;
 }
 
