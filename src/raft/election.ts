@@ -144,6 +144,9 @@ function answerOldTerm(core: Core, message: Message): void {
   const { checkQuorum, preVote } = core.options;
   if (message.type === "preVote") {
     core.sendAfterPersist({ type: "preVoteResponse", to: message.from, reject: true });
+  } else if (message.type === "vote" && core.lead === NONE) {
+    // Members that do not know of each other's configuration may campaign in terms that never meet.
+    core.sendAfterPersist({ type: "voteResponse", to: message.from, reject: true });
   } else if (isFromLeader(message) && (checkQuorum || preVote)) {
     // Index 0 acknowledges nothing; only the term matters.
     core.sendAfterPersist({

@@ -16,6 +16,7 @@ import {
 import type { Clock } from "../../../src/replica/clock.js";
 import { encodeJson } from "../../../src/replica/commands.js";
 import type { DiskEntry, FakeDisk } from "./disk.js";
+import { FakeReads } from "./reads.js";
 import {
   type BatchRequest,
   decodeOperation,
@@ -44,11 +45,6 @@ export interface FakeHooks {
   answered(token: number, outcome: number | null): void;
 }
 
-interface WaitingRead {
-  op: Operation;
-  token: number;
-}
-
 const batchesOnTheirWayMax = 2;
 
 export class FakeEngine extends WithoutTransport implements NativeEngine {
@@ -69,9 +65,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #commit = 0;
   #applying = false;
   #barrier = 0;
-  readonly #readRounds = new Map<number, WaitingRead[]>();
-  #readsByIndex: { index: number; reads: WaitingRead[] }[] = [];
-  #nextRead = 1;
+  readonly #reads: FakeReads;
   #staged: FakeStore | null = null;
   serving = { term: 0, hasLeader: false, isLearner: false, capable: false };
 
@@ -84,6 +78,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     private readonly memberId: bigint,
   ) {
     super();
+    this.#reads = new FakeReads((token, outcome) => hooks.answered(token, outcome));
     this.#wal = new FakeWal(disk, clock, () => timing.syncMs());
     this.store = disk.store.clone();
     this.#durableIndex = disk.durable.lastIndex;
@@ -322,7 +317,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#wal.append({ type: "snapshot", store }, () => {
       this.#durableIndex = Math.max(this.#durableIndex, index);
       this.#emit({ type: "applied", index });
-      this.#serveReads();
+      this.#reads.serve(this.store);
       this.#applySoon();
     });
   }
@@ -356,7 +351,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     }
     if (this.store.appliedIndex > before) {
       this.#emit({ type: "applied", index: this.store.appliedIndex });
-      this.#serveReads();
+      this.#reads.serve(this.store);
     }
   }
 
@@ -414,35 +409,16 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.hooks.answered(token, this.store.execute(op));
       return;
     }
-    const ctx = this.#nextRead;
-    this.#nextRead += 1;
-    this.#readRounds.set(ctx, [{ op, token }]);
-    this.#emit({ type: "readRequest", ctx });
+    this.#emit({ type: "readRequest", ctx: this.#reads.open(op, token) });
   }
 
   readIndexReady(ctx: number, index: number): void {
-    const reads = this.#readRounds.get(ctx);
-    if (reads === undefined) throw new Error(`read round ${ctx} answered twice`);
-    this.#readRounds.delete(ctx);
-    this.#readsByIndex.push({ index, reads });
-    this.#serveReads();
+    this.#reads.ready(ctx, index);
+    this.#reads.serve(this.store);
   }
 
   readIndexFailed(ctx: number, _error: NativeStatus): void {
-    const reads = this.#readRounds.get(ctx);
-    if (reads === undefined) throw new Error(`read round ${ctx} failed twice`);
-    this.#readRounds.delete(ctx);
-    for (const { token } of reads) this.hooks.answered(token, null);
-  }
-
-  #serveReads(): void {
-    const { appliedIndex } = this.store;
-    const due = this.#readsByIndex.filter(({ index }) => index <= appliedIndex);
-    if (due.length === 0) return;
-    this.#readsByIndex = this.#readsByIndex.filter(({ index }) => index > appliedIndex);
-    for (const { reads } of due) {
-      for (const { op, token } of reads) this.hooks.answered(token, this.store.execute(op));
-    }
+    this.#reads.failed(ctx);
   }
 
   setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void {
