@@ -13,4 +13,6 @@ export const limits = {
   raftInflightBytesMax: 32 * 1024 * 1024,
   /** Payload bytes of the leader that are not committed; above it proposals are refused. */
   raftUncommittedBytesMax: 128 * 1024 * 1024,
+  /** Messages of one client-streaming call that wait for their handler; more end the call. */
+  callMessagesMax: 1_000,
 } as const;

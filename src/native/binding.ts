@@ -1,7 +1,9 @@
 // The boundary between the TypeScript control plane and the Rust data plane: what crosses is plain data, with the
 // same names on both sides (native/addon/src). Values are `null`, never `undefined`. Indices, terms and revisions
 // are numbers (below 2^53); member, cluster and lease ids are bigints. Nothing here blocks: every method of
-// NativeEngine only enqueues, unless it returns a promise.
+// NativeEngine only enqueues, unless it returns a promise. A Uint8Array that an event or an answer brings may be the data
+// plane's own memory: it is read, never written to. A drain delivers `appended` first and the marks that only move on
+// (stable, persisted, applied, flushed) last, each once with its newest value.
 
 /** What one raft log entry holds; the number is on disk (engine: `EntryKind`). */
 export const EntryKind = { Empty: 0, Batch: 1, Control: 2, ConfChange: 3 } as const;
@@ -90,6 +92,10 @@ export interface EngineOptions {
   grpcKeepaliveMinTimeMs: number;
   grpcKeepaliveIntervalMs: number;
   grpcKeepaliveTimeoutMs: number;
+  /** How long a proposal or a read index may take before its client gets `request timed out`. */
+  requestTimeoutMs: number;
+  /** --metrics=extensive: measure how long each gRPC call takes. */
+  extensiveMetrics: boolean;
   compactionBatchLimit: number;
   compactionSleepIntervalMs: number;
   watchProgressNotifyIntervalMs: number;

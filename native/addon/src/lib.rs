@@ -1,1 +1,15 @@
-//! napi glue; being written.
+//! The addon: napi glue between the TypeScript control plane and the Rust data plane. The boundary is
+//! src/native/binding.ts; the names here are the same. Every engine is a handle, there is no process-wide state.
+
+#![deny(missing_docs)]
+
+mod backend;
+mod engine;
+mod event;
+mod limits;
+mod object;
+mod open;
+mod options;
+mod queue;
+mod sink;
+mod tasks;

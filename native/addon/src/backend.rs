@@ -1,0 +1,69 @@
+//! The engine as the transport sees it.
+
+use std::sync::Arc;
+
+use netcd_engine::error::{EtcdError, NO_SPACE};
+use netcd_engine::mvcc::{self, Store, validate};
+use netcd_engine::pipeline::{self, Pipeline};
+use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
+use netcd_engine::types::{OpKind, OpResult, Token};
+use netcd_front::{Backend, ChunkIter, RangeAnswer, ReadBarrier};
+use prost::Message;
+
+use crate::limits::QUOTA_HEADROOM_BYTES;
+
+/// Pipeline and store behind the transport's hot calls.
+pub struct EngineBackend(pub Arc<Pipeline>);
+
+impl EngineBackend {
+    fn store(&self) -> &Arc<Store> {
+        self.0.store()
+    }
+
+    /// Refuses a write that the quota does not let in. Far from the quota nothing is decoded for it.
+    fn check_quota(&self, kind: OpKind, request: &[u8]) -> Result<(), EtcdError> {
+        let bound = request.len() as u64 + QUOTA_HEADROOM_BYTES;
+        if self.store().quota_admits(bound) {
+            return Ok(());
+        }
+        // The transport has decoded and checked the request already: it decodes.
+        let cost = match kind {
+            OpKind::Put => PutRequest::decode(request).map(|put| validate::put_cost(&put)),
+            OpKind::Txn => TxnRequest::decode(request).map(|txn| validate::txn_cost(&txn)),
+            _ => Ok(0),
+        };
+        match cost {
+            Ok(cost) if !self.store().quota_admits(cost) => Err(NO_SPACE),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Backend for EngineBackend {
+    fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
+        self.check_quota(kind, request)?;
+        self.0.submit(kind, request, token)
+    }
+
+    fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
+        Ok(match self.0.read_barrier(token)? {
+            pipeline::ReadBarrier::Now => ReadBarrier::Now,
+            pipeline::ReadBarrier::Wait => ReadBarrier::Wait,
+        })
+    }
+
+    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
+        Ok(match self.store().range(request, self.0.raft_term())? {
+            mvcc::RangeAnswer::Whole(bytes) => RangeAnswer::Whole(bytes),
+            mvcc::RangeAnswer::Chunked { bytes, chunks } => RangeAnswer::Chunked { bytes, chunks },
+        })
+    }
+
+    fn range_stream(&self, request: &RangeRequest) -> Result<ChunkIter, EtcdError> {
+        self.store().range_stream(request, self.0.raft_term())
+    }
+
+    fn read_txn(&self, request: &TxnRequest) -> OpResult {
+        self.store().read_txn(request, self.0.raft_term())
+    }
+}

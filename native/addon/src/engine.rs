@@ -1,0 +1,363 @@
+//! `NativeEngine`: one method for each of binding.ts. Every method only enqueues, or returns a promise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::bindgen_prelude::{AsyncTask, Function, Object, Uint8Array};
+use napi::{Env, Error, Result};
+use napi_derive::napi;
+use netcd_engine::error::EtcdError;
+use netcd_engine::pipeline::Serving;
+use netcd_engine::types::{LogMark, Token};
+use netcd_front::ServingState;
+use parking_lot::RwLock;
+
+use crate::event::Event;
+use crate::object::Objects;
+use crate::open::{Running, Settings, reason};
+use crate::options::{
+    EngineOptions, JsHardState, JsMetaWrite, JsMetadata, JsPersistEntry, JsStatus, ListenerOptions,
+    ServingOptions, copy, entry_kind, metadata, number, op_kind,
+};
+use crate::queue::EventQueue;
+use crate::tasks::{Close, Listen, Open, Range, ReadEntries};
+
+/// What the methods and their promises share.
+pub struct Shared {
+    /// The checked options.
+    pub settings: Settings,
+    /// What waits for JavaScript.
+    pub queue: Arc<EventQueue>,
+    /// Some while the engine is open.
+    pub running: RwLock<Option<Arc<Running>>>,
+}
+
+impl Shared {
+    /// The open engine.
+    pub fn running(&self) -> Result<Arc<Running>> {
+        let running = self.running.try_read().and_then(|running| running.clone());
+        running.ok_or_else(|| Error::from_reason("the engine is not open"))
+    }
+}
+
+/// `StoreStatus`.
+#[napi(object, object_from_js = false)]
+pub struct StoreStatus {
+    /// Current revision.
+    pub revision: f64,
+    /// Last compacted revision, -1 = none.
+    pub compact_revision: f64,
+    /// Live keys.
+    pub keys: f64,
+    /// Bytes of the database.
+    pub db_size: f64,
+    /// Bytes of it that hold data.
+    pub db_size_in_use: f64,
+    /// Bytes applied and not yet in the database.
+    pub tail_bytes: f64,
+    /// Applied index.
+    pub applied_index: f64,
+    /// Index durable in the database.
+    pub flushed_index: f64,
+}
+
+/// One member's data plane.
+#[napi]
+pub struct NativeEngine {
+    shared: Arc<Shared>,
+}
+
+impl NativeEngine {
+    fn running(&self) -> Result<Arc<Running>> {
+        self.shared.running()
+    }
+}
+
+#[napi]
+impl NativeEngine {
+    /// Checks the options; nothing is opened yet. `wake` is called when the event queue becomes non-empty.
+    #[napi(constructor)]
+    pub fn new(options: EngineOptions, wake: Function<'_, (), ()>) -> Result<Self> {
+        let wake = wake
+            .build_threadsafe_function::<()>()
+            .callee_handled::<false>()
+            .build()?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                settings: Settings::read(options)?,
+                queue: Arc::new(EventQueue::new(wake)),
+                running: RwLock::new(None),
+            }),
+        })
+    }
+
+    /// Opens or creates WAL and store.
+    #[napi]
+    pub fn open(&self) -> AsyncTask<Open> {
+        AsyncTask::new(Open(Arc::clone(&self.shared)))
+    }
+
+    /// Binds and serves.
+    #[napi]
+    pub fn listen(&self, listeners: Vec<ListenerOptions>) -> AsyncTask<Listen> {
+        let listeners = listeners.into_iter().map(Into::into).collect();
+        AsyncTask::new(Listen(Arc::clone(&self.shared), listeners))
+    }
+
+    /// All events since the last call.
+    #[napi]
+    pub fn drain<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>> {
+        let drained = self.shared.queue.drain();
+        let handed_over = drained
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Front(_)));
+        let objects = Objects(env).events(drained)?;
+        if handed_over && let Ok(running) = self.running() {
+            running.front.events_drained();
+        }
+        Ok(objects)
+    }
+
+    /// Queues entries and hard state for the WAL.
+    #[napi]
+    pub fn persist(
+        &self,
+        seq: f64,
+        hard_state: Option<JsHardState>,
+        entries: Vec<JsPersistEntry>,
+    ) -> Result<()> {
+        let hard_state = hard_state.map(|state| state.read()).transpose()?;
+        let entries: Result<Vec<_>> = entries.iter().map(JsPersistEntry::read).collect();
+        let pipeline = &self.running()?.pipeline;
+        pipeline
+            .persist(number(seq)?, hard_state, entries?)
+            .map_err(reason)
+    }
+
+    /// Forgets payloads; clients of those that are batches get the error.
+    #[napi]
+    pub fn drop_payloads(&self, payloads: Vec<f64>, error: JsStatus) -> Result<()> {
+        let handles: Result<Vec<u64>> = payloads.into_iter().map(number).collect();
+        let error = EtcdError::from(error);
+        self.running()?.pipeline.drop_payloads(&handles?, &error);
+        Ok(())
+    }
+
+    /// Gives the append grant.
+    #[napi]
+    pub fn grant(&self, term: f64, next_index: f64, sole_voter: bool) -> Result<()> {
+        let (term, next_index) = (number(term)?, number(next_index)?);
+        let pipeline = &self.running()?.pipeline;
+        pipeline.grant(term, next_index, sole_voter).map_err(reason)
+    }
+
+    /// Ends the grant; returns the last index that was stamped.
+    #[napi]
+    pub fn revoke_grant(&self) -> Result<f64> {
+        Ok(self.running()?.pipeline.revoke_grant() as f64)
+    }
+
+    /// Apply up to index.
+    #[napi]
+    pub fn commit(&self, index: f64) -> Result<()> {
+        self.running()?.pipeline.commit(number(index)?);
+        Ok(())
+    }
+
+    /// The control entry at index was applied.
+    #[napi]
+    pub fn control_applied(&self, index: f64, writes: Vec<JsMetaWrite>) -> Result<()> {
+        let writes: Result<Vec<_>> = writes.iter().map(JsMetaWrite::read).collect();
+        let pipeline = &self.running()?.pipeline;
+        pipeline.control_applied(number(index)?, writes?);
+        Ok(())
+    }
+
+    /// Queues a Control or ConfChange entry under the grant.
+    #[napi]
+    pub fn propose_control(&self, kind: u8, data: Uint8Array) -> Result<()> {
+        let (kind, data) = (entry_kind(kind)?, copy(&data));
+        let pipeline = &self.running()?.pipeline;
+        pipeline.propose_control(kind, data).map_err(reason)
+    }
+
+    /// Forgets log entries up to index.
+    #[napi]
+    pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
+        let (index, term) = (number(index)?, number(term)?);
+        let pipeline = &self.running()?.pipeline;
+        pipeline.compact_log(LogMark { index, term });
+        Ok(())
+    }
+
+    /// The payloads of entries.
+    #[napi]
+    pub fn read_entries(&self, first: f64, last: f64) -> Result<AsyncTask<ReadEntries>> {
+        Ok(AsyncTask::new(ReadEntries {
+            shared: Arc::clone(&self.shared),
+            first: number(first)?,
+            last: number(last)?,
+        }))
+    }
+
+    /// Proposes one operation; answered by `proposed`.
+    #[napi]
+    pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
+        let (kind, number) = (op_kind(kind)?, number(token)?);
+        let pipeline = &self.running()?.pipeline;
+        let token = Token(number | Token::JS_BIT);
+        if let Err(error) = pipeline.submit(kind, &request, token) {
+            self.shared.queue.push(Event::Proposed {
+                token: number,
+                result: Err(error),
+            });
+        }
+        Ok(())
+    }
+
+    /// The read index of `ctx` is known.
+    #[napi]
+    pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
+        let (ctx, index) = (number(ctx)?, number(index)?);
+        self.running()?.pipeline.read_index_ready(ctx, index);
+        Ok(())
+    }
+
+    /// The read index of `ctx` could not be had.
+    #[napi]
+    pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
+        let ctx = number(ctx)?;
+        self.running()?
+            .pipeline
+            .read_index_failed(ctx, error.into());
+        Ok(())
+    }
+
+    /// A serializable range.
+    #[napi]
+    pub fn range(&self, request: Uint8Array) -> AsyncTask<Range> {
+        AsyncTask::new(Range(Arc::clone(&self.shared), copy(&request)))
+    }
+
+    /// Term for headers, and what the transport must know to refuse requests early.
+    #[napi]
+    pub fn set_serving(&self, state: ServingOptions) -> Result<()> {
+        let running = self.running()?;
+        running.pipeline.set_serving(Serving {
+            term: number(state.term)?,
+            has_leader: state.has_leader,
+            is_learner: state.is_learner,
+            capable: state.capable,
+        });
+        running.front.set_serving(ServingState {
+            has_leader: state.has_leader,
+            is_learner: state.is_learner,
+            capable: state.capable,
+        });
+        Ok(())
+    }
+
+    /// Which alarms are set.
+    #[napi]
+    pub fn set_alarms(&self, no_space: bool, corrupt: bool) -> Result<()> {
+        self.running()?.store.set_alarms(no_space, corrupt);
+        Ok(())
+    }
+
+    /// Sends a message of a call; false: wait for `callDrained`.
+    #[napi]
+    pub fn call_send(&self, call: f64, message: Uint8Array) -> Result<bool> {
+        let call = number(call)?;
+        Ok(self.running()?.front.call_send(call, copy(&message)))
+    }
+
+    /// Ends a call.
+    #[napi]
+    pub fn call_end(
+        &self,
+        call: f64,
+        code: u8,
+        message: String,
+        trailers: Vec<JsMetadata>,
+    ) -> Result<()> {
+        let (call, trailers) = (number(call)?, metadata(trailers));
+        self.running()?
+            .front
+            .call_end(call, code, message, trailers);
+        Ok(())
+    }
+
+    /// A whole answer.
+    #[napi]
+    pub fn http_respond(
+        &self,
+        request: f64,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Uint8Array,
+    ) -> Result<()> {
+        let (request, body) = (number(request)?, copy(&body));
+        let front = &self.running()?.front;
+        front.http_respond(request, status, headers, body);
+        Ok(())
+    }
+
+    /// Begins a streamed answer.
+    #[napi]
+    pub fn http_start(
+        &self,
+        request: f64,
+        status: u16,
+        headers: Vec<(String, String)>,
+    ) -> Result<()> {
+        let request = number(request)?;
+        self.running()?.front.http_start(request, status, headers);
+        Ok(())
+    }
+
+    /// A part of a streamed answer; false: wait for `httpDrained`.
+    #[napi]
+    pub fn http_write(&self, request: f64, chunk: Uint8Array) -> Result<bool> {
+        let request = number(request)?;
+        Ok(self.running()?.front.http_write(request, copy(&chunk)))
+    }
+
+    /// Ends a streamed answer.
+    #[napi]
+    pub fn http_end(&self, request: f64) -> Result<()> {
+        let request = number(request)?;
+        self.running()?.front.http_end(request);
+        Ok(())
+    }
+
+    /// Figures of the store.
+    #[napi]
+    pub fn store_status(&self) -> Result<StoreStatus> {
+        let status = self.running()?.store.status();
+        Ok(StoreStatus {
+            revision: status.revision as f64,
+            compact_revision: status.compact_revision as f64,
+            keys: status.keys as f64,
+            db_size: status.db_bytes as f64,
+            db_size_in_use: status.db_used_bytes as f64,
+            tail_bytes: status.tail_bytes as f64,
+            applied_index: status.applied.index as f64,
+            flushed_index: status.flushed.index as f64,
+        })
+    }
+
+    /// The data plane's metrics in Prometheus text.
+    #[napi]
+    pub fn metrics(&self) -> Result<String> {
+        let running = self.running()?;
+        Ok(running.pipeline.metrics() + &running.front.metrics())
+    }
+
+    /// Lets calls finish for at most `grace_ms`, then closes everything.
+    #[napi]
+    pub fn close(&self, grace_ms: f64) -> Result<AsyncTask<Close>> {
+        let grace = Duration::from_millis(number(grace_ms)?);
+        Ok(AsyncTask::new(Close(Arc::clone(&self.shared), grace)))
+    }
+}

@@ -1,0 +1,44 @@
+//! The events that cross to JavaScript one by one (those that are merged are fields of the queue).
+
+use bytes::Bytes;
+use netcd_engine::error::EtcdError;
+use netcd_engine::types::{EntryKind, LogMark};
+use netcd_front::FrontEvent;
+
+/// See `NativeEvent` in binding.ts.
+pub enum Event {
+    /// A closed batch waits for a proposal.
+    Batch {
+        payload: u64,
+        bytes: usize,
+        requests: u32,
+    },
+    /// Apply stands at this entry.
+    Control {
+        mark: LogMark,
+        kind: EntryKind,
+        data: Bytes,
+    },
+    /// Reads wait for a read index.
+    ReadRequest { ctx: u64 },
+    /// The answer of `propose`.
+    Proposed {
+        token: u64,
+        result: Result<Bytes, EtcdError>,
+    },
+    /// Leases that an operation granted or revoked.
+    LeaseChanged {
+        granted: Vec<(i64, i64)>,
+        revoked: Vec<i64>,
+    },
+    /// The process must end.
+    Fatal(String),
+    /// A log line.
+    Log {
+        level: &'static str,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
+    /// Of the transport.
+    Front(FrontEvent),
+}

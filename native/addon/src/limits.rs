@@ -1,0 +1,11 @@
+//! The limits of the addon. Events are bounded by their sources (pipeline: engine/src/limits.rs, transport:
+//! front/src/limits.rs); here is what has no other bound.
+
+/// Log lines that wait for JavaScript; more are counted and reported as one.
+pub const LOG_EVENTS_MAX: usize = 10_000;
+/// Bytes of a payload from which JavaScript gets the memory itself; below, a copy is cheaper than its finalizer.
+pub const EXTERNAL_BUFFER_BYTES_MIN: usize = 16 << 10;
+/// Bytes of payloads that one `readEntries` gives back; it may be fewer entries than asked for.
+pub const READ_ENTRIES_BYTES_MAX: usize = 8 << 20;
+/// A write below this many bytes of headroom to the quota is measured exactly.
+pub const QUOTA_HEADROOM_BYTES: u64 = 1 << 20;

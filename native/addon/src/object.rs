@@ -1,0 +1,282 @@
+//! Events as plain JavaScript objects, with the names of binding.ts. The only unsafe code of the addon is here.
+
+use bytes::Bytes;
+use napi::bindgen_prelude::{BigInt, BufferSlice, JsObjectValue, Null, Object, ToNapiValue};
+use napi::{Env, Result};
+use netcd_engine::error::EtcdError;
+use netcd_engine::pipeline::EntryMeta;
+use netcd_engine::types::LogMark;
+use netcd_front::{FrontEvent, MetadataValue};
+
+use crate::event::Event;
+use crate::limits::EXTERNAL_BUFFER_BYTES_MIN;
+use crate::queue::Drained;
+
+/// Makes the objects of one drain.
+pub struct Objects<'e>(pub &'e Env);
+
+impl<'e> Objects<'e> {
+    /// All events in the order of their delivery.
+    pub fn events(&self, drained: Drained) -> Result<Vec<Object<'e>>> {
+        let mut objects = Vec::with_capacity(drained.events.len() + 5);
+        if !drained.appended.is_empty() {
+            objects.push(self.appended(&drained.appended)?);
+        }
+        for event in drained.events {
+            objects.push(self.event(event)?);
+        }
+        if let Some(mark) = drained.stable {
+            objects.push(self.mark(c"stable", mark)?);
+        }
+        if let Some(seq) = drained.persisted {
+            let mut object = self.object(c"persisted")?;
+            set(&mut object, c"seq", seq as f64)?;
+            objects.push(object);
+        }
+        if let Some(index) = drained.applied {
+            let mut object = self.object(c"applied")?;
+            set(&mut object, c"index", index as f64)?;
+            objects.push(object);
+        }
+        if let Some(mark) = drained.flushed {
+            objects.push(self.mark(c"flushed", mark)?);
+        }
+        if drained.dropped_logs > 0 {
+            let message = format!(
+                "{} log lines of the data plane were dropped",
+                drained.dropped_logs
+            );
+            objects.push(self.log("warn", message, Vec::new())?);
+        }
+        Ok(objects)
+    }
+
+    fn object(&self, kind: &std::ffi::CStr) -> Result<Object<'e>> {
+        let mut object = Object::new(self.0)?;
+        let kind = kind.to_str().expect("event names are ASCII");
+        set(&mut object, c"type", kind)?;
+        Ok(object)
+    }
+
+    fn mark(&self, kind: &std::ffi::CStr, mark: LogMark) -> Result<Object<'e>> {
+        let mut object = self.object(kind)?;
+        set(&mut object, c"index", mark.index as f64)?;
+        set(&mut object, c"term", mark.term as f64)?;
+        Ok(object)
+    }
+
+    fn appended(&self, entries: &[EntryMeta]) -> Result<Object<'e>> {
+        let mut object = self.object(c"appended")?;
+        let entries: Result<Vec<Object<'e>>> =
+            entries.iter().map(|entry| self.meta(entry)).collect();
+        set(&mut object, c"entries", entries?)?;
+        Ok(object)
+    }
+
+    fn meta(&self, entry: &EntryMeta) -> Result<Object<'e>> {
+        let mut object = Object::new(self.0)?;
+        set(&mut object, c"index", entry.mark.index as f64)?;
+        set(&mut object, c"term", entry.mark.term as f64)?;
+        set(&mut object, c"kind", u32::from(entry.kind as u8))?;
+        set(&mut object, c"bytes", entry.bytes as f64)?;
+        Ok(object)
+    }
+
+    /// Bytes as a Buffer. A large one is the memory itself, which JavaScript must not write to.
+    pub fn bytes(&self, bytes: Bytes) -> Result<BufferSlice<'e>> {
+        if bytes.len() < EXTERNAL_BUFFER_BYTES_MIN {
+            return BufferSlice::copy_from(self.0, &bytes);
+        }
+        let (data, length) = (bytes.as_ptr().cast_mut(), bytes.len());
+        // SAFETY: `bytes` keeps the memory alive and in its place until the finalizer drops it; nobody writes to it,
+        // in Rust because it is shared, in JavaScript by the contract of binding.ts.
+        unsafe { BufferSlice::from_external(self.0, data, length, bytes, |_, bytes| drop(bytes)) }
+    }
+
+    fn event(&self, event: Event) -> Result<Object<'e>> {
+        match event {
+            Event::Batch {
+                payload,
+                bytes,
+                requests,
+            } => {
+                let mut object = self.object(c"batch")?;
+                set(&mut object, c"payload", payload as f64)?;
+                set(&mut object, c"bytes", bytes as f64)?;
+                set(&mut object, c"requests", requests)?;
+                Ok(object)
+            }
+            Event::Control { mark, kind, data } => {
+                let mut object = self.mark(c"control", mark)?;
+                set(&mut object, c"kind", u32::from(kind as u8))?;
+                set(&mut object, c"data", &self.bytes(data)?)?;
+                Ok(object)
+            }
+            Event::ReadRequest { ctx } => {
+                let mut object = self.object(c"readRequest")?;
+                set(&mut object, c"ctx", ctx as f64)?;
+                Ok(object)
+            }
+            Event::Proposed { token, result } => self.proposed(token, result),
+            Event::LeaseChanged { granted, revoked } => self.lease_changed(granted, revoked),
+            Event::Fatal(message) => {
+                let mut object = self.object(c"fatal")?;
+                set(&mut object, c"message", message)?;
+                Ok(object)
+            }
+            Event::Log {
+                level,
+                message,
+                fields,
+            } => self.log(level, message, fields),
+            Event::Front(event) => self.front(event),
+        }
+    }
+
+    fn proposed(
+        &self,
+        token: u64,
+        result: std::result::Result<Bytes, EtcdError>,
+    ) -> Result<Object<'e>> {
+        let mut object = self.object(c"proposed")?;
+        set(&mut object, c"token", token as f64)?;
+        match result {
+            Ok(data) => {
+                set(&mut object, c"data", &self.bytes(data)?)?;
+                set(&mut object, c"error", Null)?;
+            }
+            Err(error) => {
+                let mut status = Object::new(self.0)?;
+                set(&mut status, c"code", u32::from(error.code as u8))?;
+                set(&mut status, c"message", error.message.as_ref())?;
+                set(&mut object, c"data", Null)?;
+                set(&mut object, c"error", status)?;
+            }
+        }
+        Ok(object)
+    }
+
+    fn lease_changed(&self, granted: Vec<(i64, i64)>, revoked: Vec<i64>) -> Result<Object<'e>> {
+        let mut object = self.object(c"leaseChanged")?;
+        let granted: Result<Vec<Object<'e>>> = granted
+            .into_iter()
+            .map(|(id, ttl)| {
+                let mut lease = Object::new(self.0)?;
+                set(&mut lease, c"id", BigInt::from(id))?;
+                set(&mut lease, c"ttlSeconds", ttl as f64)?;
+                Ok(lease)
+            })
+            .collect();
+        set(&mut object, c"granted", granted?)?;
+        let revoked: Vec<BigInt> = revoked.into_iter().map(BigInt::from).collect();
+        set(&mut object, c"revoked", revoked)?;
+        Ok(object)
+    }
+
+    fn log(
+        &self,
+        level: &str,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> Result<Object<'e>> {
+        let mut object = self.object(c"log")?;
+        set(&mut object, c"level", level)?;
+        set(&mut object, c"message", message)?;
+        set(&mut object, c"fields", pairs(fields))?;
+        Ok(object)
+    }
+
+    fn numbered(
+        &self,
+        kind: &std::ffi::CStr,
+        name: &std::ffi::CStr,
+        id: u64,
+    ) -> Result<Object<'e>> {
+        let mut object = self.object(kind)?;
+        set(&mut object, name, id as f64)?;
+        Ok(object)
+    }
+
+    fn front(&self, event: FrontEvent) -> Result<Object<'e>> {
+        match event {
+            FrontEvent::Call {
+                call,
+                path,
+                metadata,
+                peer,
+                deadline_ms,
+                listener,
+            } => {
+                let mut object = self.numbered(c"call", c"call", call)?;
+                set(&mut object, c"path", path)?;
+                set(&mut object, c"metadata", self.metadata(metadata)?)?;
+                set(&mut object, c"peer", peer)?;
+                match deadline_ms {
+                    Some(ms) => set(&mut object, c"deadlineMs", ms as f64)?,
+                    None => set(&mut object, c"deadlineMs", Null)?,
+                }
+                set(&mut object, c"listener", listener)?;
+                Ok(object)
+            }
+            FrontEvent::CallMessage { call, data } => {
+                let mut object = self.numbered(c"callMessage", c"call", call)?;
+                set(&mut object, c"data", &self.bytes(data)?)?;
+                Ok(object)
+            }
+            FrontEvent::CallHalfClose { call } => self.numbered(c"callHalfClose", c"call", call),
+            FrontEvent::CallCancelled { call, code } => {
+                let mut object = self.numbered(c"callCancelled", c"call", call)?;
+                set(&mut object, c"code", u32::from(code))?;
+                Ok(object)
+            }
+            FrontEvent::CallDrained { call } => self.numbered(c"callDrained", c"call", call),
+            FrontEvent::Http {
+                request,
+                method,
+                url,
+                headers,
+                body,
+                peer,
+                listener,
+            } => {
+                let mut object = self.numbered(c"http", c"request", request)?;
+                set(&mut object, c"method", method)?;
+                set(&mut object, c"url", url)?;
+                set(&mut object, c"headers", pairs(headers))?;
+                set(&mut object, c"body", &self.bytes(body)?)?;
+                set(&mut object, c"peer", peer)?;
+                set(&mut object, c"listener", listener)?;
+                Ok(object)
+            }
+            FrontEvent::HttpClosed { request } => self.numbered(c"httpClosed", c"request", request),
+            FrontEvent::HttpDrained { request } => {
+                self.numbered(c"httpDrained", c"request", request)
+            }
+            FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),
+        }
+    }
+
+    fn metadata(&self, pairs: Vec<(String, MetadataValue)>) -> Result<Vec<Object<'e>>> {
+        let pair = |(name, value)| {
+            let mut pair = self.0.create_array(2)?;
+            pair.set(0, name)?;
+            match value {
+                MetadataValue::Text(text) => pair.set(1, text)?,
+                MetadataValue::Binary(bytes) => pair.set(1, &self.bytes(bytes)?)?,
+            }
+            pair.coerce_to_object()
+        };
+        pairs.into_iter().map(pair).collect()
+    }
+}
+
+fn set<T: ToNapiValue>(object: &mut Object<'_>, name: &std::ffi::CStr, value: T) -> Result<()> {
+    object.set_c_named_property(name, value)
+}
+
+fn pairs(fields: Vec<(String, String)>) -> Vec<Vec<String>> {
+    fields
+        .into_iter()
+        .map(|(name, value)| vec![name, value])
+        .collect()
+}

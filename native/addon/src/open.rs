@@ -1,0 +1,166 @@
+//! Opening and closing one engine: store, pipeline and transport, in that order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::Result;
+use netcd_engine::disk::{RealDisk, RealDiskOptions};
+use netcd_engine::mvcc::{Store, StoreConfig, StoreEvents, StoreRecovered};
+use netcd_engine::pipeline::{LogPlace, LogRecovered, Pipeline, PipelineConfig};
+use netcd_engine::types::{Completions, Identity};
+use netcd_engine::wal::WalOptions;
+use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents};
+
+use crate::backend::EngineBackend;
+use crate::options::{EngineOptions, id, number};
+use crate::queue::EventQueue;
+use crate::sink::{Router, Sink};
+
+/// The checked options.
+#[derive(Clone)]
+pub struct Settings {
+    member_dir: PathBuf,
+    wal_dir: PathBuf,
+    identity: Identity,
+    no_fsync: bool,
+    quota_bytes: Option<u64>,
+    compaction_batch_limit: usize,
+    compaction_sleep_ms: u64,
+    front_threads: usize,
+    pipeline: PipelineConfig,
+    front: FrontConfig,
+}
+
+impl Settings {
+    /// Checks what JavaScript gave.
+    pub fn read(options: EngineOptions) -> Result<Self> {
+        let member_dir = PathBuf::from(options.member_dir);
+        let wal_dir = options.wal_dir.map(PathBuf::from);
+        let milliseconds = |value| number(value).map(Duration::from_millis);
+        let quota = options.quota_backend_bytes;
+        let max_request_bytes = options.max_request_bytes as usize;
+        Ok(Self {
+            wal_dir: wal_dir.unwrap_or_else(|| member_dir.join("wal")),
+            member_dir,
+            identity: Identity {
+                cluster_id: id(&options.cluster_id)?,
+                member_id: id(&options.member_id)?,
+            },
+            no_fsync: options.unsafe_no_fsync,
+            quota_bytes: (quota > 0.0).then(|| number(quota)).transpose()?,
+            compaction_batch_limit: options.compaction_batch_limit as usize,
+            compaction_sleep_ms: number(options.compaction_sleep_interval_ms)?,
+            front_threads: Front::threads(options.front_threads as usize),
+            pipeline: PipelineConfig {
+                max_request_bytes,
+                append_grant: options.append_grant,
+            },
+            front: FrontConfig {
+                max_request_bytes,
+                max_txn_ops: options.max_txn_ops as usize,
+                max_concurrent_streams: options.max_concurrent_streams,
+                keepalive_min_time: milliseconds(options.grpc_keepalive_min_time_ms)?,
+                keepalive_interval: milliseconds(options.grpc_keepalive_interval_ms)?,
+                keepalive_timeout: milliseconds(options.grpc_keepalive_timeout_ms)?,
+                request_timeout: milliseconds(options.request_timeout_ms)?,
+                extensive_metrics: options.extensive_metrics,
+            },
+        })
+    }
+}
+
+/// An open engine.
+pub struct Running {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// The transport.
+    pub front: Front,
+}
+
+/// What a restart found on disk.
+pub struct Found {
+    /// In the store.
+    pub store: StoreRecovered,
+    /// In the log.
+    pub log: LogRecovered,
+}
+
+/// Opens or creates everything; reads the disk.
+pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Found)> {
+    let sink = Arc::new(Sink(Arc::clone(queue)));
+    // The WAL's lock is taken first: a second process must not come near the store.
+    let disk = RealDisk::open(
+        &settings.wal_dir,
+        RealDiskOptions {
+            no_fsync: settings.no_fsync,
+        },
+    )
+    .map_err(|error| reason(format!("opening {}: {error}", settings.wal_dir.display())))?;
+    let (store, recovered) = Store::open(StoreConfig {
+        dir: settings.member_dir.clone(),
+        identity: settings.identity,
+        quota_bytes: settings.quota_bytes,
+        max_request_bytes: settings.pipeline.max_request_bytes,
+        compaction_batch_limit: settings.compaction_batch_limit,
+        compaction_sleep_ms: settings.compaction_sleep_ms,
+        no_fsync: settings.no_fsync,
+        events: Arc::clone(&sink) as Arc<dyn StoreEvents>,
+    })
+    .map_err(reason)?;
+    let completions = FrontCompletions::new(settings.front_threads);
+    let router = Arc::new(Router {
+        front: Arc::clone(&completions),
+        queue: Arc::clone(queue),
+    });
+    let place = LogPlace {
+        disk,
+        identity: settings.identity,
+        options: WalOptions::default(),
+    };
+    let opened = Pipeline::open(
+        settings.pipeline.clone(),
+        place,
+        (Arc::clone(&store), recovered.applied),
+        Arc::clone(&sink) as _,
+        router as Arc<dyn Completions>,
+    );
+    let (pipeline, log) = opened.map_err(|error| {
+        store.close();
+        reason(error)
+    })?;
+    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline)));
+    let events = sink as Arc<dyn FrontEvents>;
+    let front = Front::start(settings.front.clone(), backend, events, &completions);
+    let front = front.map_err(|error| {
+        pipeline.close();
+        store.close();
+        reason(error)
+    })?;
+    let found = Found {
+        store: recovered,
+        log,
+    };
+    let running = Running {
+        store,
+        pipeline,
+        front,
+    };
+    Ok((running, found))
+}
+
+impl Running {
+    /// GOAWAY to clients, lets calls finish for at most `grace`, then flushes and closes everything.
+    pub fn close(&self, grace: Duration) {
+        self.front.shutdown(grace);
+        self.pipeline.close();
+        self.store.close();
+    }
+}
+
+/// An error for JavaScript.
+pub fn reason(error: impl std::fmt::Display) -> napi::Error {
+    napi::Error::from_reason(error.to_string())
+}

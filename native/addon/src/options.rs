@@ -1,0 +1,266 @@
+//! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
+
+use bytes::Bytes;
+use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
+use napi::{Error, Result};
+use napi_derive::napi;
+use netcd_engine::error::{Code, EtcdError};
+use netcd_engine::mvcc::{MetaTable, MetaWrite};
+use netcd_engine::pipeline::{HardState, PersistEntry, PersistPayload};
+use netcd_engine::types::{EntryKind, LogMark, OpKind};
+use netcd_front::{ListenerConfig, MetadataValue};
+
+/// `EngineOptions`.
+#[napi(object, object_to_js = false)]
+pub struct EngineOptions {
+    /// `<data-dir>/member`.
+    pub member_dir: String,
+    /// Where the WAL is; null = in the member directory.
+    pub wal_dir: Option<String>,
+    /// Cluster id.
+    pub cluster_id: BigInt,
+    /// Member id.
+    pub member_id: BigInt,
+    /// Do not wait for the disk.
+    pub unsafe_no_fsync: bool,
+    /// Quota; 0 or less = none.
+    pub quota_backend_bytes: f64,
+    /// Bytes of one request.
+    pub max_request_bytes: u32,
+    /// Operations of one txn.
+    pub max_txn_ops: u32,
+    /// HTTP/2 streams of one connection.
+    pub max_concurrent_streams: u32,
+    /// Clients may ping this often.
+    pub grpc_keepalive_min_time_ms: f64,
+    /// The server pings after so long without a byte.
+    pub grpc_keepalive_interval_ms: f64,
+    /// How long it waits then.
+    pub grpc_keepalive_timeout_ms: f64,
+    /// How long a proposal or a read index may take.
+    pub request_timeout_ms: f64,
+    /// Measure how long calls take.
+    pub extensive_metrics: bool,
+    /// Revisions that one step of a compaction removes.
+    pub compaction_batch_limit: u32,
+    /// Pause between two steps.
+    pub compaction_sleep_interval_ms: f64,
+    /// Progress notifications of watches.
+    pub watch_progress_notify_interval_ms: f64,
+    /// Transport threads; 0 = chosen.
+    pub front_threads: u32,
+    /// Whether the append grant may be given.
+    pub append_grant: bool,
+}
+
+/// A 64-bit id.
+pub fn id(value: &BigInt) -> Result<u64> {
+    match value.get_u64() {
+        (false, id, true) => Ok(id),
+        _ => Err(Error::from_reason("an id is an unsigned 64-bit integer")),
+    }
+}
+
+/// An index, term or size that JavaScript has as a number.
+pub fn number(value: f64) -> Result<u64> {
+    const SAFE: f64 = 9_007_199_254_740_991.0;
+    if value.fract() == 0.0 && (0.0..=SAFE).contains(&value) {
+        return Ok(value as u64);
+    }
+    Err(Error::from_reason(format!(
+        "{value} is not an index or a size"
+    )))
+}
+
+/// An entry kind by its number.
+pub fn entry_kind(number: u8) -> Result<EntryKind> {
+    EntryKind::from_u8(number)
+        .ok_or_else(|| Error::from_reason(format!("{number} is no kind of entry")))
+}
+
+/// An operation by its number.
+pub fn op_kind(number: u8) -> Result<OpKind> {
+    OpKind::from_u8(number)
+        .ok_or_else(|| Error::from_reason(format!("{number} is no kind of operation")))
+}
+
+/// The bytes of an array of JavaScript, copied: it may change its memory at any time.
+pub fn copy(data: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(data)
+}
+
+/// `HardState`.
+#[napi(object, object_to_js = false)]
+pub struct JsHardState {
+    /// Current term.
+    pub term: f64,
+    /// Vote, 0n = none.
+    pub vote: BigInt,
+    /// Commit index.
+    pub commit: f64,
+}
+
+impl JsHardState {
+    /// For the log.
+    pub fn read(&self) -> Result<HardState> {
+        Ok(HardState {
+            term: number(self.term)?,
+            vote: id(&self.vote)?,
+            commit: number(self.commit)?,
+        })
+    }
+}
+
+/// `PersistEntry`.
+#[napi(object, object_to_js = false)]
+pub struct JsPersistEntry {
+    /// Index.
+    pub index: f64,
+    /// Term.
+    pub term: f64,
+    /// Kind.
+    pub kind: u8,
+    /// Handle, 0 = none.
+    pub payload: f64,
+    /// Payload without a handle; null = empty.
+    pub data: Option<Uint8Array>,
+}
+
+impl JsPersistEntry {
+    /// For the log.
+    pub fn read(&self) -> Result<PersistEntry> {
+        let payload = match (number(self.payload)?, &self.data) {
+            (0, Some(data)) => PersistPayload::Data(copy(data)),
+            (0, None) => PersistPayload::Data(Bytes::new()),
+            (handle, _) => PersistPayload::Handle(handle),
+        };
+        Ok(PersistEntry {
+            mark: LogMark {
+                index: number(self.index)?,
+                term: number(self.term)?,
+            },
+            kind: entry_kind(self.kind)?,
+            payload,
+        })
+    }
+}
+
+/// `NativeStatus`.
+#[napi(object, object_to_js = false)]
+pub struct JsStatus {
+    /// gRPC code.
+    pub code: u8,
+    /// Text.
+    pub message: String,
+}
+
+impl From<JsStatus> for EtcdError {
+    fn from(status: JsStatus) -> Self {
+        Self::new(code(status.code), status.message)
+    }
+}
+
+/// A gRPC code that the data plane knows; the others are those that only services of TypeScript use.
+fn code(number: u8) -> Code {
+    match number {
+        0 => Code::Ok,
+        1 => Code::Canceled,
+        3 => Code::InvalidArgument,
+        4 => Code::DeadlineExceeded,
+        5 => Code::NotFound,
+        7 => Code::PermissionDenied,
+        8 => Code::ResourceExhausted,
+        9 => Code::FailedPrecondition,
+        11 => Code::OutOfRange,
+        12 => Code::Unimplemented,
+        13 => Code::Internal,
+        14 => Code::Unavailable,
+        15 => Code::DataLoss,
+        16 => Code::Unauthenticated,
+        _ => Code::Unknown,
+    }
+}
+
+/// `MetaWrite`.
+#[napi(object, object_to_js = false)]
+pub struct JsMetaWrite {
+    /// Table name.
+    pub table: String,
+    /// Row key.
+    pub key: Uint8Array,
+    /// Row value; null deletes.
+    pub value: Option<Uint8Array>,
+}
+
+impl JsMetaWrite {
+    /// For the store.
+    pub fn read(&self) -> Result<MetaWrite> {
+        let table = match self.table.as_str() {
+            "meta" => MetaTable::Meta,
+            "members" => MetaTable::Members,
+            "auth" => MetaTable::Auth,
+            "alarms" => MetaTable::Alarms,
+            other => return Err(Error::from_reason(format!("there is no table {other}"))),
+        };
+        Ok(MetaWrite {
+            table,
+            key: copy(&self.key),
+            value: self.value.as_deref().map(copy),
+        })
+    }
+}
+
+/// `ListenerOptions`.
+#[napi(object, object_to_js = false)]
+pub struct ListenerOptions {
+    /// Names the listener.
+    pub role: String,
+    /// host:port or path.
+    pub address: String,
+    /// A unix socket.
+    pub unix: bool,
+    /// Serves gRPC.
+    pub grpc: bool,
+    /// Serves HTTP.
+    pub http: bool,
+}
+
+impl From<ListenerOptions> for ListenerConfig {
+    fn from(options: ListenerOptions) -> Self {
+        Self {
+            role: options.role,
+            address: options.address,
+            unix: options.unix,
+            grpc: options.grpc,
+            http: options.http,
+        }
+    }
+}
+
+/// The state of `setServing`.
+#[napi(object, object_to_js = false)]
+pub struct ServingOptions {
+    /// Raft term.
+    pub term: f64,
+    /// A leader is known.
+    pub has_leader: bool,
+    /// This member is a learner.
+    pub is_learner: bool,
+    /// The cluster version is decided.
+    pub capable: bool,
+}
+
+/// One pair of metadata: name and text or bytes.
+pub type JsMetadata = (String, Either<String, Uint8Array>);
+
+/// Metadata for the transport.
+pub fn metadata(pairs: Vec<JsMetadata>) -> Vec<(String, MetadataValue)> {
+    let value = |value: Either<String, Uint8Array>| match value {
+        Either::A(text) => MetadataValue::Text(text),
+        Either::B(bytes) => MetadataValue::Binary(copy(&bytes)),
+    };
+    pairs
+        .into_iter()
+        .map(|(name, given)| (name, value(given)))
+        .collect()
+}
