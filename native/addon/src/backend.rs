@@ -1,13 +1,13 @@
-//! The engine as the transport sees it.
+//! The engine as the transport sees it: the pipeline, behind the quota.
 
 use std::sync::Arc;
 
 use netcd_engine::error::{EtcdError, NO_SPACE};
-use netcd_engine::mvcc::{self, Store, validate};
-use netcd_engine::pipeline::{self, Pipeline};
+use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
+use netcd_engine::pipeline::{Pipeline, ReadBarrier};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{OpKind, OpResult, Token};
-use netcd_front::{Backend, ChunkIter, RangeAnswer, ReadBarrier};
+use netcd_front::Backend;
 use prost::Message;
 
 use crate::limits::QUOTA_HEADROOM_BYTES;
@@ -42,28 +42,22 @@ impl EngineBackend {
 impl Backend for EngineBackend {
     fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
         self.check_quota(kind, request)?;
-        self.0.submit(kind, request, token)
+        Backend::submit(&*self.0, kind, request, token)
     }
 
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
-        Ok(match self.0.read_barrier(token)? {
-            pipeline::ReadBarrier::Now => ReadBarrier::Now,
-            pipeline::ReadBarrier::Wait => ReadBarrier::Wait,
-        })
+        Backend::read_barrier(&*self.0, token)
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        Ok(match self.store().range(request, self.0.raft_term())? {
-            mvcc::RangeAnswer::Whole(bytes) => RangeAnswer::Whole(bytes),
-            mvcc::RangeAnswer::Chunked { bytes, chunks } => RangeAnswer::Chunked { bytes, chunks },
-        })
+        Backend::range(&*self.0, request)
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<ChunkIter, EtcdError> {
-        self.store().range_stream(request, self.0.raft_term())
+    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
+        Backend::range_stream(&*self.0, request)
     }
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        self.store().read_txn(request, self.0.raft_term())
+        Backend::read_txn(&*self.0, request)
     }
 }

@@ -11,7 +11,7 @@ use netcd_engine::types::{EntryKind, LogMark, OpKind};
 use netcd_front::{ListenerConfig, MetadataValue};
 
 /// `EngineOptions`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct EngineOptions {
     /// `<data-dir>/member`.
     pub member_dir: String,
@@ -90,7 +90,7 @@ pub fn copy(data: &[u8]) -> Bytes {
 }
 
 /// `HardState`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct JsHardState {
     /// Current term.
     pub term: f64,
@@ -112,7 +112,7 @@ impl JsHardState {
 }
 
 /// `PersistEntry`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct JsPersistEntry {
     /// Index.
     pub index: f64,
@@ -146,7 +146,7 @@ impl JsPersistEntry {
 }
 
 /// `NativeStatus`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct JsStatus {
     /// gRPC code.
     pub code: u8,
@@ -182,7 +182,7 @@ fn code(number: u8) -> Code {
 }
 
 /// `MetaWrite`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct JsMetaWrite {
     /// Table name.
     pub table: String,
@@ -211,7 +211,7 @@ impl JsMetaWrite {
 }
 
 /// `ListenerOptions`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ListenerOptions {
     /// Names the listener.
     pub role: String,
@@ -238,7 +238,7 @@ impl From<ListenerOptions> for ListenerConfig {
 }
 
 /// The state of `setServing`.
-#[napi(object, object_to_js = false)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ServingOptions {
     /// Raft term.
     pub term: f64,

@@ -170,8 +170,10 @@ impl Task for Open {
     }
 
     fn reject(&mut self, _: Env, error: Error) -> Result<Recovered> {
-        // Nothing will come any more: JavaScript may end without a close.
-        self.0.queue.release();
+        // Unless another call has opened it, nothing will come any more: JavaScript may end without a close.
+        if self.0.running.try_read().is_some_and(|open| open.is_none()) {
+            self.0.queue.release();
+        }
         Err(error)
     }
 }

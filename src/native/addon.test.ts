@@ -1,0 +1,276 @@
+// The real addon in this process, with the control plane played by the test: the boundary as binding.ts promises it.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { afterEach, expect, test } from "vitest";
+import { type EngineOptions, EntryKind, type NativeEvent, OpKind, type Recovered } from "./binding.js";
+import { Engine } from "./engine.js";
+import { loadBinding } from "./load.js";
+import { NativeServer } from "./server.js";
+
+const binding = loadBinding();
+const directories: string[] = [];
+const running = new Set<Voter>();
+
+function directory(): string {
+  const made = mkdtempSync(join(tmpdir(), "netcd-addon-"));
+  directories.push(made);
+  return made;
+}
+
+afterEach(async () => {
+  for (const voter of running) await voter.close();
+  for (const made of directories.splice(0)) rmSync(made, { recursive: true });
+});
+
+function options(dir: string, changes: Partial<EngineOptions> = {}): EngineOptions {
+  return {
+    memberDir: join(dir, "member"),
+    walDir: null,
+    clusterId: 0xcafen,
+    memberId: 0xbeefn,
+    unsafeNoFsync: true,
+    quotaBackendBytes: 0,
+    maxRequestBytes: 1_572_864,
+    maxTxnOps: 128,
+    maxConcurrentStreams: 4294967295,
+    grpcKeepaliveMinTimeMs: 5000,
+    grpcKeepaliveIntervalMs: 7_200_000,
+    grpcKeepaliveTimeoutMs: 20_000,
+    requestTimeoutMs: 7000,
+    extensiveMetrics: false,
+    compactionBatchLimit: 1000,
+    compactionSleepIntervalMs: 10,
+    watchProgressNotifyIntervalMs: 600_000,
+    frontThreads: 1,
+    appendGrant: true,
+    ...changes,
+  };
+}
+
+/** Raft with one voter, as far as the data plane sees it. */
+class Voter {
+  readonly engine: Engine;
+  readonly server: NativeServer;
+  readonly seen: NativeEvent[] = [];
+  #term = 0;
+  #last = 0;
+  #seq = 0;
+  #persisting: { seq: number; index: number }[] = [];
+  readonly #waiting = new Map<number, (event: Extract<NativeEvent, { type: "proposed" }>) => void>();
+  #token = 0;
+
+  constructor(private readonly given: EngineOptions) {
+    this.engine = new Engine(binding, given);
+    this.server = new NativeServer(this.engine.native);
+  }
+
+  async open(): Promise<Recovered> {
+    const found = await this.engine.native.open();
+    running.add(this);
+    this.engine.onWake(() => {
+      for (const event of this.engine.native.drain()) this.#step(event);
+    });
+    this.#term = found.hardState.term + 1;
+    this.#last = found.entries.at(-1)?.index ?? found.snapshotIndex;
+    const empty = { term: this.#term, kind: EntryKind.Empty, payload: 0, data: null };
+    this.#persist([{ ...empty, index: this.#last + 1 }], true);
+    if (this.given.appendGrant) this.engine.native.grant(this.#term, this.#last + 1, true);
+    this.engine.native.setServing({ term: this.#term, hasLeader: true, isLearner: false, capable: true });
+    return found;
+  }
+
+  #persist(entries: Parameters<Engine["native"]["persist"]>[2], withHardState: boolean): void {
+    this.#seq += 1;
+    const hardState = withHardState ? { term: this.#term, vote: 0xbeefn, commit: this.#last } : null;
+    this.engine.native.persist(this.#seq, hardState, entries);
+    this.#last = entries.at(-1)?.index ?? this.#last;
+    this.#persisting.push({ seq: this.#seq, index: this.#last });
+  }
+
+  #step(event: NativeEvent): void {
+    this.seen.push(event);
+    const { native } = this.engine;
+    if (event.type === "appended") this.#last = event.entries.at(-1)?.index ?? this.#last;
+    else if (event.type === "batch") {
+      const entry = { index: this.#last + 1, term: this.#term, kind: EntryKind.Batch };
+      this.#persist([{ ...entry, payload: event.payload, data: null }], false);
+    } else if (event.type === "persisted") {
+      for (const { index } of this.#persisting.filter(({ seq }) => seq <= event.seq)) native.commit(index);
+      this.#persisting = this.#persisting.filter(({ seq }) => seq > event.seq);
+    } else if (event.type === "control") {
+      native.controlApplied(event.index, [{ table: "members", key: event.data, value: Buffer.from("v") }]);
+    } else if (event.type === "readRequest") native.readIndexReady(event.ctx, this.#last);
+    else if (event.type === "proposed") this.#waiting.get(event.token)?.(event);
+    else this.server.handle(event);
+  }
+
+  propose(kind: OpKind, request: Uint8Array): Promise<Extract<NativeEvent, { type: "proposed" }>> {
+    this.#token += 1;
+    const token = this.#token;
+    const answer = new Promise<Extract<NativeEvent, { type: "proposed" }>>((resolve) => {
+      this.#waiting.set(token, resolve);
+    });
+    this.engine.native.propose(kind, request, token);
+    return answer;
+  }
+
+  async listen(): Promise<string> {
+    const listener = { role: "client", address: "127.0.0.1:0", unix: false, grpc: true, http: true } as const;
+    const [address] = await this.engine.native.listen([listener]);
+    return address ?? "";
+  }
+
+  async close(): Promise<void> {
+    running.delete(this);
+    await this.engine.native.close(1000);
+  }
+}
+
+/** One field of a protobuf message with a length. */
+function field(number: number, value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
+}
+
+const put = (key: string, value: string) => Buffer.concat([field(1, key), field(2, value)]);
+
+function unary(client: Client, path: string, request: Buffer): Promise<Buffer> {
+  const same = (bytes: Buffer) => bytes;
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(path, same, same, request, new Metadata(), (error: ServiceError | null, answer) => {
+      if (error) reject(error);
+      else resolve(answer ?? Buffer.alloc(0));
+    });
+  });
+}
+
+for (const appendGrant of [true, false]) {
+  test(`puts from the wire and from TypeScript survive a restart (grant: ${appendGrant})`, async () => {
+    const given = options(directory(), { appendGrant });
+    const first = new Voter(given);
+    const found = await first.open();
+    expect(found).toMatchObject({ fresh: true, clusterId: 0xcafen, memberId: 0xbeefn, revision: 1, entries: [] });
+    const client = new Client(await first.listen(), credentials.createInsecure());
+    await Promise.all(Array.from({ length: 50 }, (_, n) => unary(client, "/etcdserverpb.KV/Put", put(`k${n}`, "v"))));
+    const proposed = await first.propose(OpKind.Put, put("from-js", "value"));
+    expect(proposed.error).toBeNull();
+    const range = await unary(client, "/etcdserverpb.KV/Range", field(1, "from-js"));
+    expect(range.includes("value")).toBe(true);
+    expect((await first.engine.native.range(field(1, "k49"))).includes("k49")).toBe(true);
+    const status = first.engine.native.storeStatus();
+    expect(status).toMatchObject({ revision: 52, keys: 51, compactRevision: -1 });
+    expect(first.seen.some((event) => event.type === (appendGrant ? "appended" : "batch"))).toBe(true);
+    const metrics = first.engine.native.metrics();
+    expect(metrics).toContain("netcd_batch_requests_total 51");
+    client.close();
+    await first.close();
+
+    const second = new Voter(given);
+    const again = await second.open();
+    expect(again.fresh).toBe(false);
+    expect(again.revision).toBe(52);
+    expect(again.hardState).toMatchObject({ term: 1, vote: 0xbeefn });
+    const entry = again.entries.find(({ kind }) => kind === EntryKind.Batch);
+    const [read] = await second.engine.native.readEntries(entry?.index ?? 0, entry?.index ?? 0);
+    expect(read?.meta).toEqual(entry);
+    expect(read?.data.length).toBe(entry?.bytes);
+    expect((await second.engine.native.range(field(1, "from-js"))).includes("value")).toBe(true);
+  });
+}
+
+test("control entries are applied by TypeScript, and their writes are there after a restart", async () => {
+  const given = options(directory());
+  const first = new Voter(given);
+  await first.open();
+  first.engine.native.proposeControl(EntryKind.Control, Buffer.from("member-1"));
+  expect((await first.propose(OpKind.Put, put("a", "b"))).error).toBeNull();
+  expect(first.seen).toContainEqual(expect.objectContaining({ type: "control", data: Buffer.from("member-1") }));
+  await first.close();
+  const again = await new Voter(given).open();
+  expect(again.meta).toEqual([{ table: "members", key: Buffer.from("member-1"), value: Buffer.from("v") }]);
+});
+
+test("calls that TypeScript serves cross with metadata, messages, trailers and errors", async () => {
+  const voter = new Voter(options(directory()));
+  await voter.open();
+  const same = (bytes: Buffer) => bytes;
+  const codec = {
+    requestSerialize: same,
+    requestDeserialize: same,
+    responseSerialize: same,
+    responseDeserialize: same,
+  };
+  const method = { path: "/etcdserverpb.Maintenance/Status", requestStream: false, responseStream: false, ...codec };
+  voter.server.addService(
+    { Status: method },
+    {
+      Status: (
+        call: { request: Buffer; metadata: Metadata },
+        callback: (error: object | null, answer?: Buffer, trailers?: Metadata) => void,
+      ) => {
+        const trailers = new Metadata();
+        trailers.set("echo", call.metadata.get("echo")[0] ?? "");
+        if (call.request.length === 0) callback({ code: status.NOT_FOUND, details: "etcdserver: member not found" });
+        else callback(null, Buffer.from(call.request).reverse(), trailers);
+      },
+    },
+  );
+  const client = new Client(await voter.listen(), credentials.createInsecure());
+  expect(await unary(client, method.path, Buffer.from([3, 2, 1]))).toEqual(Buffer.from([1, 2, 3]));
+  const large = Buffer.alloc(100_000, 7);
+  expect(await unary(client, method.path, large)).toEqual(large);
+  await expect(unary(client, method.path, Buffer.alloc(0))).rejects.toMatchObject({
+    code: status.NOT_FOUND,
+    details: "etcdserver: member not found",
+  });
+  expect(voter.server.open).toBe(0);
+  client.close();
+});
+
+test("HTTP requests are answered by TypeScript", async () => {
+  const voter = new Voter(options(directory()));
+  await voter.open();
+  voter.server.setHttpHandler((exchange) => {
+    const text = `${exchange.request.method} ${exchange.request.url} ${Buffer.from(exchange.request.body)}`;
+    exchange.respond(201, [["X-Netcd", "1"]], Buffer.from(text));
+  });
+  const address = await voter.listen();
+  const answer = await fetch(`http://${address}/health?x=1`, { method: "POST", body: "body" });
+  expect([answer.status, answer.headers.get("x-netcd"), await answer.text()]).toEqual([
+    201,
+    "1",
+    "POST /health?x=1 body",
+  ]);
+});
+
+test("several engines live in one process, and one data directory has one engine", async () => {
+  const given = options(directory());
+  const [one, two] = [new Voter(given), new Voter(options(directory()))];
+  await Promise.all([one.open(), two.open()]);
+  await one.propose(OpKind.Put, put("only", "one"));
+  expect(one.engine.native.storeStatus().keys).toBe(1);
+  expect(two.engine.native.storeStatus().keys).toBe(0);
+  await expect(new Engine(binding, given).native.open()).rejects.toThrow("in use by another process");
+});
+
+test("what is wrong is an error of its call and breaks nothing", async () => {
+  const voter = new Voter(options(directory()));
+  const { native } = voter.engine;
+  expect(() => native.commit(1)).toThrow("the engine is not open");
+  await voter.open();
+  await expect(native.open()).rejects.toThrow("open already");
+  expect(() => native.commit(-1)).toThrow("not an index");
+  expect(() => native.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
+  expect(() => native.grant(1, 99, true)).toThrow("does not follow");
+  await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");
+  const refused = await voter.propose(OpKind.Put, Buffer.alloc(2_000_000));
+  expect(refused.error).toEqual({ code: 3, message: "etcdserver: request is too large" });
+  expect((await voter.propose(OpKind.Put, put("still", "works"))).error).toBeNull();
+  await voter.close();
+  expect(() => native.metrics()).toThrow("the engine is not open");
+  await native.close(0);
+  expect(() => new Engine(binding, { ...options("x"), memberId: -1n })).toThrow("unsigned");
+});
