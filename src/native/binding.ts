@@ -257,7 +257,10 @@ export interface NativeEngine {
   /** The data plane's metrics in Prometheus text exposition format. */
   metrics(): string;
 
-  /** GOAWAY to clients, let calls finish for at most graceMs, then flush and close everything. */
+  /**
+   * GOAWAY to clients, let calls finish for at most graceMs, then flush and close everything. Events go on coming
+   * meanwhile and may be answered; what is called after it resolved is ignored, or refused where there is an answer.
+   */
   close(graceMs: number): Promise<void>;
 }
 

@@ -7,9 +7,9 @@ use napi::bindgen_prelude::{AsyncTask, Function, Object, Uint8Array};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::EtcdError;
-use netcd_engine::pipeline::Serving;
+use netcd_engine::pipeline::{Pipeline, PipelineError};
 use netcd_engine::types::{LogMark, Token};
-use netcd_front::ServingState;
+use netcd_front::{Front, ServingState};
 use parking_lot::RwLock;
 
 use crate::event::Event;
@@ -28,15 +28,28 @@ pub struct Shared {
     pub settings: Settings,
     /// What waits for JavaScript.
     pub queue: Arc<EventQueue>,
-    /// Some while the engine is open.
-    pub running: RwLock<Option<Arc<Running>>>,
+    /// Where the engine is in its life.
+    pub state: RwLock<State>,
+}
+
+/// The life of an engine.
+pub enum State {
+    /// Not open yet.
+    New,
+    /// From `open` until `close` is done, so that calls can finish meanwhile.
+    Open(Arc<Running>),
+    /// Closed.
+    Closed,
 }
 
 impl Shared {
-    /// The open engine.
+    /// The open engine; an error before and after.
     pub fn running(&self) -> Result<Arc<Running>> {
-        let running = self.running.try_read().and_then(|running| running.clone());
-        running.ok_or_else(|| Error::from_reason("the engine is not open"))
+        match self.state.try_read().as_deref() {
+            Some(State::Open(running)) => Ok(Arc::clone(running)),
+            Some(State::Closed) => Err(Error::from_reason("the engine is closed")),
+            Some(State::New) | None => Err(Error::from_reason("the engine is not open")),
+        }
     }
 }
 
@@ -68,10 +81,31 @@ pub struct NativeEngine {
 }
 
 impl NativeEngine {
-    fn running(&self) -> Result<Arc<Running>> {
-        self.shared.running()
+    /// Does something that only enqueues. Once the engine is closed there is nobody to do it for: JavaScript may still
+    /// have events of before, and what it answers is dropped.
+    fn enqueue<R: Default>(&self, act: impl FnOnce(&Running) -> Result<R>) -> Result<R> {
+        if let Some(State::Closed) = self.shared.state.try_read().as_deref() {
+            return Ok(R::default());
+        }
+        act(&*self.shared.running()?)
+    }
+
+    /// As `enqueue`, for what the pipeline may refuse.
+    fn pipeline(&self, act: impl FnOnce(&Pipeline) -> Outcome) -> Result<()> {
+        self.enqueue(|running| match act(&running.pipeline) {
+            // It is about to be closed.
+            Ok(()) | Err(PipelineError::Closed) => Ok(()),
+            Err(error) => Err(reason(error)),
+        })
+    }
+
+    /// As `enqueue`, for the transport.
+    fn front<R: Default>(&self, act: impl FnOnce(&Front) -> R) -> Result<R> {
+        self.enqueue(|running| Ok(act(&running.front)))
     }
 }
+
+type Outcome = std::result::Result<(), PipelineError>;
 
 #[napi]
 impl NativeEngine {
@@ -86,7 +120,7 @@ impl NativeEngine {
             shared: Arc::new(Shared {
                 settings: Settings::read(options)?,
                 queue: Arc::new(EventQueue::new(wake)),
-                running: RwLock::new(None),
+                state: RwLock::new(State::New),
             }),
         })
     }
@@ -113,7 +147,7 @@ impl NativeEngine {
             .iter()
             .any(|event| matches!(event, Event::Front(_)));
         let objects = Objects(env).events(drained)?;
-        if handed_over && let Ok(running) = self.running() {
+        if handed_over && let Ok(running) = self.shared.running() {
             running.front.events_drained();
         }
         Ok(objects)
@@ -127,68 +161,75 @@ impl NativeEngine {
         hard_state: Option<JsHardState>,
         entries: Vec<JsPersistEntry>,
     ) -> Result<()> {
+        let seq = number(seq)?;
         let hard_state = hard_state.map(|state| state.read()).transpose()?;
-        let entries: Result<Vec<_>> = entries.iter().map(JsPersistEntry::read).collect();
-        let pipeline = &self.running()?.pipeline;
-        pipeline
-            .persist(number(seq)?, hard_state, entries?)
-            .map_err(reason)
+        let entries = entries.iter().map(JsPersistEntry::read);
+        let entries = entries.collect::<Result<Vec<_>>>()?;
+        self.pipeline(|pipeline| pipeline.persist(seq, hard_state, entries))
     }
 
     /// Forgets payloads; clients of those that are batches get the error.
     #[napi]
     pub fn drop_payloads(&self, payloads: Vec<f64>, error: JsStatus) -> Result<()> {
-        let handles: Result<Vec<u64>> = payloads.into_iter().map(number).collect();
+        let handles = payloads.into_iter().map(number);
+        let handles = handles.collect::<Result<Vec<u64>>>()?;
         let error = EtcdError::from(error);
-        self.running()?.pipeline.drop_payloads(&handles?, &error);
-        Ok(())
+        self.pipeline(|pipeline| {
+            pipeline.drop_payloads(&handles, &error);
+            Ok(())
+        })
     }
 
     /// Gives the append grant.
     #[napi]
     pub fn grant(&self, term: f64, next_index: f64, sole_voter: bool) -> Result<()> {
         let (term, next_index) = (number(term)?, number(next_index)?);
-        let pipeline = &self.running()?.pipeline;
-        pipeline.grant(term, next_index, sole_voter).map_err(reason)
+        self.pipeline(|pipeline| pipeline.grant(term, next_index, sole_voter))
     }
 
     /// Ends the grant; returns the last index that was stamped.
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {
-        Ok(self.running()?.pipeline.revoke_grant() as f64)
+        self.enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
     }
 
     /// Apply up to index.
     #[napi]
     pub fn commit(&self, index: f64) -> Result<()> {
-        self.running()?.pipeline.commit(number(index)?);
-        Ok(())
+        let index = number(index)?;
+        self.pipeline(|pipeline| {
+            pipeline.commit(index);
+            Ok(())
+        })
     }
 
     /// The control entry at index was applied.
     #[napi]
     pub fn control_applied(&self, index: f64, writes: Vec<JsMetaWrite>) -> Result<()> {
-        let writes: Result<Vec<_>> = writes.iter().map(JsMetaWrite::read).collect();
-        let pipeline = &self.running()?.pipeline;
-        pipeline.control_applied(number(index)?, writes?);
-        Ok(())
+        let index = number(index)?;
+        let writes = writes.iter().map(JsMetaWrite::read);
+        let writes = writes.collect::<Result<Vec<_>>>()?;
+        self.pipeline(|pipeline| {
+            pipeline.control_applied(index, writes);
+            Ok(())
+        })
     }
 
     /// Queues a Control or ConfChange entry under the grant.
     #[napi]
     pub fn propose_control(&self, kind: u8, data: Uint8Array) -> Result<()> {
         let (kind, data) = (entry_kind(kind)?, copy(&data));
-        let pipeline = &self.running()?.pipeline;
-        pipeline.propose_control(kind, data).map_err(reason)
+        self.pipeline(|pipeline| pipeline.propose_control(kind, data))
     }
 
     /// Forgets log entries up to index.
     #[napi]
     pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
         let (index, term) = (number(index)?, number(term)?);
-        let pipeline = &self.running()?.pipeline;
-        pipeline.compact_log(LogMark { index, term });
-        Ok(())
+        self.pipeline(|pipeline| {
+            pipeline.compact_log(LogMark { index, term });
+            Ok(())
+        })
     }
 
     /// The payloads of entries.
@@ -205,33 +246,36 @@ impl NativeEngine {
     #[napi]
     pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
         let (kind, number) = (op_kind(kind)?, number(token)?);
-        let pipeline = &self.running()?.pipeline;
         let token = Token(number | Token::JS_BIT);
-        if let Err(error) = pipeline.submit(kind, &request, token) {
-            self.shared.queue.push(Event::Proposed {
-                token: number,
-                result: Err(error),
-            });
-        }
-        Ok(())
+        self.enqueue(|running| {
+            if let Err(error) = running.pipeline.submit(kind, &request, token) {
+                self.shared.queue.push(Event::Proposed {
+                    token: number,
+                    result: Err(error),
+                });
+            }
+            Ok(())
+        })
     }
 
     /// The read index of `ctx` is known.
     #[napi]
     pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
         let (ctx, index) = (number(ctx)?, number(index)?);
-        self.running()?.pipeline.read_index_ready(ctx, index);
-        Ok(())
+        self.pipeline(|pipeline| {
+            pipeline.read_index_ready(ctx, index);
+            Ok(())
+        })
     }
 
     /// The read index of `ctx` could not be had.
     #[napi]
     pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
         let ctx = number(ctx)?;
-        self.running()?
-            .pipeline
-            .read_index_failed(ctx, error.into());
-        Ok(())
+        self.pipeline(|pipeline| {
+            pipeline.read_index_failed(ctx, error.into());
+            Ok(())
+        })
     }
 
     /// A serializable range.
@@ -243,33 +287,32 @@ impl NativeEngine {
     /// Term for headers, and what the transport must know to refuse requests early.
     #[napi]
     pub fn set_serving(&self, state: ServingOptions) -> Result<()> {
-        let running = self.running()?;
-        running.pipeline.set_serving(Serving {
-            term: number(state.term)?,
-            has_leader: state.has_leader,
-            is_learner: state.is_learner,
-            capable: state.capable,
-        });
-        running.front.set_serving(ServingState {
-            has_leader: state.has_leader,
-            is_learner: state.is_learner,
-            capable: state.capable,
-        });
-        Ok(())
+        let term = number(state.term)?;
+        self.enqueue(|running| {
+            running.pipeline.set_raft_term(term);
+            running.front.set_serving(ServingState {
+                has_leader: state.has_leader,
+                is_learner: state.is_learner,
+                capable: state.capable,
+            });
+            Ok(())
+        })
     }
 
     /// Which alarms are set.
     #[napi]
     pub fn set_alarms(&self, no_space: bool, corrupt: bool) -> Result<()> {
-        self.running()?.store.set_alarms(no_space, corrupt);
-        Ok(())
+        self.enqueue(|running| {
+            running.store.set_alarms(no_space, corrupt);
+            Ok(())
+        })
     }
 
     /// Sends a message of a call; false: wait for `callDrained`.
     #[napi]
     pub fn call_send(&self, call: f64, message: Uint8Array) -> Result<bool> {
         let call = number(call)?;
-        Ok(self.running()?.front.call_send(call, copy(&message)))
+        self.front(|front| front.call_send(call, copy(&message)))
     }
 
     /// Ends a call.
@@ -282,10 +325,7 @@ impl NativeEngine {
         trailers: Vec<JsMetadata>,
     ) -> Result<()> {
         let (call, trailers) = (number(call)?, metadata(trailers));
-        self.running()?
-            .front
-            .call_end(call, code, message, trailers);
-        Ok(())
+        self.front(|front| front.call_end(call, code, message, trailers))
     }
 
     /// A whole answer.
@@ -298,9 +338,7 @@ impl NativeEngine {
         body: Uint8Array,
     ) -> Result<()> {
         let (request, body) = (number(request)?, copy(&body));
-        let front = &self.running()?.front;
-        front.http_respond(request, status, headers, body);
-        Ok(())
+        self.front(|front| front.http_respond(request, status, headers, body))
     }
 
     /// Begins a streamed answer.
@@ -312,29 +350,27 @@ impl NativeEngine {
         headers: Vec<(String, String)>,
     ) -> Result<()> {
         let request = number(request)?;
-        self.running()?.front.http_start(request, status, headers);
-        Ok(())
+        self.front(|front| front.http_start(request, status, headers))
     }
 
     /// A part of a streamed answer; false: wait for `httpDrained`.
     #[napi]
     pub fn http_write(&self, request: f64, chunk: Uint8Array) -> Result<bool> {
         let request = number(request)?;
-        Ok(self.running()?.front.http_write(request, copy(&chunk)))
+        self.front(|front| front.http_write(request, copy(&chunk)))
     }
 
     /// Ends a streamed answer.
     #[napi]
     pub fn http_end(&self, request: f64) -> Result<()> {
         let request = number(request)?;
-        self.running()?.front.http_end(request);
-        Ok(())
+        self.front(|front| front.http_end(request))
     }
 
     /// Figures of the store.
     #[napi]
     pub fn store_status(&self) -> Result<StoreStatus> {
-        let status = self.running()?.store.status();
+        let status = self.shared.running()?.store.status();
         Ok(StoreStatus {
             revision: status.revision as f64,
             compact_revision: status.compact_revision as f64,
@@ -350,7 +386,7 @@ impl NativeEngine {
     /// The data plane's metrics in Prometheus text.
     #[napi]
     pub fn metrics(&self) -> Result<String> {
-        let running = self.running()?;
+        let running = self.shared.running()?;
         Ok(running.pipeline.metrics() + &running.front.metrics())
     }
 

@@ -13,7 +13,7 @@ use netcd_engine::proto::etcdserverpb::RangeRequest;
 use netcd_front::ListenerConfig;
 use prost::Message;
 
-use crate::engine::Shared;
+use crate::engine::{Shared, State};
 use crate::limits::READ_ENTRIES_BYTES_MAX;
 use crate::open::{Found, open, reason};
 
@@ -156,12 +156,14 @@ impl Task for Open {
     type JsValue = Recovered;
 
     fn compute(&mut self) -> Result<Found> {
-        let mut running = self.0.running.write();
-        if running.is_some() {
-            return Err(Error::from_reason("the engine is open already"));
+        let mut state = self.0.state.write();
+        match *state {
+            State::New => {}
+            State::Open(_) => return Err(Error::from_reason("the engine is open already")),
+            State::Closed => return Err(Error::from_reason("the engine is closed")),
         }
         let (opened, found) = open(&self.0.settings, &self.0.queue)?;
-        *running = Some(Arc::new(opened));
+        *state = State::Open(Arc::new(opened));
         Ok(found)
     }
 
@@ -171,7 +173,7 @@ impl Task for Open {
 
     fn reject(&mut self, _: Env, error: Error) -> Result<Recovered> {
         // Unless another call has opened it, nothing will come any more: JavaScript may end without a close.
-        if self.0.running.try_read().is_some_and(|open| open.is_none()) {
+        if let Some(State::New) = self.0.state.try_read().as_deref() {
             self.0.queue.release();
         }
         Err(error)
@@ -269,11 +271,10 @@ impl Task for Close {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
-        // Calls that come meanwhile find the engine closed; those that run hold their own handle.
-        let running = self.0.running.write().take();
-        if let Some(running) = running {
+        if let Ok(running) = self.0.running() {
             running.close(self.1);
         }
+        *self.0.state.write() = State::Closed;
         Ok(())
     }
 

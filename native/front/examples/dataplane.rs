@@ -13,7 +13,7 @@ use netcd_engine::disk::{RealDisk, RealDiskOptions};
 use netcd_engine::mvcc::{self, Store, StoreConfig, StoreEvents};
 use netcd_engine::pipeline::{
     EntryMeta, HardState, LogLevel, LogPlace, PersistEntry, PersistPayload, Pipeline,
-    PipelineConfig, PipelineEvents, Serving,
+    PipelineConfig, PipelineEvents,
 };
 use netcd_engine::types::{EntryKind, Identity, LogMark};
 use netcd_engine::wal::WalOptions;
@@ -127,12 +127,7 @@ fn lead(pipeline: &Pipeline<Store>) {
         .persist(1, Some(hard_state), vec![entry])
         .expect("room for the first entry");
     pipeline.grant(TERM, 2, true).expect("nothing in between");
-    pipeline.set_serving(Serving {
-        term: TERM,
-        has_leader: true,
-        is_learner: false,
-        capable: true,
-    });
+    pipeline.set_raft_term(TERM);
 }
 
 fn main() {

@@ -26,7 +26,7 @@ mod testing;
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -80,19 +80,6 @@ struct Grant {
     sole_voter: bool,
 }
 
-/// What the transport must know to refuse requests early.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Serving {
-    /// Raft term, for response headers.
-    pub term: u64,
-    /// Whether a leader is known.
-    pub has_leader: bool,
-    /// Whether this member is a learner.
-    pub is_learner: bool,
-    /// Whether the cluster version is decided.
-    pub capable: bool,
-}
-
 /// What the threads and the callers share.
 pub struct Core<A: Apply> {
     config: PipelineConfig,
@@ -113,7 +100,6 @@ pub struct Core<A: Apply> {
     /// A sole voter serves reads at once when applied has reached this.
     sole_from: AtomicU64,
     term: AtomicU64,
-    serving: AtomicU8,
     failed: AtomicBool,
     /// Tokens that wait for a physical compaction; None after the close.
     compactions: Mutex<Option<HashSet<u64>>>,
@@ -174,7 +160,6 @@ impl<A: Apply> Pipeline<A> {
             applied: AtomicU64::new(marks.applied.index),
             sole_from: AtomicU64::new(NEVER),
             term: AtomicU64::new(marks.last.term),
-            serving: AtomicU8::new(0),
             failed: AtomicBool::new(false),
             compactions: Mutex::new(Some(HashSet::new())),
         });
@@ -223,14 +208,6 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-const HAS_LEADER: u8 = 1;
-const IS_LEARNER: u8 = 2;
-const CAPABLE: u8 = 4;
-
-fn flag(set: bool, bit: u8) -> u8 {
-    if set { bit } else { 0 }
-}
-
 impl<A: Apply> Core<A> {
     /// The state machine.
     pub fn store(&self) -> &Arc<A> {
@@ -242,24 +219,9 @@ impl<A: Apply> Core<A> {
         self.term.load(Relaxed)
     }
 
-    /// What the transport must know to refuse requests early.
-    pub fn serving(&self) -> Serving {
-        let flags = self.serving.load(Relaxed);
-        Serving {
-            term: self.raft_term(),
-            has_leader: flags & HAS_LEADER != 0,
-            is_learner: flags & IS_LEARNER != 0,
-            capable: flags & CAPABLE != 0,
-        }
-    }
-
-    /// See [`Core::serving`].
-    pub fn set_serving(&self, serving: Serving) {
-        self.term.store(serving.term, Relaxed);
-        let flags = flag(serving.has_leader, HAS_LEADER)
-            | flag(serving.is_learner, IS_LEARNER)
-            | flag(serving.capable, CAPABLE);
-        self.serving.store(flags, Relaxed);
+    /// See [`Core::raft_term`].
+    pub fn set_raft_term(&self, term: u64) {
+        self.term.store(term, Relaxed);
     }
 
     /// The pipeline's metrics in Prometheus text.
