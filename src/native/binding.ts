@@ -153,6 +153,8 @@ export type NativeEvent =
   | { type: "readRequest"; ctx: number }
   /** The answer of `propose(token)`. `data` is the encoded response, null with an error. */
   | { type: "proposed"; token: number; data: Uint8Array | null; error: NativeStatus | null }
+  /** A message of a watch stream that `watchOpen` made: an encoded WatchResponse. */
+  | { type: "watchMessage"; stream: number; data: Uint8Array }
   | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
   /** A write or sync failed, or data is damaged: the process must end with this message. */
   | { type: "fatal"; message: string }
@@ -240,6 +242,14 @@ export interface NativeEngine {
   setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
+
+  // --- watch streams of TypeScript itself ---
+  /** Opens a watch stream under a number that the caller chose and uses once. */
+  watchOpen(stream: number): void;
+  /** Gives the stream an encoded WatchRequest; what comes of it are `watchMessage` events. */
+  watchSend(stream: number, request: Uint8Array): void;
+  /** Ends the stream. Messages of it may still be in the event queue. */
+  watchClose(stream: number): void;
 
   // --- transport ---
   /** False: the queue of this call is full, wait for callDrained. */

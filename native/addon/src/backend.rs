@@ -6,7 +6,8 @@ use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
-use netcd_engine::types::{OpKind, OpResult, Token};
+use netcd_engine::types::{Identity, OpKind, OpResult, Token};
+use netcd_engine::watch::WatchHub;
 use netcd_front::Backend;
 use prost::Message;
 
@@ -59,5 +60,17 @@ impl Backend for EngineBackend {
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
         Backend::read_txn(&*self.0, request)
+    }
+
+    fn watch_hub(&self) -> &Arc<WatchHub> {
+        self.store().watch_hub()
+    }
+
+    fn identity(&self) -> Identity {
+        self.store().identity()
+    }
+
+    fn raft_term(&self) -> u64 {
+        self.0.raft_term()
     }
 }

@@ -8,9 +8,11 @@ use napi::{Env, Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::EtcdError;
 use netcd_engine::pipeline::{Pipeline, PipelineError};
+use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::types::{LogMark, Token};
 use netcd_front::{Front, ServingState};
 use parking_lot::RwLock;
+use prost::Message;
 
 use crate::event::Event;
 use crate::object::Objects;
@@ -146,7 +148,14 @@ impl NativeEngine {
             .events
             .iter()
             .any(|event| matches!(event, Event::Front(_)));
+        let watched = drained
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::WatchMessage { .. }));
         let objects = Objects(env).events(drained)?;
+        if watched && let Ok(running) = self.shared.running() {
+            running.watches.drained();
+        }
         if handed_over && let Ok(running) = self.shared.running() {
             running.front.events_drained();
         }
@@ -365,6 +374,37 @@ impl NativeEngine {
     pub fn http_end(&self, request: f64) -> Result<()> {
         let request = number(request)?;
         self.front(|front| front.http_end(request))
+    }
+
+    /// Opens a watch stream under a number that the caller chose.
+    #[napi]
+    pub fn watch_open(&self, stream: f64) -> Result<()> {
+        let stream = number(stream)?;
+        self.enqueue(|running| {
+            running.watches.open(stream);
+            Ok(())
+        })
+    }
+
+    /// Gives a watch stream an encoded WatchRequest.
+    #[napi]
+    pub fn watch_send(&self, stream: f64, request: Uint8Array) -> Result<()> {
+        let stream = number(stream)?;
+        let request = WatchRequest::decode(copy(&request)).map_err(reason)?;
+        self.enqueue(|running| {
+            running.watches.request(stream, request);
+            Ok(())
+        })
+    }
+
+    /// Ends a watch stream. Messages of it may still be in the event queue.
+    #[napi]
+    pub fn watch_close(&self, stream: f64) -> Result<()> {
+        let stream = number(stream)?;
+        self.enqueue(|running| {
+            running.watches.end(stream);
+            Ok(())
+        })
     }
 
     /// Figures of the store.

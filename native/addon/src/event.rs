@@ -26,6 +26,8 @@ pub enum Event {
         token: u64,
         result: Result<Bytes, EtcdError>,
     },
+    /// A message of a watch stream of the control plane.
+    WatchMessage { stream: u64, data: Bytes },
     /// Leases that an operation granted or revoked.
     LeaseChanged {
         granted: Vec<(i64, i64)>,

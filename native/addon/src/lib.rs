@@ -13,3 +13,4 @@ mod options;
 mod queue;
 mod sink;
 mod tasks;
+mod watches;

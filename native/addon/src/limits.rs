@@ -9,3 +9,7 @@ pub const EXTERNAL_BUFFER_BYTES_MIN: usize = 16 << 10;
 pub const READ_ENTRIES_BYTES_MAX: usize = 8 << 20;
 /// A write below this many bytes of headroom to the quota is measured exactly.
 pub const QUOTA_HEADROOM_BYTES: u64 = 1 << 20;
+/// Bytes of messages of one watch stream of the control plane that may wait to be drained.
+pub const WATCH_BYTES_UNDRAINED_MAX: usize = 1 << 20;
+/// Bytes of messages that a watch stream of the control plane writes before it looks at that limit.
+pub const WATCH_TURN_BYTES: usize = 64 << 10;

@@ -117,6 +117,12 @@ impl<'e> Objects<'e> {
                 set(&mut object, c"ctx", ctx as f64)?;
                 Ok(object)
             }
+            Event::WatchMessage { stream, data } => {
+                let mut object = self.object(c"watchMessage")?;
+                set(&mut object, c"stream", stream as f64)?;
+                set(&mut object, c"data", &self.bytes(data)?)?;
+                Ok(object)
+            }
             Event::Proposed { token, result } => self.proposed(token, result),
             Event::LeaseChanged { granted, revoked } => self.lease_changed(granted, revoked),
             Event::Fatal(message) => {

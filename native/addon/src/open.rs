@@ -10,12 +10,14 @@ use netcd_engine::mvcc::{Store, StoreConfig, StoreEvents, StoreRecovered};
 use netcd_engine::pipeline::{LogPlace, LogRecovered, Pipeline, PipelineConfig};
 use netcd_engine::types::{Completions, Identity};
 use netcd_engine::wal::WalOptions;
+use netcd_front::limits::GRPC_OVERHEAD_BYTES;
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents};
 
 use crate::backend::EngineBackend;
 use crate::options::{EngineOptions, id, number};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
+use crate::watches::Watches;
 
 /// The checked options.
 #[derive(Clone)]
@@ -64,10 +66,18 @@ impl Settings {
                 keepalive_interval: milliseconds(options.grpc_keepalive_interval_ms)?,
                 keepalive_timeout: milliseconds(options.grpc_keepalive_timeout_ms)?,
                 request_timeout: milliseconds(options.request_timeout_ms)?,
+                watch_progress_interval: milliseconds(options.watch_progress_notify_interval_ms)?,
+                leader_loss_timeout: leader_loss_timeout(milliseconds(options.request_timeout_ms)?),
                 extensive_metrics: options.extensive_metrics,
             },
         })
     }
+}
+
+/// Three election timeouts, after which etcd ends the streams of clients that want a leader; the request timeout is 5 s
+/// and two of them.
+fn leader_loss_timeout(request_timeout: Duration) -> Duration {
+    request_timeout.saturating_sub(Duration::from_secs(5)) * 3 / 2
 }
 
 /// An open engine.
@@ -78,6 +88,8 @@ pub struct Running {
     pub pipeline: Arc<Pipeline>,
     /// The transport.
     pub front: Front,
+    /// Watch streams of the control plane.
+    pub watches: Watches,
 }
 
 /// What a restart found on disk.
@@ -143,10 +155,19 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         store: recovered,
         log,
     };
+    let fragment_bytes = settings.pipeline.max_request_bytes + GRPC_OVERHEAD_BYTES;
+    let watches = Watches::start(Arc::clone(&pipeline), Arc::clone(queue), fragment_bytes);
+    let watches = watches.map_err(|error| {
+        front.shutdown(Duration::ZERO);
+        pipeline.close();
+        store.close();
+        reason(error)
+    })?;
     let running = Running {
         store,
         pipeline,
         front,
+        watches,
     };
     Ok((running, found))
 }
@@ -155,6 +176,7 @@ impl Running {
     /// GOAWAY to clients, lets calls finish for at most `grace`, then flushes and closes everything.
     pub fn close(&self, grace: Duration) {
         self.front.shutdown(grace);
+        self.watches.close();
         self.pipeline.close();
         self.store.close();
     }

@@ -72,7 +72,30 @@ pub const COMPACTION_BATCH_FACTOR: usize = 40;
 pub const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 /// Milliseconds until a write that failed because the disk is full is tried again.
 pub const FLUSH_RETRY_MS: u64 = 500;
+/// Bytes of events that one watcher may have queued; past it the watcher reads from the store. Small in the engine's own
+/// tests, so that watchers fall behind.
+pub const WATCH_QUEUE_BYTES_MAX: usize = if cfg!(test) { 2 << 10 } else { 1 << 20 };
+/// Bytes of events, each counted once, that all watchers together may have queued before laggards lose their queues.
+pub const WATCH_RETAINED_BYTES_MAX: usize = if cfg!(test) { 16 << 10 } else { 256 << 20 };
+/// Bytes of key-values that the catch-up thread reads at once.
+pub const WATCH_CHUNK_BYTES: usize = if cfg!(test) { 512 } else { 512 << 10 };
+/// Lagging watchers that share a walk through the history.
+pub const WATCH_GROUP_MAX: usize = 512;
+/// Revisions that watchers may be apart and still share a walk.
+pub const WATCH_GROUP_SPAN: i64 = if cfg!(test) { 10 } else { 1_000 };
+/// Revisions behind the present from which on the apply thread puts events aside for a lagging watcher.
+pub const WATCH_JOIN_SPAN: i64 = if cfg!(test) { 5 } else { 1_000 };
+/// Bytes of events after which a response takes no further revision.
+pub const WATCH_RESPONSE_BYTES: usize = if cfg!(test) { 256 } else { 64 << 10 };
+/// Bytes of key-values that a watcher's walk takes from the tail under one lock.
+pub const TAIL_LOOK_BYTES: usize = 64 << 10;
+/// Answers to requests of one watch stream that may wait before no further request is read.
+pub const WATCH_REPLIES_MAX: usize = 1024;
+/// Events that an empty queue may keep room for.
+pub const WATCH_SPARE_EVENTS_MAX: usize = 16;
 
+const _: () = assert!(WATCH_CHUNK_BYTES <= WATCH_QUEUE_BYTES_MAX);
+const _: () = assert!(WATCH_QUEUE_BYTES_MAX < WATCH_RETAINED_BYTES_MAX);
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
 const _: () = assert!(2 * WAL_PAYLOAD_BYTES_MAX as u64 <= WAL_SEGMENT_BYTES);
 const _: () = assert!(BATCH_BYTES_MAX < WAL_PAYLOAD_BYTES_MAX);

@@ -1,12 +1,15 @@
 //! What the hot calls need from the engine: the seam between transport and pipeline, and where tests put a fake.
 
+use std::sync::Arc;
+
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::Store;
 pub use netcd_engine::mvcc::{Chunks, RangeAnswer};
 use netcd_engine::pipeline::Pipeline;
 pub use netcd_engine::pipeline::ReadBarrier;
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
-use netcd_engine::types::{OpKind, OpResult, Token};
+use netcd_engine::types::{Identity, OpKind, OpResult, Token};
+use netcd_engine::watch::WatchHub;
 
 /// The engine as front sees it.
 pub trait Backend: Send + Sync + 'static {
@@ -20,6 +23,12 @@ pub trait Backend: Send + Sync + 'static {
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError>;
     /// Serve a txn of ranges only.
     fn read_txn(&self, request: &TxnRequest) -> OpResult;
+    /// Where watch streams get their events.
+    fn watch_hub(&self) -> &Arc<WatchHub>;
+    /// Constant part of response headers.
+    fn identity(&self) -> Identity;
+    /// Term for response headers.
+    fn raft_term(&self) -> u64;
 }
 
 impl Backend for Pipeline<Store> {
@@ -32,14 +41,26 @@ impl Backend for Pipeline<Store> {
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        self.store().range(request, self.raft_term())
+        self.store().range(request, (**self).raft_term())
     }
 
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        self.store().range_stream(request, self.raft_term())
+        self.store().range_stream(request, (**self).raft_term())
     }
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        self.store().read_txn(request, self.raft_term())
+        self.store().read_txn(request, (**self).raft_term())
+    }
+
+    fn watch_hub(&self) -> &Arc<WatchHub> {
+        self.store().watch_hub()
+    }
+
+    fn identity(&self) -> Identity {
+        self.store().identity()
+    }
+
+    fn raft_term(&self) -> u64 {
+        (**self).raft_term()
     }
 }

@@ -59,6 +59,8 @@ pub(crate) enum Message {
     Reads(Vec<Token>, Result<(), EtcdError>),
     Serve(Accepted, Arc<ListenerInfo>),
     Listen(Bound, Arc<ListenerInfo>),
+    /// Since this many losses of the leader there is none.
+    LeaderLost(u64),
     /// Stop accepting, GOAWAY to all, end connections as they become idle.
     Drain,
     /// End everything now.

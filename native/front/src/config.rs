@@ -19,6 +19,10 @@ pub struct FrontConfig {
     pub keepalive_timeout: Duration,
     /// How long a proposal or a read index may take (etcd: 5 s + 2 election timeouts).
     pub request_timeout: Duration,
+    /// --watch-progress-notify-interval.
+    pub watch_progress_interval: Duration,
+    /// How long there may be no leader before watch streams that asked for one are ended (etcd: 3 election timeouts).
+    pub leader_loss_timeout: Duration,
     /// --metrics=extensive: measure how long calls take.
     pub extensive_metrics: bool,
 }
@@ -33,6 +37,8 @@ impl Default for FrontConfig {
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(7),
+            watch_progress_interval: Duration::from_secs(10 * 60),
+            leader_loss_timeout: Duration::from_secs(3),
             extensive_metrics: false,
         }
     }

@@ -25,7 +25,7 @@ use crate::grpc::stream::{CallParts, CallStream};
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
-use crate::{handover, hot, http as web};
+use crate::{handover, hot, http as web, watch};
 
 /// Largest gRPC message that is accepted.
 pub(crate) fn message_bytes_max(worker: &Worker) -> usize {
@@ -79,6 +79,7 @@ pub(crate) fn accept(
         return call.finish(worker, Err(deframe::unknown_encoding(name)));
     }
     match method.get().route {
+        Route::Watch => watch::start(worker, call, body, encoding, head.needs_leader),
         Route::HandOver => hand_over(worker, call, &parts, body, encoding),
         _ => receive(worker, call, body, encoding, cx),
     }

@@ -1,6 +1,6 @@
 //! The transport as its owner sees it: start, listen, answer what was handed over, count, shut down.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -86,6 +86,7 @@ impl Front {
             backend,
             events,
             serving: AtomicU8::new(ServingState::default().to_bits()),
+            leader_losses: AtomicU64::new(0),
             readers: Readers::start()?,
             handovers: Handovers::default(),
             mailboxes: completions.mailboxes.clone(),
@@ -148,9 +149,11 @@ impl Front {
 
     /// What calls are refused from now on. Before the first of this no call is served (`etcdserver: not capable`).
     pub fn set_serving(&self, state: ServingState) {
-        self.shared
-            .serving
-            .store(state.to_bits(), Ordering::Relaxed);
+        let bits = self.shared.serving.swap(state.to_bits(), Ordering::Relaxed);
+        if ServingState::from_bits(bits).has_leader && !state.has_leader {
+            let losses = self.shared.leader_losses.fetch_add(1, Ordering::Relaxed) + 1;
+            self.tell_all(|| Message::LeaderLost(losses));
+        }
     }
 
     /// The control plane has drained its event queue: calls that wait for that may go on.

@@ -80,7 +80,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             Ok(_) => submit(worker, call, OpKind::Txn, message),
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::HandOver => call.finish(worker, Err(error::NOT_CAPABLE)),
+        Route::Watch | Route::HandOver => call.finish(worker, Err(error::NOT_CAPABLE)),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod peer;
 mod readers;
 mod send;
 mod slots;
+mod watch;
 mod worker;
 
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier};

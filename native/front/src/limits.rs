@@ -51,6 +51,10 @@ pub const IDLE_PING_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 pub const GRPC_OVERHEAD_BYTES: usize = 512 << 10;
 /// Largest message sent, as gRPC counts it.
 pub const SEND_BYTES_MAX: u64 = i32::MAX as u64;
+/// Bytes that a watch stream gives to HTTP/2 at once (a larger revision counts as one).
+pub const WATCH_WRITE_BYTES: usize = 32 << 10;
+/// An event of this many bytes goes to HTTP/2 as the copy that all watchers share; smaller ones are copied together.
+pub const WATCH_SHARE_BYTES_MIN: usize = 8 << 10;
 /// Threads that read large ranges.
 pub const READER_THREADS: usize = 2;
 /// Large reads (or next chunks of them) that may wait for a reader thread.

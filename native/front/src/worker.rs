@@ -3,12 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use netcd_engine::error::EtcdError;
+use netcd_engine::error::{self, EtcdError};
 use netcd_engine::types::{OpResult, Token};
 use parking_lot::{Condvar, Mutex};
 use slab::Slab;
@@ -25,6 +25,7 @@ use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
 use crate::readers::Readers;
 use crate::slots::Slots;
+use crate::watch::Watches;
 use crate::{hot, listener};
 
 /// Counts of one worker that other threads may read.
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) events: Arc<dyn FrontEvents>,
     pub(crate) serving: AtomicU8,
+    /// Times that the leader was lost.
+    pub(crate) leader_losses: AtomicU64,
     pub(crate) readers: Readers,
     pub(crate) handovers: Handovers,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
@@ -58,6 +61,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn serving(&self) -> ServingState {
         ServingState::from_bits(self.serving.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn leader_losses(&self) -> u64 {
+        self.leader_losses.load(Ordering::Relaxed)
     }
 
     pub(crate) fn connection_count(&self) -> usize {
@@ -83,6 +90,7 @@ pub(crate) struct Worker {
     pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
     pub(crate) calls: Cell<usize>,
     pub(crate) draining: Cell<bool>,
+    pub(crate) watches: Watches,
     /// The accept loops of listeners that this worker has.
     pub(crate) accepting: RefCell<Vec<AbortHandle>>,
     now: Cell<Instant>,
@@ -167,6 +175,7 @@ impl Worker {
                     Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
                     Message::Serve(accepted, info) => listener::serve(self, accepted, info),
                     Message::Listen(bound, info) => listener::accept_on(self, bound, info),
+                    Message::LeaderLost(losses) => spawn(self.clone().leader_lost(losses)),
                     Message::Drain => self.drain(),
                     Message::Stop => return Poll::Ready(()),
                 }
@@ -182,6 +191,16 @@ impl Worker {
         }
         for (_, conn) in self.conns.borrow().iter() {
             conn.drain();
+        }
+        // Clients take this for a reason to connect elsewhere; etcd's `watch canceled` they would take for the end.
+        self.watches.end(&error::STOPPED, false);
+    }
+
+    /// Ends the watch streams of clients that want a leader if there is none for too long.
+    async fn leader_lost(self: Rc<Self>, losses: u64) {
+        tokio::time::sleep(self.shared.config.leader_loss_timeout).await;
+        if !self.shared.serving().has_leader && self.shared.leader_losses() == losses {
+            self.watches.end(&error::NO_LEADER, true);
         }
     }
 
@@ -226,6 +245,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize) -> std::io::Result<()> {
         conns: RefCell::new(Slab::new()),
         calls: Cell::new(0),
         draining: Cell::new(false),
+        watches: Watches::default(),
         accepting: RefCell::new(Vec::new()),
         now: Cell::new(Instant::now()),
         sweep: RefCell::new(None),

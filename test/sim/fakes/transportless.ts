@@ -18,6 +18,9 @@ type Unused = Pick<
   | "httpStart"
   | "httpWrite"
   | "httpEnd"
+  | "watchOpen"
+  | "watchSend"
+  | "watchClose"
   | "storeStatus"
   | "metrics"
 >;
@@ -52,6 +55,15 @@ export class WithoutTransport implements Unused {
   }
   httpEnd(): void {
     unused("httpEnd");
+  }
+  watchOpen(): void {
+    unused("watchOpen");
+  }
+  watchSend(): void {
+    unused("watchSend");
+  }
+  watchClose(): void {
+    unused("watchClose");
   }
   storeStatus(): StoreStatus {
     return unused("storeStatus");

@@ -107,8 +107,8 @@ pub enum OpenError {
         /// The reason.
         source: std::io::Error,
     },
-    /// The flusher's thread could not be started.
-    #[error("cannot start the flusher thread: {0}")]
+    /// A thread could not be started.
+    #[error("cannot start a thread of the store: {0}")]
     Thread(std::io::Error),
 }
 
@@ -192,7 +192,7 @@ impl Event {
     }
 }
 
-/// The watch hub's side towards the store.
+/// Who is told of every applied operation besides the watch hub.
 pub trait Watchers: Send + Sync {
     /// The events of one revision, right after it was applied and can be read. Called in revision order by the apply
     /// thread.
@@ -214,9 +214,15 @@ pub trait History: Send + Sync {
     fn revision(&self) -> i64;
     /// Last compacted revision, -1 = none.
     fn compact_revision(&self) -> i64;
-    /// Events from revision `from` to `to` (both included), as many whole revisions as `max_bytes` holds and at least
-    /// one. Fails if `from` is compacted.
-    fn events(&self, from: i64, to: i64, max_bytes: usize) -> Result<HistoryChunk, EtcdError>;
+    /// Events from revision `from` to `to` (both included) whose keys `wanted` accepts, of as many whole revisions as
+    /// `max_bytes` holds, wanted or not, and of at least one. Fails if `from` is compacted.
+    fn events(
+        &self,
+        from: i64,
+        to: i64,
+        max_bytes: usize,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<HistoryChunk, EtcdError>;
     /// The encoded KeyValue that `key` had at revision `at`; None if it had none or it is compacted.
     fn value_at(&self, key: &[u8], at: i64) -> Result<Option<Bytes>, EtcdError>;
 }

@@ -117,6 +117,8 @@ impl Store {
         state.compact_revision = revision;
         state.tail.set_compact(revision);
         let header = self.header(state.revision, raft_term);
+        drop(state);
+        self.watch_hub().compacted(revision);
         Ok(encode::header_response(header).into())
     }
 

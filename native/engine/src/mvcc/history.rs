@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{self, EtcdError};
 use crate::index::Revision;
-use crate::limits::READ_RETRIES_MAX;
+use crate::limits::{READ_RETRIES_MAX, TAIL_LOOK_BYTES};
 use crate::tree::TreeError;
 
 use super::Store;
@@ -13,29 +13,42 @@ use super::kv::KvView;
 use super::select::Look;
 use super::tail::Record;
 
-/// Collects whole revisions until a number of bytes is reached.
-struct Collector {
+/// Which keys a reader of the past is interested in.
+type Wanted<'a> = &'a dyn Fn(&[u8]) -> bool;
+
+/// Collects whole revisions until a number of bytes is reached, wanted or not.
+struct Collector<'a> {
     chunk: HistoryChunk,
+    wanted: Wanted<'a>,
+    /// The revision that was seen last.
+    seen: Option<i64>,
     bytes: usize,
     bytes_max: usize,
 }
 
-impl Collector {
-    /// Adds an event; false if the chunk is full (the event then belongs to the next one).
-    fn add(&mut self, event: Event) -> bool {
-        let main = event.revision.main;
-        let same = self
-            .chunk
-            .events
-            .last()
-            .is_some_and(|last| last.revision.main == main);
-        if !same && self.bytes >= self.bytes_max && !self.chunk.events.is_empty() {
+impl Collector<'_> {
+    /// Counts a change; false if the chunk is full (the change then belongs to the next one).
+    fn admit(&mut self, main: i64, bytes: usize) -> bool {
+        let begins = self.seen != Some(main);
+        if begins && self.bytes >= self.bytes_max && self.seen.is_some() {
             self.chunk.next = main;
             return false;
         }
-        self.bytes += event.kv.len();
-        self.chunk.events.push(event);
+        self.seen = Some(main);
+        self.bytes += bytes;
         true
+    }
+
+    fn put(&mut self, revision: Revision, key: &[u8], kv: impl FnOnce() -> Bytes) {
+        if (self.wanted)(key) {
+            self.chunk.events.push(Event::of_put(revision, kv()));
+        }
+    }
+
+    fn tombstone(&mut self, revision: Revision, key: &[u8]) {
+        if (self.wanted)(key) {
+            self.chunk.events.push(Event::of_tombstone(revision, key));
+        }
     }
 }
 
@@ -48,12 +61,20 @@ impl History for Store {
         self.state.read().compact_revision
     }
 
-    fn events(&self, from: i64, to: i64, max_bytes: usize) -> Result<HistoryChunk, EtcdError> {
+    fn events(
+        &self,
+        from: i64,
+        to: i64,
+        max_bytes: usize,
+        wanted: Wanted<'_>,
+    ) -> Result<HistoryChunk, EtcdError> {
         let mut collector = Collector {
             chunk: HistoryChunk {
                 events: Vec::new(),
                 next: from,
             },
+            wanted,
+            seen: None,
             bytes: 0,
             bytes_max: max_bytes,
         };
@@ -66,6 +87,8 @@ impl History for Store {
             let to = to.min(state.revision);
             match state.tail.first() {
                 Some(first) if first.main <= from => {
+                    // The look keeps apply waiting, so it is short.
+                    collector.bytes_max = max_bytes.min(TAIL_LOOK_BYTES);
                     collect_tail(&mut collector, state.tail.from(start), to);
                     Ok(None)
                 }
@@ -112,7 +135,7 @@ impl History for Store {
 impl Store {
     fn collect_tree(
         &self,
-        collector: &mut Collector,
+        collector: &mut Collector<'_>,
         from: Revision,
         to: i64,
     ) -> Result<(), TreeError> {
@@ -123,14 +146,15 @@ impl Store {
             if stored.revision.main > to {
                 break;
             }
-            let event = if stored.tombstone {
-                let kv = KvView::parse(value).ok_or_else(|| tree.damaged("tombstone"))?;
-                Event::of_tombstone(stored.revision, kv.key)
-            } else {
-                Event::of_put(stored.revision, Bytes::copy_from_slice(value))
-            };
-            if !collector.add(event) {
+            if !collector.admit(stored.revision.main, value.len()) {
                 return Ok(());
+            }
+            let kv = KvView::parse(value).ok_or_else(|| tree.damaged("key-value"))?;
+            if stored.tombstone {
+                collector.tombstone(stored.revision, kv.key);
+            } else {
+                let copy = || Bytes::copy_from_slice(value);
+                collector.put(stored.revision, kv.key, copy);
             }
         }
         collector.chunk.next = collector.chunk.next.max(to + 1);
@@ -138,18 +162,23 @@ impl Store {
     }
 }
 
-fn collect_tail<'a>(collector: &mut Collector, records: impl Iterator<Item = &'a Record>, to: i64) {
+fn collect_tail<'a>(
+    collector: &mut Collector<'_>,
+    records: impl Iterator<Item = &'a Record>,
+    to: i64,
+) {
     for record in records {
         if record.revision.main > to {
             break;
         }
-        let event = if record.tombstone {
-            Event::of_tombstone(record.revision, &super::kv::key_of(&record.kv))
-        } else {
-            Event::of_put(record.revision, record.kv.clone())
-        };
-        if !collector.add(event) {
+        if !collector.admit(record.revision.main, record.kv.len()) {
             return;
+        }
+        let key = super::kv::key_of(&record.kv);
+        if record.tombstone {
+            collector.tombstone(record.revision, &key);
+        } else {
+            collector.put(record.revision, &key, || record.kv.clone());
         }
     }
     collector.chunk.next = collector.chunk.next.max(to + 1);

@@ -25,6 +25,7 @@ mod stream;
 mod tail;
 mod txn;
 pub mod validate;
+mod watching;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ use crate::error::{Code, EtcdError};
 use crate::lease::LeaseTable;
 use crate::tree::{FILE_NAME, Tree, TreeError};
 use crate::types::{Identity, LogMark};
+use crate::watch::WatchHub;
 
 use compact::Compactions;
 use encode::Header;
@@ -63,6 +65,8 @@ pub struct Store {
     compaction_sleep_ms: u64,
     no_fsync: bool,
     events: Arc<dyn StoreEvents>,
+    /// Set when the store is open.
+    watch_hub: OnceLock<Arc<WatchHub>>,
     watchers: OnceLock<Arc<dyn Watchers>>,
     state: RwLock<State>,
     /// Taken before `state` where both are needed.
@@ -115,6 +119,7 @@ impl Store {
             compaction_sleep_ms: config.compaction_sleep_ms,
             no_fsync: config.no_fsync,
             events: config.events,
+            watch_hub: OnceLock::new(),
             watchers: OnceLock::new(),
             state: RwLock::new(State {
                 index: recovered.index,
@@ -141,6 +146,7 @@ impl Store {
             db_used_bytes: AtomicU64::new(size.used_bytes),
             opened: Instant::now(),
         });
+        watching::start(&store, marks.revision).map_err(OpenError::Thread)?;
         let flusher = Flusher::new(Arc::clone(&store), store.next_compaction());
         let thread = std::thread::Builder::new()
             .name("netcd-flusher".into())
@@ -152,6 +158,7 @@ impl Store {
 
     /// Commits what is applied and ends the flusher. The store can still be read.
     pub fn close(&self) {
+        self.watch_hub().close();
         self.stop_flusher();
         if let Some(thread) = self.flusher.lock().take() {
             // A panic of the flusher has been reported by the panic hook; there is nothing to add here.
@@ -159,7 +166,17 @@ impl Store {
         }
     }
 
-    /// Sets whom every applied operation is told to. Only the first call counts.
+    /// Constant part of every response header.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Who watches this store.
+    pub fn watch_hub(&self) -> &Arc<WatchHub> {
+        self.watch_hub.get().expect("an open store has its hub")
+    }
+
+    /// Sets whom every applied operation is told to besides the watch hub. Only the first call counts.
     pub fn set_watchers(&self, watchers: Arc<dyn Watchers>) {
         let _ = self.watchers.set(watchers);
     }

@@ -187,10 +187,8 @@ impl<'s> Write<'s> {
         self.state.revision = revision;
         drop(self.state);
         drop(self.leases);
-        if !self.events.is_empty()
-            && let Some(watchers) = self.store.watchers.get()
-        {
-            watchers.notify(revision, &self.events);
+        if !self.events.is_empty() {
+            self.store.tell_watchers(revision, &self.events);
         }
         revision
     }

@@ -29,6 +29,7 @@ pub(crate) enum Route {
     DeleteRange,
     Txn,
     Compact,
+    Watch,
     /// The control plane.
     HandOver,
 }
@@ -79,7 +80,7 @@ pub const METHODS: &[Method] = methods! {
     "etcdserverpb.KV" "DeleteRange" Unary DeleteRange;
     "etcdserverpb.KV" "Txn" Unary Txn;
     "etcdserverpb.KV" "Compact" Unary Compact;
-    "etcdserverpb.Watch" "Watch" Bidi HandOver;
+    "etcdserverpb.Watch" "Watch" Bidi Watch;
     "etcdserverpb.Lease" "LeaseGrant" Unary HandOver;
     "etcdserverpb.Lease" "LeaseRevoke" Unary HandOver;
     "etcdserverpb.Lease" "LeaseKeepAlive" Bidi HandOver;

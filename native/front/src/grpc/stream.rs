@@ -202,6 +202,23 @@ impl CallStream {
         }
     }
 
+    /// Ready when all that was given to `send` is with HTTP/2; pending while the client's window is closed.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        if self.sending.has_remaining() {
+            self.poll_send(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Begins to send; `poll_sent` goes on with it. For streams that do not use `outbound`.
+    pub(crate) fn send(&mut self, data: SendBuf) -> Result<(), h2::Error> {
+        debug_assert!(!self.sending.has_remaining(), "one after the other");
+        self.open()?;
+        self.sending = data;
+        Ok(())
+    }
+
     fn open(&mut self) -> Result<&mut SendStream<SendBuf>, h2::Error> {
         match &mut self.send {
             Some(send) => Ok(send),

@@ -5,12 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
+use netcd_engine::mvcc::{Applied, ApplyContext, LogLevel, Store, StoreConfig, StoreEvents};
 use netcd_engine::proto::etcdserverpb::{
     PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, ResponseHeader, TxnRequest,
     TxnResponse,
 };
 use netcd_engine::proto::mvccpb::KeyValue;
-use netcd_engine::types::{Completions, OpKind, OpResult, Token};
+use netcd_engine::types::{Completions, Identity, LogMark, OpKind, OpResult, Token};
+use netcd_engine::watch::WatchHub;
 use netcd_front::{Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier};
 use prost::Message;
 
@@ -36,7 +38,56 @@ pub struct Fake {
     pub applied: AtomicU64,
     /// Chunks that were read from chunked answers and streams.
     pub chunks_read: Arc<AtomicU64>,
+    /// What is watched: a real store, opened when the first watch needs it.
+    watched: OnceLock<Watched>,
 }
+
+/// A store in a directory of its own.
+struct Watched {
+    store: Arc<Store>,
+    _dir: tempfile::TempDir,
+}
+
+struct Unheard;
+
+impl StoreEvents for Unheard {
+    fn flushed(&self, _: LogMark) {}
+    fn lease_changed(&self, _: &[(i64, i64)], _: &[i64]) {}
+    fn fatal(&self, message: String) {
+        panic!("{message}");
+    }
+    fn log(&self, _: LogLevel, _: &str, _: Vec<(String, String)>) {}
+}
+
+impl Watched {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(StoreConfig {
+            dir: dir.path().to_owned(),
+            identity: IDENTITY,
+            quota_bytes: None,
+            max_request_bytes: 1 << 20,
+            compaction_batch_limit: 1000,
+            compaction_sleep_ms: 0,
+            no_fsync: true,
+            events: Arc::new(Unheard),
+        })
+        .unwrap();
+        Self { store, _dir: dir }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.store.close();
+    }
+}
+
+pub const IDENTITY: Identity = Identity {
+    cluster_id: 11,
+    member_id: 12,
+};
+pub const TERM: u64 = 5;
 
 impl Fake {
     pub fn new(completions: &Arc<FrontCompletions>) -> Arc<Self> {
@@ -49,6 +100,24 @@ impl Fake {
 
     pub fn completions(&self) -> &Arc<FrontCompletions> {
         self.completions.get().expect("set in new")
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
+        &self.watched.get_or_init(Watched::open).store
+    }
+
+    /// Applies an operation to the store.
+    pub fn apply(&self, kind: OpKind, request: &impl Message) {
+        let index = self.applied.fetch_add(1, Ordering::SeqCst) + 1;
+        let context = ApplyContext {
+            mark: LogMark { index, term: 1 },
+            raft_term: TERM,
+        };
+        let applied = self
+            .store()
+            .apply_op(kind, request.encode_to_vec().into(), &context);
+        assert!(matches!(applied, Applied::Done(Ok(_))), "{applied:?}");
+        self.store().entry_applied(context.mark);
     }
 
     pub fn release(&self) {
@@ -134,6 +203,18 @@ fn chunked(chunks: usize, read: Arc<AtomicU64>, fail_at: Option<usize>) -> Range
 /// `chunked:N` as a key asks for a chunked answer, `broken:N` for one that fails, `fail` for an error, `large:N` for
 /// one value of N bytes; all else is echoed.
 impl Backend for Fake {
+    fn watch_hub(&self) -> &Arc<WatchHub> {
+        self.store().watch_hub()
+    }
+
+    fn identity(&self) -> Identity {
+        IDENTITY
+    }
+
+    fn raft_term(&self) -> u64 {
+        TERM
+    }
+
     fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);

@@ -22,6 +22,7 @@ use fake::Fake;
 pub const RANGE: &str = "/etcdserverpb.KV/Range";
 pub const PUT: &str = "/etcdserverpb.KV/Put";
 pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
+pub const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 pub const MEMBERS: &str = "/etcdserverpb.Cluster/MemberList";
 
 /// A test that waits this long has failed: it ends what would hang, and decides nothing else.

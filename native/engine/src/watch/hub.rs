@@ -1,0 +1,359 @@
+//! The hub: registration, the apply thread's side, and the side of those who take events.
+//!
+//! Order of locks: registry, then a watcher's queue. `current` moves only under the registry lock, after all events of
+//! the revision are queued, and takers do not look past it: so a revision is never seen in parts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use super::event::SharedEvent;
+use super::registry::{Phase, Registry};
+use super::watcher::{Offered, WatchSpec, Watcher};
+use super::{History, Offer, Taken, TakenEvent, WatchEnd, WatchSink, WatchStats, catchup};
+use crate::limits::{WATCH_RETAINED_BYTES_MAX, WATCH_SPARE_EVENTS_MAX};
+
+/// A registered watcher. Dropping it does not cancel it.
+#[derive(Clone)]
+pub struct WatcherHandle(Arc<Watcher>);
+
+/// Finds for every change the watchers of its key and queues it for them.
+pub struct WatchHub {
+    shared: Arc<Shared>,
+    catch_up: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the hub's threads share.
+pub(super) struct Shared {
+    pub(super) registry: Mutex<Registry>,
+    /// Tells the catch-up thread that somebody is hungry or the hub closes.
+    pub(super) work: Condvar,
+    pub(super) history: Arc<dyn History>,
+    /// The newest revision whose events are all queued.
+    pub(super) current: AtomicI64,
+    /// Bytes that queued events hold, each counted once.
+    pub(super) retained: Arc<AtomicUsize>,
+    /// Retained bytes past which laggards lose their queues.
+    sweep_at: AtomicUsize,
+    /// Events put into queues so far.
+    pub(super) queued_total: AtomicU64,
+    /// Streams that have watchers here, or may have.
+    streams: AtomicUsize,
+}
+
+impl WatchHub {
+    /// A hub for a store whose newest revision is `current`; starts the catch-up thread.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn new(history: Arc<dyn History>, current: i64) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            registry: Mutex::default(),
+            work: Condvar::new(),
+            history,
+            current: AtomicI64::new(current),
+            retained: Arc::default(),
+            sweep_at: AtomicUsize::new(WATCH_RETAINED_BYTES_MAX),
+            queued_total: AtomicU64::new(0),
+            streams: AtomicUsize::new(0),
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("watch-catchup".into())
+            .spawn(move || catchup::run(&for_thread))?;
+        Ok(Self {
+            shared,
+            catch_up: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Registers a watcher. `sink` is woken with `watch_key` when there is something to take.
+    pub fn register(
+        &self,
+        spec: WatchSpec,
+        sink: Arc<dyn WatchSink>,
+        watch_key: u64,
+    ) -> WatcherHandle {
+        let mut registry = self.shared.registry.lock();
+        let current = self.shared.current.load(Ordering::SeqCst);
+        let slot = registry.next_slot();
+        let watcher = Arc::new(Watcher::new(slot, spec, current, sink, watch_key));
+        registry.add(Arc::clone(&watcher));
+        if registry.has_hungry() {
+            self.shared.work.notify_one();
+        }
+        WatcherHandle(watcher)
+    }
+
+    /// Ends a watcher and forgets what it has queued. Does nothing if it was cancelled before.
+    pub fn cancel(&self, handle: &WatcherHandle) {
+        self.shared.registry.lock().remove(&handle.0);
+        let mut queue = handle.0.queue.lock();
+        queue.drop_events();
+        queue.synced = false;
+        queue.end = None;
+        queue.closed = true;
+    }
+
+    /// Queues the events of one revision for all who watch their keys. Only for the apply thread, in revision order,
+    /// right after the revision became readable.
+    ///
+    /// # Panics
+    /// If `revision` is not above those before.
+    pub fn notify<E: Offer>(&self, revision: i64, events: &[E]) {
+        let shared = &*self.shared;
+        let mut registry = shared.registry.lock();
+        assert!(revision > shared.current.load(Ordering::SeqCst));
+        let mut delivery = Delivery::default();
+        for event in events {
+            delivery.offer(shared, &registry, revision, event);
+        }
+        shared.current.store(revision, Ordering::SeqCst);
+        shared
+            .queued_total
+            .fetch_add(delivery.queued, Ordering::Relaxed);
+        for number in &delivery.overflowed {
+            fall_behind(&mut registry, *number);
+        }
+        for number in delivery.reached.iter().chain(&delivery.overflowed) {
+            registry.slot(*number).watcher.wake();
+        }
+        if shared.retained.load(Ordering::Relaxed) > shared.sweep_at.load(Ordering::Relaxed) {
+            shared.sweep(&mut registry);
+        }
+    }
+
+    /// Ends lagging watchers that nobody takes from and whose next revision is compacted now; those who are being
+    /// served learn of it when they get there.
+    pub fn compacted(&self, revision: i64) {
+        let mut registry = self.shared.registry.lock();
+        let lost: Vec<_> = registry
+            .iter()
+            .filter(|slot| slot.phase == Phase::Idle)
+            .map(|slot| Arc::clone(&slot.watcher))
+            .filter(|watcher| {
+                let queue = watcher.queue.lock();
+                queue.events.is_empty() && queue.next_revision < revision
+            })
+            .collect();
+        for watcher in lost {
+            registry.set_phase(watcher.slot, Phase::Ended);
+            watcher.end(WatchEnd::Compacted {
+                compact_revision: revision,
+            });
+        }
+    }
+
+    /// Takes queued events in revision order, whole revisions only: at least one if there is one, and no further one
+    /// once `max_bytes` are reached. After a wake take until `more` is false.
+    pub fn take(&self, handle: &WatcherHandle, max_bytes: usize) -> Taken {
+        let watcher = &handle.0;
+        // Before looking: an event that is queued after the look wakes again.
+        watcher.woken.store(false, Ordering::SeqCst);
+        let visible = self.shared.current.load(Ordering::SeqCst);
+        let mut queue = watcher.queue.lock();
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut last_revision = None;
+        while let Some(event) = queue.first_visible(visible) {
+            if bytes >= max_bytes && last_revision != Some(event.revision) {
+                break;
+            }
+            last_revision = Some(event.revision);
+            let event = queue.events.pop_front().expect("it was just seen");
+            queue.bytes -= event.cost();
+            bytes += event.cost();
+            events.push(event);
+        }
+        let more = queue.first_visible(visible).is_some();
+        let end = if queue.events.is_empty() {
+            queue.end.take()
+        } else {
+            None
+        };
+        queue.closed |= end.is_some();
+        if queue.events.is_empty() && queue.events.capacity() > WATCH_SPARE_EVENTS_MAX {
+            queue.events.shrink_to(0);
+        }
+        let hungry = queue.is_hungry();
+        drop(queue);
+        if hungry {
+            self.feed(watcher);
+        }
+        Taken {
+            events: events
+                .iter()
+                .map(|event| self.encode(watcher, event))
+                .collect(),
+            more,
+            end,
+        }
+    }
+
+    /// The revision up to which the watcher has been given everything; `None` while it lags.
+    pub fn progress_revision(&self, handle: &WatcherHandle) -> Option<i64> {
+        // Loaded first: what is queued later is newer than it.
+        let current = self.shared.current.load(Ordering::SeqCst);
+        let queue = handle.0.queue.lock();
+        let taken = queue
+            .events
+            .front()
+            .map_or(current, |next| current.min(next.revision - 1));
+        queue.synced.then_some(taken)
+    }
+
+    /// A stream begins to use the hub.
+    pub fn stream_opened(&self) {
+        self.shared.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream is gone; its watchers were cancelled.
+    pub fn stream_closed(&self) {
+        self.shared.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the watcher gets its events from the apply thread and not from the store's history.
+    pub fn synced(&self, handle: &WatcherHandle) -> bool {
+        handle.0.queue.lock().synced
+    }
+
+    /// The newest revision whose events are all queued.
+    pub fn current_revision(&self) -> i64 {
+        self.shared.current.load(Ordering::SeqCst)
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> WatchStats {
+        let registry = self.shared.registry.lock();
+        WatchStats {
+            streams: self.shared.streams.load(Ordering::Relaxed),
+            watchers: registry.len(),
+            lagging: registry.lagging(),
+            events_total: self.shared.queued_total.load(Ordering::Relaxed),
+            retained_bytes: self.shared.retained.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Stops the catch-up thread. The hub can still be asked, but lagging watchers stay where they are.
+    pub fn close(&self) {
+        self.shared.registry.lock().closing = true;
+        self.shared.work.notify_all();
+        let thread = self.catch_up.lock().take();
+        // The thread itself may hold the store, and with it the hub, as the last.
+        if let Some(thread) = thread.filter(|it| it.thread().id() != std::thread::current().id()) {
+            thread.join().expect("the catch-up thread does not panic");
+        }
+    }
+
+    /// Puts a lagging watcher that has room in line for the catch-up thread.
+    fn feed(&self, watcher: &Arc<Watcher>) {
+        let mut registry = self.shared.registry.lock();
+        if registry.holds(watcher) && registry.slot(watcher.slot).phase == Phase::Idle {
+            registry.make_hungry(watcher.slot);
+            self.shared.work.notify_one();
+        }
+    }
+
+    fn encode(&self, watcher: &Watcher, event: &SharedEvent) -> TakenEvent {
+        let encoded: Bytes = if watcher.prev_kv {
+            event.encoded_with_previous(&*self.shared.history)
+        } else {
+            event.encoded()
+        };
+        TakenEvent {
+            revision: event.revision,
+            encoded,
+        }
+    }
+}
+
+impl Drop for WatchHub {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl WatcherHandle {
+    /// The newest revision when the watcher was registered; a watcher without a start gets what is after it.
+    pub fn registered_at(&self) -> i64 {
+        self.0.registered_at
+    }
+}
+
+/// Whom the events of one revision reached.
+#[derive(Default)]
+struct Delivery {
+    reached: Vec<u32>,
+    overflowed: Vec<u32>,
+    queued: u64,
+}
+
+impl Delivery {
+    fn offer<E: Offer>(&mut self, shared: &Shared, registry: &Registry, revision: i64, event: &E) {
+        let mut made = None;
+        registry.matcher.each(event.key(), |number| {
+            let watcher = &registry.slot(number).watcher;
+            let event = made
+                .get_or_insert_with(|| SharedEvent::new(revision, event.event(), &shared.retained));
+            if !watcher.wants(event.change()) {
+                return;
+            }
+            let mut queue = watcher.queue.lock();
+            match queue.offer(event) {
+                Offered::First => self.reached.push(number),
+                Offered::More => {}
+                Offered::Ignored => return,
+                Offered::Overflow => {
+                    // From here on the queue takes nothing from the present, so the revision is not torn.
+                    if queue.synced {
+                        queue.drop_events();
+                    } else {
+                        queue.drop_ahead();
+                    }
+                    queue.synced = false;
+                    self.overflowed.push(number);
+                    return;
+                }
+            }
+            self.queued += 1;
+        });
+    }
+}
+
+/// Takes a watcher whose queue overflowed out of the apply thread's care.
+fn fall_behind(registry: &mut Registry, number: u32) {
+    let phase = match registry.slot(number).phase {
+        Phase::Walking { .. } => Phase::Walking { joined: false },
+        // It is fed again when somebody takes from it: a client that does not read costs nothing.
+        _ => Phase::Idle,
+    };
+    registry.set_phase(number, phase);
+}
+
+impl Shared {
+    /// Makes room by taking the queues of all who have not emptied theirs; they will read from the store again.
+    fn sweep(&self, registry: &mut Registry) {
+        let laggards: Vec<_> = registry
+            .iter()
+            .filter(|slot| matches!(slot.phase, Phase::Synced | Phase::Idle))
+            .map(|slot| Arc::clone(&slot.watcher))
+            .collect();
+        for watcher in laggards {
+            let mut queue = watcher.queue.lock();
+            if queue.events.is_empty() {
+                continue;
+            }
+            queue.drop_events();
+            queue.synced = false;
+            drop(queue);
+            registry.set_phase(watcher.slot, Phase::Idle);
+            watcher.wake();
+        }
+        // If others hold what is retained, sweeping at each revision would help nobody.
+        let left = self.retained.load(Ordering::Relaxed) + WATCH_RETAINED_BYTES_MAX / 8;
+        self.sweep_at
+            .store(left.max(WATCH_RETAINED_BYTES_MAX), Ordering::Relaxed);
+    }
+}

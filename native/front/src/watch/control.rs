@@ -1,0 +1,86 @@
+//! The watch streams of one worker: how each is woken by the hub, and how they are ended from outside.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use netcd_engine::error::EtcdError;
+use parking_lot::Mutex;
+use slab::Slab;
+
+/// Wakes a stream's task from any thread.
+#[derive(Debug, Default)]
+pub(super) struct WakeSlot(Mutex<Option<Waker>>);
+
+impl WakeSlot {
+    pub(super) fn register(&self, waker: &Waker) {
+        let mut known = self.0.lock();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        let waker = self.0.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    wake: Arc<WakeSlot>,
+    needs_leader: bool,
+    end: Option<EtcdError>,
+}
+
+/// All watch streams of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Watches(Rc<RefCell<Slab<Entry>>>);
+
+impl Watches {
+    pub(super) fn register(&self, wake: Arc<WakeSlot>, needs_leader: bool) -> Registered {
+        let entry = Entry {
+            wake: wake.clone(),
+            needs_leader,
+            end: None,
+        };
+        Registered {
+            key: self.0.borrow_mut().insert(entry),
+            all: self.0.clone(),
+            wake,
+        }
+    }
+
+    /// Ends all streams, or those whose clients asked to be told when there is no leader.
+    pub(crate) fn end(&self, error: &EtcdError, leaderless_only: bool) {
+        for (_, entry) in self.0.borrow_mut().iter_mut() {
+            if entry.needs_leader || !leaderless_only {
+                entry.end.get_or_insert(error.clone());
+                entry.wake.wake();
+            }
+        }
+    }
+}
+
+/// A stream's place among the others, for as long as it lives.
+pub(super) struct Registered {
+    all: Rc<RefCell<Slab<Entry>>>,
+    key: usize,
+    pub(super) wake: Arc<WakeSlot>,
+}
+
+impl Registered {
+    /// Why the stream must end, if it must.
+    pub(super) fn ended(&self) -> Option<EtcdError> {
+        self.all.borrow()[self.key].end.clone()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.all.borrow_mut().remove(self.key);
+    }
+}

@@ -1,0 +1,212 @@
+//! Watch.Watch: a session of the engine behind one streaming call.
+//!
+//! Requests go into the session as they come. What it has to say is taken in bounded pieces, and the next piece only
+//! when HTTP/2 has taken the one before: a client that does not read leaves its events in the hub's bounded queues.
+
+mod control;
+mod frames;
+
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use h2::RecvStream;
+use netcd_engine::error::{self, Code, EtcdError};
+use netcd_engine::proto::etcdserverpb::WatchRequest;
+use netcd_engine::watch::{SessionConfig, WatchSession};
+use prost::Message;
+use tokio::time::Sleep;
+
+pub(crate) use control::Watches;
+use control::{Registered, WakeSlot};
+use frames::Frames;
+
+use crate::call::Call;
+use crate::dispatch::message_bytes_max;
+use crate::grpc::deframe::{Deframer, Encoding};
+use crate::grpc::stream::{CallParts, CallStream, End};
+use crate::limits::WATCH_WRITE_BYTES;
+use crate::worker::{Worker, spawn};
+
+/// Serves a watch call to its end.
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    call: Call,
+    body: RecvStream,
+    encoding: Encoding,
+    needs_leader: bool,
+) {
+    let parts = CallParts {
+        method: call.method,
+        content_type: call.content_type,
+        body,
+        deframer: Deframer::new(message_bytes_max(worker), encoding),
+        respond: call.respond,
+        deadline: call.timeout,
+        active: call.active,
+    };
+    let mut stream = CallStream::new(worker.clone(), parts);
+    if worker.draining.get() {
+        return stream.finish(&End::from(&error::STOPPED));
+    }
+    let backend = &worker.shared.backend;
+    let wake = Arc::new(WakeSlot::default());
+    let for_session = wake.clone();
+    let config = SessionConfig {
+        identity: backend.identity(),
+        fragment_bytes: message_bytes_max(worker),
+    };
+    let session = WatchSession::new(
+        backend.watch_hub().clone(),
+        config,
+        Box::new(move || for_session.wake()),
+    );
+    let mut watch = WatchCall {
+        stream,
+        session,
+        frames: Frames::default(),
+        receiving: true,
+        registered: worker.watches.register(wake, needs_leader),
+        progress: Progress::new(worker),
+    };
+    spawn(poll_fn(move |cx| watch.poll(cx)));
+}
+
+/// Whether the client may watch a range. Every client may until there are users.
+fn permitted(_key: &[u8], _range_end: &[u8]) -> Result<(), EtcdError> {
+    Ok(())
+}
+
+struct WatchCall {
+    stream: CallStream,
+    session: WatchSession,
+    /// What the session said and HTTP/2 has not taken yet.
+    frames: Frames,
+    /// The client may still send requests. Its half-close ends nothing else.
+    receiving: bool,
+    registered: Registered,
+    progress: Progress,
+}
+
+impl WatchCall {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.worker.tick();
+        self.registered.wake.register(cx.waker());
+        if let Some(error) = self.registered.ended() {
+            return self.end(&error);
+        }
+        if let Poll::Ready(error) = self.stream.poll_gone(cx) {
+            return self.end(&error);
+        }
+        if self.session.wants_progress() && self.progress.poll(cx).is_ready() {
+            self.session.tick_progress();
+        }
+        loop {
+            if let Err(error) = self.receive(cx) {
+                return self.end(&error);
+            }
+            match self.poll_send(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return self.end(&error::CANCELED),
+                Poll::Ready(Ok(())) => {}
+            }
+            let was_full = self.session.is_full();
+            let term = self.stream.worker.shared.backend.raft_term();
+            self.session
+                .write(&mut self.frames, WATCH_WRITE_BYTES, term);
+            if self.frames.is_empty() && !was_full {
+                return Poll::Pending;
+            }
+            self.frames.count(&self.stream);
+        }
+    }
+
+    /// Takes requests while the session has room for their answers.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), EtcdError> {
+        while self.receiving && !self.session.is_full() {
+            let Poll::Ready(message) = self.stream.poll_message(cx) else {
+                break;
+            };
+            match message? {
+                Some(message) => {
+                    let request = WatchRequest::decode(message).map_err(|_| malformed())?;
+                    self.session.request(request, &permitted);
+                }
+                None => self.receiving = false,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands all frames to HTTP/2; pending while the client's window is closed.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            match self.stream.poll_sent(cx) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+            match self.frames.next() {
+                Some(frame) => self.stream.send(frame)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn end(&mut self, error: &EtcdError) -> Poll<()> {
+        let error = match error.code {
+            Code::Canceled => &error::WATCH_CANCELED,
+            _ => error,
+        };
+        self.stream.finish(&End::from(error));
+        Poll::Ready(())
+    }
+}
+
+fn malformed() -> EtcdError {
+    EtcdError::new(
+        Code::Internal,
+        "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data",
+    )
+}
+
+/// When watchers that asked for it are told of progress: in a fixed interval from the stream's start.
+struct Progress {
+    started: Instant,
+    interval: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Progress {
+    fn new(worker: &Worker) -> Self {
+        // Up to a tenth longer, so that streams that began together are not told together.
+        let interval = worker.shared.config.watch_progress_interval;
+        let random = RandomState::new().build_hasher().finish() % 1000;
+        Self {
+            started: worker.now(),
+            interval: interval + interval * random as u32 / 10_000,
+            sleep: None,
+        }
+    }
+
+    /// Ready once an interval.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        loop {
+            let sleep = self.sleep.get_or_insert_with(|| {
+                let passed = self.started.elapsed().as_nanos() / self.interval.as_nanos().max(1);
+                let ticks = u32::try_from(passed + 1).unwrap_or(u32::MAX);
+                let due = self.started + self.interval.saturating_mul(ticks);
+                Box::pin(tokio::time::sleep_until(due.into()))
+            });
+            if sleep.as_mut().poll(cx).is_pending() {
+                return ready;
+            }
+            self.sleep = None;
+            ready = Poll::Ready(());
+        }
+    }
+}
