@@ -105,6 +105,16 @@ export interface EngineOptions {
   appendGrant: boolean;
 }
 
+/** What a member says of itself when it connects to a peer. */
+export interface PeerIdentity {
+  /** Version of this server. */
+  version: string;
+  /** Oldest cluster version that it can join. */
+  minClusterVersion: string;
+  /** Peer URLs that it advertises. */
+  peerUrls: string[];
+}
+
 /** What a restart found on disk. */
 export interface Recovered {
   /** True if there was no WAL: a new member. */
@@ -160,6 +170,41 @@ export type NativeEvent =
   | { type: "fatal"; message: string }
   /** A log line from Rust. */
   | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
+  // --- other members ---
+  /** A raft message; `payloads[i]` is that of `entries[i]`, 0 for an empty one. Those not used must be dropped. */
+  | {
+      type: "peerMessage";
+      from: bigint;
+      header: Uint8Array;
+      entries: EntryMeta[];
+      payloads: PayloadHandle[];
+    }
+  /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. */
+  | {
+      type: "peerLink";
+      peer: bigint;
+      state: "active" | "inactive" | "refused";
+      version: string;
+      status: number;
+      text: string;
+    }
+  /** Messages to this peer were dropped; raft must not count on them. */
+  | { type: "peerUnreachable"; peer: bigint }
+  /**
+   * A peer's store arrived whole and checked, with the message that announced it. It waits as a file until
+   * `installSnapshot` or `dropSnapshot` names it. `meta` holds its control-plane rows.
+   */
+  | {
+      type: "peerSnapshot";
+      from: bigint;
+      header: Uint8Array;
+      snapshot: number;
+      index: number;
+      term: number;
+      meta: MetaRow[];
+    }
+  /** How `peerSendSnapshot` ended. */
+  | { type: "peerSnapshotSent"; peer: bigint; arrived: boolean }
   // --- transport ---
   /** A gRPC call that TypeScript serves. */
   | {
@@ -250,6 +295,28 @@ export interface NativeEngine {
   watchSend(stream: number, request: Uint8Array): void;
   /** Ends the stream. Messages of it may still be in the event queue. */
   watchClose(stream: number): void;
+  // --- other members ---
+  setPeerIdentity(identity: PeerIdentity): void;
+  /** Adds a peer, or gives it other URLs. */
+  setPeer(peer: bigint, urls: string[]): void;
+  removePeer(peer: bigint): void;
+  /** Members that were removed for good: their streams are refused. */
+  setRemovedPeers(peers: bigint[]): void;
+  /**
+   * Sends a message with the log entries first..=last (last 0: none), of which the last has term lastTerm, and whose
+   * payloads have this size. False: dropped, the peer does not keep up.
+   */
+  peerSend(to: bigint, header: Uint8Array, first: number, last: number, lastTerm: number, bytes: number): boolean;
+  /** Sends a message with entries that are in no log yet; their index and term are 0. */
+  peerForward(to: bigint, header: Uint8Array, entries: PersistEntry[]): boolean;
+  /** Streams a copy of the store behind this message; ends in `peerSnapshotSent`. */
+  peerSendSnapshot(to: bigint, header: Uint8Array): void;
+  /**
+   * The arrived store takes the place of the own one, and the log starts after it. Queued like `persist`, whose next
+   * `persisted` says that this is durable too.
+   */
+  installSnapshot(snapshot: number): void;
+  dropSnapshot(snapshot: number): void;
 
   // --- transport ---
   /** False: the queue of this call is full, wait for callDrained. */

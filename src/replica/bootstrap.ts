@@ -3,7 +3,7 @@
 // A new cluster's log begins with one committed conf change for each initial member, in the order of their ids, in
 // term 1. Every member writes the same, so that they agree before they have ever spoken.
 
-import type { PersistEntry, Recovered } from "../native/binding.js";
+import type { MetaRow, PersistEntry, Recovered } from "../native/binding.js";
 import {
   type ConfState,
   EntryKind,
@@ -34,11 +34,16 @@ export function isEmpty(recovered: Recovered): boolean {
   return recovered.entries.length === 0 && recovered.snapshotIndex === 0 && recovered.hardState.term === 0;
 }
 
+/** The configuration in force at the applied index of a store. */
+export function restoredConfState(meta: readonly MetaRow[]): ConfState {
+  const row = meta.find(({ table, key }) => table === "meta" && isConfStateKey(key));
+  return row === undefined ? noMembers : (decodeJson(row.value) as ConfState);
+}
+
 export function restoredState(recovered: Recovered): RestoredState {
-  const row = recovered.meta.find(({ table, key }) => table === "meta" && isConfStateKey(key));
   return {
     hardState: recovered.hardState,
-    confState: row === undefined ? noMembers : (decodeJson(row.value) as ConfState),
+    confState: restoredConfState(recovered.meta),
     snapshotIndex: recovered.snapshotIndex,
     snapshotTerm: recovered.snapshotTerm,
     entries: recovered.entries,

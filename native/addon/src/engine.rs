@@ -85,7 +85,7 @@ pub struct NativeEngine {
 impl NativeEngine {
     /// Does something that only enqueues. Once the engine is closed there is nobody to do it for: JavaScript may still
     /// have events of before, and what it answers is dropped.
-    fn enqueue<R: Default>(&self, act: impl FnOnce(&Running) -> Result<R>) -> Result<R> {
+    pub(crate) fn enqueue<R: Default>(&self, act: impl FnOnce(&Running) -> Result<R>) -> Result<R> {
         if let Some(State::Closed) = self.shared.state.try_read().as_deref() {
             return Ok(R::default());
         }

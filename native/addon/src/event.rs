@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use netcd_engine::error::EtcdError;
+use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::{EntryKind, LogMark};
 use netcd_front::FrontEvent;
+use netcd_front::peer::LinkState;
 
 /// See `NativeEvent` in binding.ts.
 pub enum Event {
@@ -41,6 +43,23 @@ pub enum Event {
         message: String,
         fields: Vec<(String, String)>,
     },
+    /// Of the links to other members.
+    Peer(PeerEvent),
     /// Of the transport.
     Front(FrontEvent),
+}
+
+/// What comes from other members.
+pub enum PeerEvent {
+    /// A raft message; the payloads of its entries wait behind handles.
+    Message {
+        from: u64,
+        header: Bytes,
+        metas: Vec<EntryMeta>,
+        payloads: Vec<u64>,
+    },
+    /// The state of the link to a peer changed.
+    Link { peer: u64, state: LinkState },
+    /// Messages to a peer were dropped.
+    Unreachable { peer: u64 },
 }

@@ -10,6 +10,7 @@ mod limits;
 mod object;
 mod open;
 mod options;
+mod peers;
 mod queue;
 mod sink;
 mod tasks;

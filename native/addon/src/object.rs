@@ -6,9 +6,10 @@ use napi::{Env, Result};
 use netcd_engine::error::EtcdError;
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::LogMark;
+use netcd_front::peer::LinkState;
 use netcd_front::{FrontEvent, MetadataValue};
 
-use crate::event::Event;
+use crate::event::{Event, PeerEvent};
 use crate::limits::EXTERNAL_BUFFER_BYTES_MIN;
 use crate::queue::Drained;
 
@@ -135,6 +136,7 @@ impl<'e> Objects<'e> {
                 message,
                 fields,
             } => self.log(level, message, fields),
+            Event::Peer(event) => self.peer(event),
             Event::Front(event) => self.front(event),
         }
     }
@@ -260,6 +262,48 @@ impl<'e> Objects<'e> {
             }
             FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),
         }
+    }
+
+    fn peer(&self, event: PeerEvent) -> Result<Object<'e>> {
+        match event {
+            PeerEvent::Message {
+                from,
+                header,
+                metas,
+                payloads,
+            } => {
+                let mut object = self.object(c"peerMessage")?;
+                set(&mut object, c"from", BigInt::from(from))?;
+                set(&mut object, c"header", &self.bytes(header)?)?;
+                let metas: Result<Vec<Object<'e>>> =
+                    metas.iter().map(|meta| self.meta(meta)).collect();
+                set(&mut object, c"entries", metas?)?;
+                let payloads: Vec<f64> = payloads.into_iter().map(|handle| handle as f64).collect();
+                set(&mut object, c"payloads", payloads)?;
+                Ok(object)
+            }
+            PeerEvent::Link { peer, state } => self.link(peer, state),
+            PeerEvent::Unreachable { peer } => {
+                let mut object = self.object(c"peerUnreachable")?;
+                set(&mut object, c"peer", BigInt::from(peer))?;
+                Ok(object)
+            }
+        }
+    }
+
+    fn link(&self, peer: u64, state: LinkState) -> Result<Object<'e>> {
+        let (state, version, status, text) = match state {
+            LinkState::Active { version } => ("active", version, 200, String::new()),
+            LinkState::Inactive { reason } => ("inactive", String::new(), 0, reason),
+            LinkState::Refused { status, text } => ("refused", String::new(), status, text),
+        };
+        let mut object = self.object(c"peerLink")?;
+        set(&mut object, c"peer", BigInt::from(peer))?;
+        set(&mut object, c"state", state)?;
+        set(&mut object, c"version", version)?;
+        set(&mut object, c"status", u32::from(status))?;
+        set(&mut object, c"text", text)?;
+        Ok(object)
     }
 
     fn metadata(&self, pairs: Vec<(String, MetadataValue)>) -> Result<Vec<Object<'e>>> {

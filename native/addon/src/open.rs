@@ -11,10 +11,12 @@ use netcd_engine::pipeline::{LogPlace, LogRecovered, Pipeline, PipelineConfig};
 use netcd_engine::types::{Completions, Identity};
 use netcd_engine::wal::WalOptions;
 use netcd_front::limits::GRPC_OVERHEAD_BYTES;
+use netcd_front::peer::{self, Peers};
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents};
 
 use crate::backend::EngineBackend;
 use crate::options::{EngineOptions, id, number};
+use crate::peers::{EngineLog, PeerSink};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
 use crate::watches::Watches;
@@ -90,6 +92,10 @@ pub struct Running {
     pub front: Front,
     /// Watch streams of the control plane.
     pub watches: Watches,
+    /// The links to other members.
+    pub peers: Peers,
+    /// Of this member.
+    pub identity: Identity,
 }
 
 /// What a restart found on disk.
@@ -151,6 +157,12 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         store.close();
         reason(error)
     })?;
+    let peers = start_peers(settings, queue, &pipeline).inspect_err(|_| {
+        front.shutdown(Duration::ZERO);
+        pipeline.close();
+        store.close();
+    })?;
+    front.set_peer_acceptor(peers.acceptor());
     let found = Found {
         store: recovered,
         log,
@@ -168,13 +180,34 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         pipeline,
         front,
         watches,
+        peers,
+        identity: settings.identity,
     };
     Ok((running, found))
+}
+
+fn start_peers(
+    settings: &Settings,
+    queue: &Arc<EventQueue>,
+    pipeline: &Arc<Pipeline>,
+) -> Result<Peers> {
+    let identity = peer::Identity {
+        cluster_id: settings.identity.cluster_id,
+        member_id: settings.identity.member_id,
+        ..peer::Identity::default()
+    };
+    let events = PeerSink {
+        sink: Sink(Arc::clone(queue)),
+        pipeline: Arc::clone(pipeline),
+    };
+    let log = EngineLog(Arc::clone(pipeline));
+    Peers::start(identity, Arc::new(log), Arc::new(events)).map_err(reason)
 }
 
 impl Running {
     /// GOAWAY to clients, lets calls finish for at most `grace`, then flushes and closes everything.
     pub fn close(&self, grace: Duration) {
+        self.peers.close();
         self.front.shutdown(grace);
         self.watches.close();
         self.pipeline.close();

@@ -300,6 +300,11 @@ impl<A: Apply> Core<A> {
         waiting
     }
 
+    /// The payload behind a handle, which stays valid.
+    pub fn payload(&self, handle: u64) -> Result<Bytes, PipelineError> {
+        self.state.lock().payload(handle)
+    }
+
     /// A payload that came from elsewhere (a peer) and waits for its entry.
     pub fn add_payload(&self, bytes: Bytes) -> u64 {
         self.state.lock().add_payload(bytes, None)

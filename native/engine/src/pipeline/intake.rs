@@ -204,6 +204,11 @@ impl<A: Apply> Core<A> {
         }
     }
 
+    /// Entries `first..=last` as far as memory holds them from `first` on.
+    pub fn cached_entries(&self, first: u64, last: u64) -> Option<Vec<LogEntry>> {
+        self.cache.read(first, last, usize::MAX)
+    }
+
     /// The read index of `ctx` is known.
     pub fn read_index_ready(&self, ctx: u64, index: u64) {
         let request = |ctx| self.events.read_request(ctx);

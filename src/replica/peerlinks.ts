@@ -1,0 +1,180 @@
+// The links to other members over the data plane: raft's messages out, the peers' messages in, and who is connected.
+
+import type { Logger } from "../log/logger.js";
+import type { MetaRow, NativeEngine, NativeEvent, PersistEntry } from "../native/binding.js";
+import type { MemberId, Message, ProposedEntry, SnapshotMeta } from "../raft/index.js";
+import { restoredConfState } from "./bootstrap.js";
+import type { Clock } from "./clock.js";
+import { decodeMessage, encodeMessage } from "./peercodec.js";
+import type { PeerSink, PeerTransport } from "./transport.js";
+
+export type PeerEvent = Extract<
+  NativeEvent,
+  { type: "peerMessage" | "peerLink" | "peerUnreachable" | "peerSnapshot" | "peerSnapshotSent" }
+>;
+
+export interface PeerLinksOptions {
+  id: MemberId;
+  clock: Clock;
+  log: Logger;
+  /** A peer says that this member was removed from the cluster for good. */
+  removed: () => void;
+  /** The control-plane rows of a store that is about to take the place of the own one. */
+  snapshotArrived: (meta: readonly MetaRow[]) => void;
+}
+
+export class PeerLinks implements PeerTransport {
+  readonly #engine: NativeEngine;
+  readonly #options: PeerLinksOptions;
+  #sink: PeerSink | null = null;
+  /** Peers whose link is up, and since when in the clock's milliseconds. */
+  readonly #connected = new Map<MemberId, number>();
+  readonly #versions = new Map<MemberId, string>();
+  /** The arrived store that raft is being told of; raft takes it in the same turn or never. */
+  #arrived: { handle: number; index: number; meta: readonly MetaRow[] } | null = null;
+
+  constructor(engine: NativeEngine, options: PeerLinksOptions) {
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  attach(sink: PeerSink): void {
+    this.#sink = sink;
+  }
+
+  /** Adds a member, or gives it other peer URLs. */
+  set(id: MemberId, peerUrls: readonly string[]): void {
+    if (id !== this.#options.id) this.#engine.setPeer(id, [...peerUrls]);
+  }
+
+  remove(id: MemberId): void {
+    this.#engine.removePeer(id);
+    this.#connected.delete(id);
+    this.#versions.delete(id);
+  }
+
+  send(messages: readonly Message[]): void {
+    const lost = new Set<MemberId>();
+    for (const message of messages) if (!this.#sendOne(message)) lost.add(message.to);
+    for (const id of lost) this.#sink?.unreachable(id);
+  }
+
+  #sendOne(message: Message): boolean {
+    const header = encodeMessage(message);
+    if (message.type === "propose") {
+      return this.#engine.peerForward(message.to, header, message.entries.map(forwarded));
+    }
+    if (message.type === "snapshot") {
+      this.#engine.peerSendSnapshot(message.to, header);
+      return true;
+    }
+    if (message.type !== "append") return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
+    const last = message.entries.at(-1);
+    if (last === undefined) return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
+    const bytes = message.entries.reduce((sum, entry) => sum + entry.bytes, 0);
+    const first = message.prevIndex + 1;
+    return this.#engine.peerSend(message.to, header, first, last.index, last.term, bytes);
+  }
+
+  /** One event of the data plane that is about peers. */
+  handle(event: PeerEvent): void {
+    switch (event.type) {
+      case "peerMessage":
+        this.#receive(event);
+        break;
+      case "peerLink":
+        this.#linkChanged(event);
+        break;
+      case "peerSnapshot":
+        this.#receiveSnapshot(event);
+        break;
+      case "peerSnapshotSent":
+        this.#sink?.snapshotSent(event.peer, event.arrived);
+        break;
+      case "peerUnreachable":
+        this.#sink?.unreachable(event.peer);
+        break;
+    }
+  }
+
+  #receive({ from, header, entries, payloads }: Extract<PeerEvent, { type: "peerMessage" }>): void {
+    let message: Message;
+    try {
+      message = decodeMessage(header, from, this.#options.id, entries, payloads);
+    } catch (error) {
+      this.#options.log.warn("failed to decode message from peer", {
+        "remote-peer-id": from.toString(16),
+        error: String(error),
+      });
+      this.#engine.dropPayloads(payloads, { code: 13, message: "undecodable" });
+      return;
+    }
+    this.#sink?.message(message);
+  }
+
+  /** The store says where it stands: it may be ahead of the message that announced it. */
+  #receiveSnapshot(event: Extract<PeerEvent, { type: "peerSnapshot" }>): void {
+    const { from, header, snapshot: handle, index, term, meta } = event;
+    const message = decodeMessage(header, from, this.#options.id, [], []);
+    if (message.type !== "snapshot") throw new Error(`a store came with a ${message.type} message`);
+    const confState = restoredConfState(meta);
+    this.#arrived = { handle, index, meta };
+    this.#sink?.message({ ...message, snapshot: { index, term, confState } });
+    if (this.#arrived !== null) this.#engine.dropSnapshot(handle);
+    this.#arrived = null;
+  }
+
+  /** Raft takes the store that has just arrived. */
+  installSnapshot(snapshot: SnapshotMeta): void {
+    const arrived = this.#arrived;
+    if (arrived?.index !== snapshot.index) throw new Error(`no store of entry ${snapshot.index} has arrived`);
+    this.#arrived = null;
+    this.#options.snapshotArrived(arrived.meta);
+    this.#engine.installSnapshot(arrived.handle);
+  }
+
+  #linkChanged(event: Extract<PeerEvent, { type: "peerLink" }>): void {
+    const { log, clock } = this.#options;
+    const fields = { "peer-id": event.peer.toString(16) };
+    if (event.state === "active") {
+      this.#connected.set(event.peer, clock.nowMs());
+      this.#versions.set(event.peer, event.version);
+      log.info("peer became active", fields);
+      return;
+    }
+    const wasConnected = this.#connected.delete(event.peer);
+    if (wasConnected) log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
+    if (event.state === "refused") {
+      log.warn("peer refused the stream", { ...fields, status: event.status, error: event.text });
+      if (event.status === removedStatus) this.#options.removed();
+    }
+  }
+
+  connectedSince(id: MemberId, sinceMs: number): boolean {
+    const since = this.#connected.get(id);
+    return since !== undefined && since <= sinceMs;
+  }
+
+  isConnected(id: MemberId): boolean {
+    return this.#connected.has(id);
+  }
+
+  /** The server version that a peer named when its link came up; null: it never did. */
+  version(id: MemberId): string | null {
+    return this.#versions.get(id) ?? null;
+  }
+}
+
+/** A proposal as it goes to the leader: its payload is in the data plane, here, or empty. */
+function forwarded({ kind, payload }: ProposedEntry): PersistEntry {
+  return {
+    index: 0,
+    term: 0,
+    kind,
+    payload: typeof payload === "number" ? payload : 0,
+    data: payload instanceof Uint8Array ? payload : null,
+  };
+}
+
+/** "Gone": the answer of a member to one that was removed. */
+const removedStatus = 410;
