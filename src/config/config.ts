@@ -61,6 +61,8 @@ export interface Config {
   readonly maxWals: number;
   readonly unsafeNoFsync: boolean;
 
+  /** Measure how long each gRPC call takes. */
+  readonly extensiveMetrics: boolean;
   readonly gateway: boolean;
   /** Origins, or `*` alone. */
   readonly cors: readonly string[];
@@ -100,6 +102,7 @@ export function assemble(settings: Settings): Config {
     ...assembleUrls(settings),
     ...assembleLimits(settings),
     ...assembleMaintenance(settings),
+    extensiveMetrics: settings.text("metrics") === "extensive",
     gateway: settings.bool("enable-grpc-gateway"),
     cors: settings.raw("cors") === "*" ? ["*"] : settings.urls("cors").map((url) => url.text),
     hostWhitelist: settings.list("host-whitelist").length === 0 ? ["*"] : settings.list("host-whitelist"),

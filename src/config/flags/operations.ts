@@ -15,7 +15,6 @@ export const monitoringFlags = [
   }),
   monitoring("metrics", "choice", "basic", "basic, or extensive for a histogram of every gRPC call.", {
     choices: ["basic", "extensive"],
-    missing: "extensive metrics",
   }),
   monitoring("listen-metrics-urls", "urls", "", "More URLs for metrics and health.", { exception: "" }),
   monitoring("enable-distributed-tracing", "bool", "false", "Send OpenTelemetry traces.", { missing: TRACING }),

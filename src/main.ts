@@ -1,0 +1,92 @@
+// The process: arguments, signals, exit codes; nothing else.
+
+import type { Config, LogConfig } from "./config/config.js";
+import type { Note } from "./config/errors.js";
+import { loadConfig } from "./config/load.js";
+import { DataDirError } from "./datadir.js";
+import type { Level } from "./log/level.js";
+import { Logger } from "./log/logger.js";
+import { openOutput } from "./log/outputs.js";
+import { Member } from "./member.js";
+import { loadBinding } from "./native/load.js";
+
+const FAILURE = 1;
+/** etcd's exit code, and every shell's, for a process that a signal ended. */
+const SIGNALS = { SIGTERM: "terminated", SIGINT: "interrupt" } as const;
+
+function createLogger(config: LogConfig): Logger {
+  const outputs = config.outputs.map(openOutput);
+  return new Logger({ level: config.level as Level, format: config.format, outputs });
+}
+
+function logNotes(log: Logger, notes: readonly Note[]): void {
+  for (const { level, message, fields } of notes) log[level](message, fields);
+}
+
+/** Runs the server until a signal or an error ends the process. */
+export async function main(): Promise<void> {
+  const args = process.argv.slice(2);
+  const loaded = loadConfig(args, process.env);
+  if (loaded.kind === "print") {
+    process.stdout.write(loaded.stdout);
+    process.stderr.write(loaded.stderr);
+    process.exitCode = loaded.code;
+    return;
+  }
+  const log = createLogger(loaded.kind === "run" ? loaded.config.log : loaded.log);
+  logNotes(log, loaded.kind === "run" ? loaded.notes : loaded.error.notes);
+  if (loaded.kind === "refused" && loaded.error.fatal) {
+    log.fatal(loaded.error.message, loaded.error.fatal);
+    process.exitCode = FAILURE;
+    return;
+  }
+  log.info("Running: ", { args: [process.argv[1] ?? "netcd", ...args] });
+  if (loaded.kind === "refused") {
+    log.warn("failed to verify flags", { error: loaded.error });
+    process.exitCode = FAILURE;
+    return;
+  }
+  await serve(loaded.config, log);
+}
+
+async function serve(config: Config, log: Logger): Promise<void> {
+  const member = new Member(config, log, loadBinding(), (reason) => {
+    log.fatal(reason);
+    process.exit(FAILURE);
+  });
+  stopOnSignals(member, log);
+  try {
+    await member.start();
+  } catch (error) {
+    if (error instanceof DataDirError) {
+      log.fatal("failed to list data directory", { dir: error.directory, error });
+    } else {
+      log.fatal("discovery failed", { error: error as Error });
+    }
+    process.exit(FAILURE);
+  }
+}
+
+/** A second signal of the same kind ends the process at once, as it would without us. */
+function stopOnSignals(member: Member, log: Logger): void {
+  for (const [signal, name] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, string][]) {
+    process.once(signal, () => {
+      log.info("received signal; shutting down", { signal: name });
+      member.stop().then(
+        () => endBy(signal, log),
+        (error: unknown) => {
+          log.error("shutdown failed", { error: error as Error });
+          endBy(signal, log);
+        },
+      );
+    });
+  }
+}
+
+/** Ends by the signal itself, so that a parent sees why; the first process of a container cannot and exits with 0. */
+function endBy(signal: NodeJS.Signals, log: Logger): void {
+  log.close();
+  if (process.pid === 1) process.exit(0);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}

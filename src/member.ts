@@ -1,0 +1,324 @@
+// The composition root: builds everything that a member is made of, in the order in which it starts and stops.
+
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import { createIdentity, initialMembers } from "./bootstrap.js";
+import { Alarms } from "./cluster/alarms.js";
+import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
+import type { Member as ClusterMember } from "./cluster/member.js";
+import { Membership } from "./cluster/membership.js";
+import { decideClusterVersion, type Publication, publishMember } from "./cluster/publish.js";
+import type { Config, ListenUrl } from "./config/config.js";
+import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
+import { httpRequest, type ListenerRole } from "./http/message.js";
+import { Metrics } from "./http/metrics.js";
+import { HttpRouter } from "./http/router.js";
+import { type PlannedListener, planListeners } from "./listeners.js";
+import type { Logger } from "./log/logger.js";
+import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
+import { Engine } from "./native/engine.js";
+import { type HttpExchange, NativeServer } from "./native/server.js";
+import { systemClock } from "./replica/clock.js";
+import { type Leadership, type OtherEvent, Replica } from "./replica/replica.js";
+import { serviceContext } from "./servicecontext.js";
+import { HealthState } from "./services/health.js";
+import { registerServices } from "./services/register.js";
+import { DEFAULT_QUOTA_BYTES, logNoTransfer, logRecovered, logStart } from "./startlog.js";
+
+/** How long calls may go on after a signal. */
+const SHUTDOWN_GRACE_MS = 5_000;
+/** etcd's request timeout beyond the election timeouts. */
+const REQUEST_TIMEOUT_BASE_MS = 5_000;
+
+const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
+
+/** Everything that exists only once the store is open. */
+interface Running {
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly alarms: Alarms;
+  readonly replica: Replica;
+  readonly server: NativeServer;
+  readonly health: HealthState;
+}
+
+/** One member. Several may live in one process. */
+export class Member {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #binding: NativeBinding;
+  /** The process must end with this message: the disk failed or data is damaged. */
+  readonly #fatal: (reason: string) => void;
+  readonly #metrics = new Metrics();
+  #engine: NativeEngine | null = null;
+  #running: Running | null = null;
+  #stopping: Promise<void> | null = null;
+  #leader = 0n;
+  /** Resolves when clients may be served: this member is published. */
+  readonly #ready: Promise<void>;
+  #becomeReady: () => void = () => {};
+
+  constructor(config: Config, log: Logger, binding: NativeBinding, fatal: (reason: string) => void) {
+    this.#config = config;
+    this.#log = log;
+    this.#binding = binding;
+    this.#fatal = fatal;
+    this.#ready = new Promise((resolve) => {
+      this.#becomeReady = resolve;
+    });
+  }
+
+  /**
+   * Resolves when all listeners are bound and raft runs; clients are served from `ready` on.
+   * Rejects with DataDirError, BootstrapError or the engine's reason.
+   */
+  async start(): Promise<void> {
+    const config = this.#config;
+    const memberDir = join(config.dataDir, "member");
+    const type = inspectDataDir(config.dataDir);
+    this.#log.info(type === "member" ? "server has already been initialized" : "Initialize and start etcd server", {
+      "data-dir": config.dataDir,
+      "dir-type": type,
+    });
+    const listeners = planListeners(config);
+    this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
+    this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
+    const known = readIdentity(memberDir);
+    logStart(this.#log, config, known !== null);
+    const identity = known ?? (await createIdentity(config, memberDir, this.#log));
+    const engine = new Engine(this.#binding, this.#engineOptions(memberDir, identity));
+    this.#engine = engine.native;
+    const recovered = await engine.native.open();
+    const initial = await initialMembers(config, recovered, identity, this.#log);
+    const running = this.#build(engine.native, recovered, identity, initial);
+    this.#running = running;
+    engine.onWake(() => running.replica.wake());
+    await this.#bind(engine.native, listeners);
+    running.replica.start();
+    this.#background(this.#becomeServing(running, listeners));
+  }
+
+  /** Resolves when clients are served. */
+  get ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** Stops serving, then raft, then the store; what was acknowledged is on disk. May be called at any time. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const fields = {
+      name: this.#config.name,
+      "data-dir": this.#config.dataDir,
+      "advertise-peer-urls": texts(this.#config.advertisePeerUrls),
+      "advertise-client-urls": texts(this.#config.advertiseClientUrls),
+    };
+    this.#log.info("closing etcd server", fields);
+    const running = this.#running;
+    if (running) {
+      running.health.set(false);
+      logNoTransfer(this.#log, running.replica, running.identity);
+      for (const url of this.#config.listenPeerUrls) {
+        this.#log.info("stopping serving peer traffic", { address: url.address });
+      }
+    }
+    await this.#engine?.close(SHUTDOWN_GRACE_MS);
+    running?.replica.stop();
+    if (running) {
+      for (const url of this.#config.listenPeerUrls) {
+        this.#log.info("stopped serving peer traffic", { address: url.address });
+      }
+    }
+    this.#log.info("closed etcd server", fields);
+  }
+
+  // --- building ---
+
+  #engineOptions(memberDir: string, identity: Identity): EngineOptions {
+    const config = this.#config;
+    return {
+      memberDir,
+      walDir: config.walDir,
+      clusterId: identity.clusterId,
+      memberId: identity.memberId,
+      unsafeNoFsync: config.unsafeNoFsync,
+      quotaBackendBytes: this.#quotaBytes(),
+      maxRequestBytes: config.maxRequestBytes,
+      maxTxnOps: config.maxTxnOps,
+      maxConcurrentStreams: config.maxConcurrentStreams,
+      grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
+      grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
+      grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+      compactionBatchLimit: config.compactionBatchLimit,
+      compactionSleepIntervalMs: config.compactionSleepIntervalMs,
+      watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      extensiveMetrics: config.extensiveMetrics,
+      frontThreads: 0,
+      appendGrant: true,
+    };
+  }
+
+  get #requestTimeoutMs(): number {
+    return REQUEST_TIMEOUT_BASE_MS + 2 * this.#config.electionTimeoutMs;
+  }
+
+  #quotaBytes(): number {
+    return this.#config.quotaBackendBytes === 0 ? DEFAULT_QUOTA_BYTES : this.#config.quotaBackendBytes;
+  }
+
+  #build(
+    engine: NativeEngine,
+    recovered: Recovered,
+    identity: Identity,
+    initial: readonly ClusterMember[] | null,
+  ): Running {
+    const config = this.#config;
+    const membership = Membership.restore(identity.clusterId, recovered.meta);
+    const alarms = Alarms.restore(recovered.meta);
+    const state: ClusterState = {
+      membership,
+      alarms,
+      memberId: identity.memberId,
+      log: this.#log,
+      alarmsChanged: (noSpace, corrupt) => engine.setAlarms(noSpace, corrupt),
+    };
+    logRecovered(this.#log, recovered, membership, identity);
+    const replica = new Replica(engine, recovered, {
+      id: identity.memberId,
+      heartbeatMs: config.heartbeatIntervalMs,
+      electionMs: config.electionTimeoutMs,
+      preVote: config.preVote,
+      appendGrant: true,
+      snapshotCatchUpEntries: config.snapshotCatchupEntries,
+      initialMembers: initial?.map((member) => ({ id: member.id, context: member })) ?? null,
+      handlers: controlHandlers(state),
+      membership: membershipHandler(state),
+      transport: null,
+      clock: systemClock,
+      random: (below) => randomInt(below),
+      otherEvent: (event) => this.#handleEvent(event),
+      snapshotInstalled: () => {
+        throw new Error("a member without peers received a snapshot");
+      },
+    });
+    replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
+    const context = serviceContext({
+      engine,
+      replica,
+      identity,
+      membership,
+      alarms,
+      quotaBytes: this.#quotaBytes(),
+      ready: this.#ready,
+    });
+    const health = new HealthState();
+    const server = new NativeServer(engine);
+    registerServices(server, context, health);
+    this.#metrics.attach({ context, gates: config.gates, native: () => engine.metrics() });
+    const router = new HttpRouter({
+      context,
+      metrics: this.#metrics,
+      rules: { cors: config.cors, hostWhitelist: config.hostWhitelist },
+      log: this.#log,
+    });
+    server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
+    return { identity, membership, alarms, replica, server, health };
+  }
+
+  // --- serving ---
+
+  async #bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
+    const running = this.#running;
+    if (!running) throw new TypeError("listeners are bound to a built member");
+    await engine.listen(listeners.map(({ role, address, unix, grpc, http }) => ({ role, address, unix, grpc, http })));
+    this.#log.info("now serving peer/client/metrics", {
+      "local-member-id": running.identity.memberId,
+      "initial-advertise-peer-urls": texts(this.#config.advertisePeerUrls),
+      "listen-peer-urls": texts(this.#config.listenPeerUrls),
+      "advertise-client-urls": texts(this.#config.advertiseClientUrls),
+      "listen-client-urls": texts(this.#config.listenClientUrls),
+      "listen-metrics-urls": texts(this.#config.listenMetricsUrls),
+    });
+    for (const { role, url, address } of listeners) {
+      if (role === "metrics") this.#log.info("serving metrics", { address: url });
+      if (role === "peer") this.#log.info("serving peer traffic", { address });
+    }
+  }
+
+  /** Publishes this member, then lets clients in. */
+  async #becomeServing(running: Running, listeners: readonly PlannedListener[]): Promise<void> {
+    await publishMember(this.#publication(running));
+    if (this.#stopping) return;
+    this.#becomeReady();
+    const clients = listeners.filter((listener) => listener.role === "client");
+    for (const _ of clients) this.#log.info("ready to serve client requests");
+    this.#log.info("grpc service status changed", { service: "", status: "SERVING" });
+    for (const { traffic, address } of clients) {
+      this.#log.info("serving client traffic insecurely; this is strongly discouraged!", { traffic, address });
+    }
+  }
+
+  #publication({ replica, membership, identity }: Running): Publication {
+    return {
+      replica,
+      membership,
+      memberId: identity.memberId,
+      name: this.#config.name,
+      clientUrls: texts(this.#config.advertiseClientUrls),
+      requestTimeoutMs: this.#requestTimeoutMs,
+      log: this.#log,
+      stopped: () => this.#stopping !== null,
+    };
+  }
+
+  #leaderChanged({ leader, term, isLeader }: Leadership): void {
+    const running = this.#running;
+    if (!running) return;
+    const before = this.#leader;
+    this.#leader = leader;
+    if (before === leader) return;
+    const raft = this.#log.named("raft");
+    const own = `raft.node: ${running.identity.memberId.toString(16)}`;
+    const [old, now] = [before.toString(16), leader.toString(16)];
+    if (leader === 0n) raft.info(`${own} lost leader ${old} at term ${term}`);
+    else if (before === 0n) raft.info(`${own} elected leader ${now} at term ${term}`);
+    else raft.info(`${own} changed leader from ${old} to ${now} at term ${term}`);
+    if (leader !== 0n) this.#metrics.leaderChanged();
+    if (isLeader) this.#background(decideClusterVersion(this.#publication(running)));
+  }
+
+  /** Work that nobody waits for; it deals with its own errors, so one that comes out is a bug and ends the process. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#fatal((error as Error).stack ?? String(error)));
+  }
+
+  // --- events of the data plane ---
+
+  #handleEvent(event: OtherEvent): void {
+    switch (event.type) {
+      case "fatal":
+        this.#fatal(event.message);
+        break;
+      case "log":
+        this.#log[event.level](event.message, Object.fromEntries(event.fields));
+        break;
+      default:
+        // Leases have no timers here yet; everything else is the transport's.
+        this.#running?.server.handle(event);
+    }
+  }
+
+  async #serveHttp(exchange: HttpExchange, router: HttpRouter): Promise<void> {
+    const { request } = exchange;
+    const role = request.listener as ListenerRole;
+    // Clients wait until the member is published, as they do on the gRPC side; probes get their answer at once.
+    if (role === "client") await this.#ready;
+    const given = await router.serve(httpRequest({ ...request, role }));
+    const headers = given.headers.map(([name, value]): [string, string] => [name, value]);
+    exchange.respond(given.status, headers, Buffer.from(given.body));
+  }
+}
