@@ -3,7 +3,7 @@
 import { networkInterfaces } from "node:os";
 import { BootstrapError } from "./cluster/initial.js";
 import type { Config, ListenUrl } from "./config/config.js";
-import type { ListenerOptions } from "./native/binding.js";
+import type { ListenerOptions, NativeEngine } from "./native/binding.js";
 
 /** A socket and what it serves. */
 export interface PlannedListener extends ListenerOptions {
@@ -55,4 +55,15 @@ function bindAddress(url: ListenUrl): string {
   if (url.host !== "") return url.address;
   const anyIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === "IPv6"));
   return anyIpv6 ? `[::]:${url.port}` : `0.0.0.0:${url.port}`;
+}
+
+/** Binds all listeners. Rejects with BootstrapError and the text that Go gives for the same system error. */
+export async function bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
+  try {
+    await engine.listen(listeners.map(({ role, address, unix, grpc, http }) => ({ role, address, unix, grpc, http })));
+  } catch (error) {
+    // "bind: Address already in use (os error 98)" is Rust's form, "bind: address already in use" Go's.
+    const text = (error as Error).message.replace(/ \(os error \d+\)$/, "");
+    throw new BootstrapError(text.replace(/(bind: )(\p{Lu})/u, (_all, before, first) => before + first.toLowerCase()));
+  }
 }

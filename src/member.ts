@@ -3,7 +3,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { createIdentity, initialMembers } from "./bootstrap.js";
-import { Alarms } from "./cluster/alarms.js";
+import { Alarms, AlarmType } from "./cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
 import type { Member as ClusterMember } from "./cluster/member.js";
 import { Membership } from "./cluster/membership.js";
@@ -13,7 +13,7 @@ import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
 import { httpRequest, type ListenerRole } from "./http/message.js";
 import { Metrics } from "./http/metrics.js";
 import { HttpRouter } from "./http/router.js";
-import { type PlannedListener, planListeners } from "./listeners.js";
+import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
 import { Engine } from "./native/engine.js";
@@ -186,6 +186,8 @@ export class Member {
       log: this.#log,
       alarmsChanged: (noSpace, corrupt) => engine.setAlarms(noSpace, corrupt),
     };
+    // The data plane does not read the alarms itself.
+    engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
     logRecovered(this.#log, recovered, membership, identity);
     const replica = new Replica(engine, recovered, {
       id: identity.memberId,
@@ -234,7 +236,7 @@ export class Member {
   async #bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
     const running = this.#running;
     if (!running) throw new TypeError("listeners are bound to a built member");
-    await engine.listen(listeners.map(({ role, address, unix, grpc, http }) => ({ role, address, unix, grpc, http })));
+    await bind(engine, listeners);
     this.#log.info("now serving peer/client/metrics", {
       "local-member-id": running.identity.memberId,
       "initial-advertise-peer-urls": texts(this.#config.advertisePeerUrls),

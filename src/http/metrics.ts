@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
 import { GATES } from "../config/gates.js";
 import { ETCD_VERSION } from "../config/help.js";
+import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
 import { answer, type HttpAnswer } from "./message.js";
 
@@ -64,6 +65,7 @@ export class Metrics {
   attach(sources: MetricSources): void {
     this.#sources = sources;
     registerServer(this.registry, sources);
+    registerStore(this.registry, sources.context);
     registerGates(this.registry, sources.gates);
   }
 
@@ -95,8 +97,6 @@ function registerServer(registry: Registry, { context }: MetricSources): void {
     context.raft().leader === context.memberId ? 1 : 0,
   );
   gauge(registry, "etcd_server_is_learner", "1 if this member is a learner.", () => (isLearner(context) ? 1 : 0));
-  gauge(registry, "etcd_server_proposals_committed_total", "Commit index.", () => context.raft().committed);
-  gauge(registry, "etcd_server_proposals_applied_total", "Applied index.", () => context.raft().applied);
   gauge(registry, "etcd_server_quota_backend_bytes", "Quota in force, in bytes.", () => context.quotaBytes);
   new Gauge({
     name: "etcd_network_known_peers",
@@ -110,6 +110,19 @@ function registerServer(registry: Registry, { context }: MetricSources): void {
       }
     },
   });
+}
+
+/** The store's own figures. */
+function registerStore(registry: Registry, context: ServiceContext): void {
+  const add = (name: string, help: string, read: (status: StoreStatus) => number) =>
+    gauge(registry, name, help, () => read(context.store()));
+  add("etcd_mvcc_db_total_size_in_bytes", "Size of the database file.", (status) => status.dbSize);
+  add("etcd_mvcc_db_total_size_in_use_in_bytes", "Used part of the database file.", (status) => status.dbSizeInUse);
+  add("etcd_debugging_mvcc_keys_total", "Keys that exist.", (status) => status.keys);
+  add("etcd_debugging_mvcc_current_revision", "Revision of the store.", (status) => status.revision);
+  add("etcd_debugging_mvcc_compact_revision", "Revision of the last compaction, -1 if there was none.", (status) =>
+    status.compactRevision > 0 ? status.compactRevision : -1,
+  );
 }
 
 function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>): void {

@@ -1,0 +1,257 @@
+// Whole members with the real addon, in this process: start, services, restart, what refuses to start.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client, credentials, type MethodDefinition, status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadConfig } from "./config/load.js";
+import { Logger } from "./log/logger.js";
+import { Member } from "./member.js";
+import { loadBinding } from "./native/load.js";
+import { grpc } from "./proto/index.js";
+import { authService, clusterService, healthService, kvService, maintenanceService } from "./services/definitions.js";
+
+const binding = loadBinding();
+
+let folder: string;
+let lines: Record<string, unknown>[];
+let cleanups: (() => Promise<void> | void)[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "netcd-member-"));
+  lines = [];
+  cleanups = [];
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+  rmSync(folder, { recursive: true });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+interface Ports {
+  readonly client: number;
+  readonly peer: number;
+}
+
+async function ports(): Promise<Ports> {
+  return { client: await freePort(), peer: await freePort() };
+}
+
+function create({ client, peer }: Ports, more: string[] = []): Member {
+  const args = [
+    "--name=m1",
+    `--data-dir=${folder}/data`,
+    `--listen-client-urls=http://127.0.0.1:${client}`,
+    `--advertise-client-urls=http://127.0.0.1:${client}`,
+    `--listen-peer-urls=http://127.0.0.1:${peer}`,
+    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
+    ...more,
+  ];
+  const loaded = loadConfig(args, {});
+  if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
+  const output = { write: (line: string) => void lines.push(JSON.parse(line)), close: () => {} };
+  const log = new Logger({ level: "info", format: "json", outputs: [output] });
+  const member = new Member(loaded.config, log, binding, (reason) => {
+    throw new Error(`the member wants to end: ${reason}`);
+  });
+  cleanups.push(() => member.stop());
+  return member;
+}
+
+async function started(where: Ports, more: string[] = []): Promise<Member> {
+  const member = create(where, more);
+  await member.start();
+  await member.ready;
+  return member;
+}
+
+function connect({ client }: Ports) {
+  const channel = new Client(`127.0.0.1:${client}`, credentials.createInsecure());
+  cleanups.push(() => channel.close());
+  return <Q, S>(method: MethodDefinition<Q, S>, request: object): Promise<S> =>
+    new Promise((resolve, reject) => {
+      channel.makeUnaryRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        request as Q,
+        (error, response) => (error || !response ? reject(error ?? new Error("no answer")) : resolve(response)),
+      );
+    });
+}
+
+const messages = () => lines.map((line) => line["msg"]);
+
+describe("a member", () => {
+  it("serves, keeps what it acknowledged over a restart, and has the same ids", async () => {
+    const where = await ports();
+    const first = await started(where);
+    const call = connect(where);
+    const put = await call(kvService.put, { key: Buffer.from("a"), value: Buffer.from("b") });
+    const before = await call(maintenanceService.status, {});
+    await first.stop();
+
+    const again = await started(where, ["--initial-cluster-token=ignored-now"]);
+    const range = await connect(where)(kvService.range, { key: Buffer.from("a") });
+    expect(range.kvs?.[0]?.value).toEqual(Buffer.from("b"));
+    expect(range.header?.memberId).toEqual(put.header?.memberId);
+    expect(range.header?.clusterId).toEqual(before.header?.clusterId);
+    expect(messages()).toContain("server has already been initialized");
+    await again.stop();
+  });
+
+  it("answers Status, MemberList and Alarm with every field", async () => {
+    const where = await ports();
+    await started(where);
+    const call = connect(where);
+    const given = await call(maintenanceService.status, {});
+    expect(given).toMatchObject({ version: "3.7.3", storageVersion: "3.7.0", isLearner: false, errors: [] });
+    expect(given.leader).toEqual(given.header?.memberId);
+    expect(given.dbSizeQuota?.toNumber()).toBe(2 * 1024 ** 3);
+    expect(given.dbSize?.toNumber()).toBeGreaterThan(0);
+    expect(given.raftIndex).toEqual(given.raftAppliedIndex);
+    expect(given.raftTerm?.toNumber()).toBe(2);
+    expect(given.downgradeInfo).toMatchObject({ enabled: false });
+
+    const list = await call(clusterService.memberList, { linearizable: true });
+    expect(list.header?.revision?.toNumber()).toBe(0);
+    expect(list.members).toMatchObject([
+      {
+        name: "m1",
+        peerURLs: [`http://127.0.0.1:${where.peer}`],
+        clientURLs: [`http://127.0.0.1:${where.client}`],
+        isLearner: false,
+      },
+    ]);
+    const alarms = await call(maintenanceService.alarm, {});
+    expect(alarms.alarms).toEqual([]);
+  });
+
+  it("sets and clears alarms, over a restart too", async () => {
+    const where = await ports();
+    const first = await started(where);
+    const memberID = (await connect(where)(maintenanceService.status, {})).header?.memberId;
+    await connect(where)(maintenanceService.alarm, { action: 1, memberID, alarm: 2 });
+    await first.stop();
+    await started(where);
+    const call = connect(where);
+    const set = await call(maintenanceService.alarm, {});
+    expect(set.alarms).toMatchObject([{ memberID, alarm: 2 }]);
+    expect((await call(maintenanceService.status, {})).errors).toEqual([`memberID:${memberID}  alarm:CORRUPT`]);
+    expect(await (await fetch(`http://127.0.0.1:${where.client}/health`)).text()).toBe(
+      '{"health":"false","reason":"ALARM CORRUPT"}\n',
+    );
+    await expect(call(kvService.put, { key: Buffer.from("a") })).rejects.toMatchObject({ code: status.DATA_LOSS });
+    await call(maintenanceService.alarm, { action: 2, memberID, alarm: 2 });
+    await call(kvService.put, { key: Buffer.from("a") });
+    expect((await call(maintenanceService.alarm, {})).alarms).toEqual([]);
+  });
+
+  it("answers gRPC health, and says by name what it does not have", async () => {
+    const where = await ports();
+    await started(where);
+    const call = connect(where);
+    const { SERVING } = grpc.health.v1.HealthCheckResponse.ServingStatus;
+    expect(await call(healthService.check, {})).toMatchObject({ status: SERVING });
+    expect(await call(healthService.list, {})).toMatchObject({ statuses: { "": { status: SERVING } } });
+    await expect(call(healthService.check, { service: "other" })).rejects.toMatchObject({
+      code: status.NOT_FOUND,
+      details: "unknown service",
+    });
+    await expect(call(authService.userList, {})).rejects.toMatchObject({
+      code: status.UNIMPLEMENTED,
+      details: "netcd does not have etcdserverpb.Auth/UserList yet",
+    });
+  });
+
+  it("answers HTTP on the client, peer and metrics URLs", async () => {
+    const where = await ports();
+    const metrics = await freePort();
+    await started(where, [`--listen-metrics-urls=http://127.0.0.1:${metrics}`]);
+    const get = async (port: number, path: string) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`);
+      return { code: response.status, text: await response.text() };
+    };
+    const version = '{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0"}';
+    expect(await get(where.client, "/version")).toEqual({ code: 200, text: version });
+    expect(await get(where.peer, "/version")).toEqual({ code: 200, text: version });
+    expect(await get(metrics, "/health")).toEqual({ code: 200, text: '{"health":"true","reason":""}' });
+    expect((await get(metrics, "/version")).code).toBe(404);
+    expect((await get(where.peer, "/health")).code).toBe(404);
+    expect(await get(where.client, "/readyz")).toEqual({ code: 200, text: "ok\n" });
+    const scrape = (await get(metrics, "/metrics")).text;
+    for (const name of ["etcd_server_is_leader 1", "etcd_mvcc_db_total_size_in_bytes", "process_open_fds"]) {
+      expect(scrape).toContain(name);
+    }
+    const names = [...scrape.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1]);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("logs the lines that tools wait for, in etcd's order", async () => {
+    const where = await ports();
+    const member = await started(where);
+    await member.stop();
+    const wanted = [
+      "Initialize and start etcd server",
+      "configuring peer listeners",
+      "configuring client listeners",
+      "starting an etcd server",
+      "starting local member",
+      "now serving peer/client/metrics",
+      "published local member to cluster through raft",
+      "ready to serve client requests",
+      "serving client traffic insecurely; this is strongly discouraged!",
+      "closing etcd server",
+      "skipped leadership transfer for single voting member cluster",
+      "closed etcd server",
+    ];
+    expect(messages().filter((message) => wanted.includes(String(message)))).toEqual(wanted);
+    expect(messages().filter((message) => /elected leader/.test(String(message)))).toHaveLength(1);
+  });
+});
+
+describe("a member does not start", () => {
+  it("on a port that is taken", async () => {
+    const where = await ports();
+    const blocker = createServer();
+    await new Promise<void>((resolve) => blocker.listen(where.client, "127.0.0.1", resolve));
+    cleanups.push(() => void blocker.close());
+    await expect(create(where).start()).rejects.toThrow(
+      `listen tcp 127.0.0.1:${where.client}: bind: address already in use`,
+    );
+  });
+
+  it("without its name in the cluster, with other URLs, with https, or joining", async () => {
+    const where = await ports();
+    await expect(create(where, ["--initial-cluster=x=http://127.0.0.1:1"]).start()).rejects.toThrow(
+      `couldn't find local name "m1" in the initial cluster configuration`,
+    );
+    await expect(create(where, ["--initial-cluster=m1=http://127.0.0.1:1"]).start()).rejects.toThrow(
+      /^--initial-cluster has m1=http:\/\/127.0.0.1:1 but missing from --initial-advertise-peer-urls=/,
+    );
+    await expect(create(where, ["--listen-client-urls=https://127.0.0.1:1"]).start()).rejects.toThrow(
+      "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme",
+    );
+  });
+
+  it("in a directory that is a file, or with a damaged identity", async () => {
+    const where = await ports();
+    writeFileSync(join(folder, "data"), "");
+    await expect(create(where).start()).rejects.toThrow(/EEXIST|ENOTDIR/);
+    rmSync(join(folder, "data"));
+    mkdirSync(join(folder, "data/member"), { recursive: true });
+    writeFileSync(join(folder, "data/member/identity.json"), "{}");
+    await expect(create(where).start()).rejects.toThrow("is damaged or of a newer version");
+  });
+});
