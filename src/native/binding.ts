@@ -163,6 +163,8 @@ export type NativeEvent =
   | { type: "readRequest"; ctx: number }
   /** The answer of `propose(token)`. `data` is the encoded response, null with an error. */
   | { type: "proposed"; token: number; data: Uint8Array | null; error: NativeStatus | null }
+  /** A keep-alive that this member does not decide on its own; answer with leaseRenewed. */
+  | { type: "leaseRenew"; renewal: number; lease: bigint }
   /** A message of a watch stream that `watchOpen` made: an encoded WatchResponse. */
   | { type: "watchMessage"; stream: number; data: Uint8Array }
   | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
@@ -238,6 +240,24 @@ export type NativeEvent =
   | { type: "httpClosed"; request: number }
   | { type: "httpDrained"; request: number };
 
+export interface LeaseTimes {
+  grantedTtlSeconds: number;
+  /** null unless this member is the leader. */
+  expiresInMs: number | null;
+}
+
+export interface LeaseCheckpoint {
+  id: bigint;
+  remainingTtlSeconds: number;
+}
+
+export interface LeaseRenewal {
+  /** "checkpointed": the lease was shortened by a checkpoint, the log must make it whole first. */
+  outcome: "renewed" | "checkpointed" | "expired" | "unknown" | "notLeader";
+  /** 0 unless renewed. */
+  ttlSeconds: number;
+}
+
 export interface StoreStatus {
   revision: number;
   compactRevision: number;
@@ -287,6 +307,30 @@ export interface NativeEngine {
   setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
+
+  // --- leases ---
+  /** This member leads: time runs for its leases from now on, `extendMs` more for each, and checkpoints are due every
+   * `checkpointMs`, null = never. */
+  leasePromote(extendMs: number, checkpointMs: number | null): void;
+  /** This member no longer leads: nothing expires here. */
+  leaseDemote(): void;
+  /** This member certainly led a moment ago. Without this for 1.5 s every renewal becomes a `leaseRenew` event. */
+  leaseAttend(): void;
+  /** Up to `max` leases that have expired; each is named again after `retryMs` if it is still there. */
+  leaseExpired(max: number, retryMs: number): bigint[];
+  /** Up to `max` leases whose checkpoint is due. */
+  leaseCheckpoints(max: number): LeaseCheckpoint[];
+  leaseRenew(id: bigint): LeaseRenewal;
+  /** null: there is no such lease here. */
+  leaseTimes(id: bigint): LeaseTimes | null;
+  /** Keys in ascending order; null: there is no such lease here. */
+  leaseKeys(id: bigint): Uint8Array[] | null;
+  /** All leases; on the leader those that expire first come first. */
+  leases(): bigint[];
+  /** A positive id that no lease has had. */
+  nextLeaseId(): bigint;
+  /** The answer to a `leaseRenew` event: a TTL, 0 = no such lease, or the error that ends the stream. */
+  leaseRenewed(renewal: number, ttlSeconds: number, error: NativeStatus | null): void;
 
   // --- watch streams of TypeScript itself ---
   /** Opens a watch stream under a number that the caller chose and uses once. */

@@ -31,6 +31,7 @@ impl EngineBackend {
         let cost = match kind {
             OpKind::Put => PutRequest::decode(request).map(|put| validate::put_cost(&put)),
             OpKind::Txn => TxnRequest::decode(request).map(|txn| validate::txn_cost(&txn)),
+            OpKind::LeaseGrant => Ok(validate::LEASE_COST_BYTES),
             _ => Ok(0),
         };
         match cost {
@@ -72,5 +73,13 @@ impl Backend for EngineBackend {
 
     fn raft_term(&self) -> u64 {
         self.0.raft_term()
+    }
+
+    fn revision(&self) -> i64 {
+        self.store().revision()
+    }
+
+    fn renew_lease(&self, id: i64) -> Option<i64> {
+        self.store().renew_lease(id)
     }
 }

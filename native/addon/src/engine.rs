@@ -102,8 +102,15 @@ impl NativeEngine {
     }
 
     /// As `enqueue`, for the transport.
-    fn front<R: Default>(&self, act: impl FnOnce(&Front) -> R) -> Result<R> {
+    pub(crate) fn front<R: Default>(&self, act: impl FnOnce(&Front) -> R) -> Result<R> {
         self.enqueue(|running| Ok(act(&running.front)))
+    }
+}
+
+impl NativeEngine {
+    /// The open engine, for what has an answer.
+    pub(crate) fn running(&self) -> Result<Arc<Running>> {
+        self.shared.running()
     }
 }
 
@@ -427,7 +434,9 @@ impl NativeEngine {
     #[napi]
     pub fn metrics(&self) -> Result<String> {
         let running = self.shared.running()?;
-        Ok(running.pipeline.metrics() + &running.front.metrics())
+        Ok(running.pipeline.metrics()
+            + &running.store.leases().metrics()
+            + &running.front.metrics())
     }
 
     /// Lets calls finish for at most `grace_ms`, then closes everything.

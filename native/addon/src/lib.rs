@@ -6,6 +6,7 @@
 mod backend;
 mod engine;
 mod event;
+mod leases;
 mod limits;
 mod object;
 mod open;

@@ -260,6 +260,11 @@ impl<'e> Objects<'e> {
             FrontEvent::HttpDrained { request } => {
                 self.numbered(c"httpDrained", c"request", request)
             }
+            FrontEvent::LeaseRenew { renewal, lease } => {
+                let mut object = self.numbered(c"leaseRenew", c"renewal", renewal)?;
+                set(&mut object, c"lease", BigInt::from(lease))?;
+                Ok(object)
+            }
             FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),
         }
     }

@@ -61,6 +61,14 @@ pub fn id(value: &BigInt) -> Result<u64> {
     }
 }
 
+/// A lease id.
+pub fn lease_id(value: &BigInt) -> Result<i64> {
+    match value.get_i64() {
+        (id, true) => Ok(id),
+        _ => Err(Error::from_reason("a lease id is a signed 64-bit integer")),
+    }
+}
+
 /// An index, term or size that JavaScript has as a number.
 pub fn number(value: f64) -> Result<u64> {
     const SAFE: f64 = 9_007_199_254_740_991.0;

@@ -29,6 +29,10 @@ pub trait Backend: Send + Sync + 'static {
     fn identity(&self) -> Identity;
     /// Term for response headers.
     fn raft_term(&self) -> u64;
+    /// Current revision.
+    fn revision(&self) -> i64;
+    /// Starts a lease's time anew and returns its TTL in seconds. None: only the control plane can tell.
+    fn renew_lease(&self, id: i64) -> Option<i64>;
 }
 
 impl Backend for Pipeline<Store> {
@@ -62,5 +66,13 @@ impl Backend for Pipeline<Store> {
 
     fn raft_term(&self) -> u64 {
         (**self).raft_term()
+    }
+
+    fn revision(&self) -> i64 {
+        self.store().revision()
+    }
+
+    fn renew_lease(&self, id: i64) -> Option<i64> {
+        self.store().renew_lease(id)
     }
 }

@@ -23,6 +23,8 @@ pub struct FrontConfig {
     pub watch_progress_interval: Duration,
     /// How long there may be no leader before watch streams that asked for one are ended (etcd: 3 election timeouts).
     pub leader_loss_timeout: Duration,
+    /// Shortest TTL of a lease in seconds (etcd: one and a half election timeouts, rounded up).
+    pub lease_ttl_seconds_min: i64,
     /// --metrics=extensive: measure how long calls take.
     pub extensive_metrics: bool,
 }
@@ -39,6 +41,7 @@ impl Default for FrontConfig {
             request_timeout: Duration::from_secs(7),
             watch_progress_interval: Duration::from_secs(10 * 60),
             leader_loss_timeout: Duration::from_secs(3),
+            lease_ttl_seconds_min: 2,
             extensive_metrics: false,
         }
     }

@@ -25,7 +25,7 @@ use crate::grpc::stream::{CallParts, CallStream};
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
-use crate::{handover, hot, http as web, watch};
+use crate::{handover, hot, http as web, lease, watch};
 
 /// Largest gRPC message that is accepted.
 pub(crate) fn message_bytes_max(worker: &Worker) -> usize {
@@ -80,6 +80,9 @@ pub(crate) fn accept(
     }
     match method.get().route {
         Route::Watch => watch::start(worker, call, body, encoding, head.needs_leader),
+        Route::LeaseKeepAlive => {
+            lease::keep_alive(worker, call, body, encoding, head.needs_leader);
+        }
         Route::HandOver => hand_over(worker, call, &parts, body, encoding),
         _ => receive(worker, call, body, encoding, cx),
     }

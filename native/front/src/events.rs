@@ -57,6 +57,8 @@ pub enum FrontEvent {
     HttpClosed { request: u64 },
     /// The send queue has room again after `http_write` returned false.
     HttpDrained { request: u64 },
+    /// A lease is to be renewed that this member does not renew on its own; answered by `Front::lease_renewed`.
+    LeaseRenew { renewal: u64, lease: i64 },
     /// A log line.
     Log {
         level: LogLevel,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use netcd_engine::error::{Code, EtcdError};
@@ -17,6 +17,7 @@ use crate::events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
 use crate::grpc::stream::End;
 use crate::handover::{Back, Handovers};
 use crate::http::Head;
+use crate::lease::LeaseIds;
 use crate::limits::WORKERS_MAX;
 use crate::metrics::{self, WorkerMetrics};
 use crate::outbound::Pushed;
@@ -78,6 +79,11 @@ impl Front {
         completions: &FrontCompletions,
     ) -> std::io::Result<Self> {
         let workers = completions.mailboxes.len();
+        // The wall clock only tells this start from earlier ones; nothing is timed by it.
+        let unix_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
+        let lease_ids = LeaseIds::new(backend.identity().member_id, unix_ms);
         let shared = Arc::new(Shared {
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::new(config.extensive_metrics)))
@@ -89,6 +95,8 @@ impl Front {
             leader_losses: AtomicU64::new(0),
             readers: Readers::start()?,
             handovers: Handovers::default(),
+            lease_ids,
+            renewals: Arc::default(),
             mailboxes: completions.mailboxes.clone(),
             gauges: (0..workers).map(|_| Gauges::default()).collect(),
             connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
@@ -196,6 +204,16 @@ impl Front {
                 trailers,
             });
         }
+    }
+
+    /// An id for a lease of the control plane itself.
+    pub fn next_lease_id(&self) -> i64 {
+        self.shared.lease_ids.next()
+    }
+
+    /// The answer to `LeaseRenew`: the lease's TTL in seconds, 0 if there is no such lease, or why the stream ends.
+    pub fn lease_renewed(&self, renewal: u64, renewed: Result<i64, EtcdError>) {
+        self.shared.renewals.answer(renewal, renewed);
     }
 
     fn http(&self, request: u64) -> Option<Arc<crate::http::HttpOutbound>> {

@@ -1,4 +1,4 @@
-//! The calls of the KV service: decoded, validated, and given to the engine. The answer is written when it is there: at
+//! The calls of the KV service, LeaseGrant and LeaseRevoke: decoded, validated, and given to the engine. The answer is written when it is there: at
 //! once, or when a completion names the call's token.
 
 use std::rc::Rc;
@@ -7,7 +7,8 @@ use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::mvcc::validate;
 use netcd_engine::proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest, request_op,
+    CompactionRequest, DeleteRangeRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+    TxnRequest, request_op,
 };
 use netcd_engine::types::OpKind;
 use prost::Message;
@@ -16,9 +17,9 @@ use crate::backend::{RangeAnswer, ReadBarrier};
 use crate::call::Call;
 use crate::grpc::methods::Route;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, UNSENT_PER_CONNECTION_MAX};
-use crate::send;
 use crate::slots::Work;
 use crate::worker::{Worker, spawn};
+use crate::{lease, send};
 
 fn decode<T: Message + Default>(message: &Bytes) -> Result<T, EtcdError> {
     T::decode(message.clone()).map_err(|_| {
@@ -80,7 +81,19 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             Ok(_) => submit(worker, call, OpKind::Txn, message),
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::Watch | Route::HandOver => call.finish(worker, Err(error::NOT_CAPABLE)),
+        Route::LeaseGrant => match decode(&message) {
+            Ok(request) => {
+                let request = lease::grant(&worker.shared, request);
+                submit(worker, call, OpKind::LeaseGrant, request);
+            }
+            Err(error) => call.finish(worker, Err(error)),
+        },
+        Route::LeaseRevoke => {
+            write::<LeaseRevokeRequest>(worker, call, OpKind::LeaseRevoke, message, |_| Ok(()));
+        }
+        Route::Watch | Route::LeaseKeepAlive | Route::HandOver => {
+            call.finish(worker, Err(error::NOT_CAPABLE))
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::{FrontConfig, ServingState};
 use crate::conn::ConnCtx;
 use crate::events::FrontEvents;
 use crate::handover::Handovers;
+use crate::lease::{LeaseIds, Renewals};
 use crate::limits::DEADLINE_SWEEP;
 use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) leader_losses: AtomicU64,
     pub(crate) readers: Readers,
     pub(crate) handovers: Handovers,
+    pub(crate) lease_ids: LeaseIds,
+    pub(crate) renewals: Arc<Renewals>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) metrics: Vec<Arc<WorkerMetrics>>,
     pub(crate) gauges: Vec<Gauges>,

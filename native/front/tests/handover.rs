@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{KEEP_ALIVE, MEMBERS, Server, deframe, frame, read_answer, request, soon, until};
+use common::{HEALTH_WATCH, MEMBERS, Server, deframe, frame, read_answer, request, soon, until};
 use netcd_front::limits::{CALL_MESSAGES_UNDRAINED_MAX, CALL_SEND_BYTES_HIGH};
 use netcd_front::{FrontEvent, MetadataValue};
 
@@ -100,7 +100,7 @@ async fn messages_stream_both_ways() {
     let (response, mut send) = client
         .requests
         .clone()
-        .send_request(request(KEEP_ALIVE, &[]), false)
+        .send_request(request(HEALTH_WATCH, &[]), false)
         .unwrap();
     send.send_data(frame(b"one"), false).unwrap();
     let call = server.events.call().await;
@@ -140,7 +140,7 @@ async fn a_client_that_sends_faster_than_events_are_drained_waits() {
     let (_response, mut send) = client
         .requests
         .clone()
-        .send_request(request(KEEP_ALIVE, &[]), false)
+        .send_request(request(HEALTH_WATCH, &[]), false)
         .unwrap();
     let total = CALL_MESSAGES_UNDRAINED_MAX as usize * 2 + 5;
     for _ in 0..total {
@@ -191,7 +191,7 @@ async fn a_slow_reader_fills_the_queue_and_drains_it() {
     let (response, mut send) = client
         .requests
         .clone()
-        .send_request(request(KEEP_ALIVE, &[]), false)
+        .send_request(request(HEALTH_WATCH, &[]), false)
         .unwrap();
     send.send_data(frame(b"m"), false).unwrap();
     let call = server.events.call().await;
@@ -231,7 +231,7 @@ async fn cancellation_deadline_and_broken_messages() {
     let (response, send) = client
         .requests
         .clone()
-        .send_request(request(KEEP_ALIVE, &[]), false)
+        .send_request(request(HEALTH_WATCH, &[]), false)
         .unwrap();
     let call = server.events.call().await;
     drop((response, send));
@@ -245,7 +245,7 @@ async fn cancellation_deadline_and_broken_messages() {
         .ready()
         .await
         .unwrap()
-        .send_request(request(KEEP_ALIVE, &[("grpc-timeout", "50m")]), false);
+        .send_request(request(HEALTH_WATCH, &[("grpc-timeout", "50m")]), false);
     let (response, _send) = late.unwrap();
     let call = server.events.call().await;
     assert!(
@@ -259,7 +259,7 @@ async fn cancellation_deadline_and_broken_messages() {
 
     let broken = client
         .exchange(
-            request(KEEP_ALIVE, &[]),
+            request(HEALTH_WATCH, &[]),
             vec![Bytes::from_static(b"\x09\0\0\0\0")],
         )
         .await
@@ -275,7 +275,7 @@ async fn cancellation_deadline_and_broken_messages() {
     ));
 
     let bad = client
-        .exchange(request(KEEP_ALIVE, &[("x-bin", "!")]), vec![])
+        .exchange(request(HEALTH_WATCH, &[("x-bin", "!")]), vec![])
         .await
         .unwrap();
     assert_eq!((bad.http_status, bad.code), (400, 13));
@@ -297,7 +297,7 @@ async fn a_lost_connection_cancels_its_calls() {
     for _ in 0..20 {
         open.push(
             requests
-                .send_request(request(KEEP_ALIVE, &[]), false)
+                .send_request(request(HEALTH_WATCH, &[]), false)
                 .unwrap(),
         );
         server.events.call().await;

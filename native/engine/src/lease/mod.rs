@@ -1,7 +1,9 @@
 //! The lease table: id → TTL and keys, key → lease. Apply changes it; expiry runs on the leader only, on a monotonic
 //! clock that the caller reads (milliseconds), so that nothing here depends on wall time.
 
+mod checkpoints;
 mod deadlines;
+mod metrics;
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +11,11 @@ use bytes::Bytes;
 
 use crate::error::{self, EtcdError};
 
+use crate::limits::{LEASE_EXPIRIES_PER_SECOND, LEASE_LEADER_SILENCE_MS_MAX};
+
+use checkpoints::Checkpoints;
 use deadlines::Deadlines;
+use metrics::Counters;
 
 /// Longest TTL that can be granted, in seconds.
 pub const TTL_SECONDS_MAX: i64 = 9_000_000_000;
@@ -52,6 +58,11 @@ pub struct LeaseTable {
     owners: HashMap<Bytes, i64>,
     /// Some while this member is the leader.
     deadlines: Option<Deadlines>,
+    /// Some while this member is the leader and checkpoints are asked for.
+    checkpoints: Option<Checkpoints>,
+    /// When the control plane last said that this member leads.
+    attended_ms: u64,
+    counters: Counters,
 }
 
 impl LeaseTable {
@@ -78,9 +89,11 @@ impl LeaseTable {
     pub fn grant(&mut self, id: i64, ttl_seconds: i64, now_ms: u64) -> Result<(), EtcdError> {
         self.check_grant(id, ttl_seconds)?;
         self.insert(id, ttl_seconds, 0);
+        self.counters.grant(ttl_seconds);
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.set(id, after(now_ms, ttl_seconds));
         }
+        self.schedule_checkpoint(id, ttl_seconds, now_ms);
         Ok(())
     }
 
@@ -106,6 +119,7 @@ impl LeaseTable {
     /// Removes a lease and returns its keys in ascending order; None if there is no such lease.
     pub fn revoke(&mut self, id: i64) -> Option<Vec<Bytes>> {
         let lease = self.leases.remove(&id)?;
+        self.counters.revoked += 1;
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.clear(id);
         }
@@ -117,7 +131,8 @@ impl LeaseTable {
         Some(keys)
     }
 
-    /// Notes the seconds that a lease has left; a leader that comes later counts from there.
+    /// Notes the seconds that a lease has left; a leader that comes later counts from there. This leader's own deadline
+    /// stays.
     pub fn checkpoint(
         &mut self,
         id: i64,
@@ -126,10 +141,8 @@ impl LeaseTable {
     ) -> Result<(), EtcdError> {
         let lease = self.leases.get_mut(&id).ok_or(error::LEASE_NOT_FOUND)?;
         lease.remaining_ttl_seconds = remaining_ttl_seconds;
-        let left = lease.effective_ttl_seconds();
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.set(id, after(now_ms, left));
-        }
+        let left_seconds = lease.effective_ttl_seconds();
+        self.schedule_checkpoint(id, left_seconds, now_ms);
         Ok(())
     }
 
@@ -199,23 +212,36 @@ impl LeaseTable {
         })
     }
 
-    /// Starts the lease's time anew and returns its TTL in seconds. Fails if this member is not the leader; Ok(None)
-    /// if there is no such lease or it has expired (it is about to be revoked).
-    pub fn renew(&mut self, id: i64, now_ms: u64) -> Result<Option<Renewed>, EtcdError> {
-        let deadlines = self.deadlines.as_mut().ok_or(error::NOT_PRIMARY_LESSOR)?;
+    /// Starts the lease's time anew.
+    pub fn renew(&mut self, id: i64, now_ms: u64) -> Renewal {
+        let Some(deadlines) = self.deadlines.as_mut() else {
+            return Renewal::NotLeader;
+        };
         let Some(lease) = self.leases.get_mut(&id) else {
-            return Ok(None);
+            return Renewal::Unknown;
         };
         if deadlines.get(id).is_some_and(|deadline| deadline <= now_ms) {
-            return Ok(None);
+            return Renewal::Expired;
         }
-        let had_checkpoint = lease.remaining_ttl_seconds > 0;
-        lease.remaining_ttl_seconds = 0;
+        if lease.remaining_ttl_seconds > 0 {
+            return Renewal::Checkpointed;
+        }
         deadlines.set(id, after(now_ms, lease.ttl_seconds));
-        Ok(Some(Renewed {
+        self.counters.renewed += 1;
+        Renewal::Renewed {
             ttl_seconds: lease.ttl_seconds,
-            had_checkpoint,
-        }))
+        }
+    }
+
+    /// Whether `renew` may be trusted without asking the other members: the control plane said lately that this member
+    /// leads. A process that was stopped for long wakes up believing so.
+    pub fn is_attended(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.attended_ms) <= LEASE_LEADER_SILENCE_MS_MAX
+    }
+
+    /// The control plane says that this member still leads.
+    pub fn attend(&mut self, now_ms: u64) {
+        self.attended_ms = now_ms;
     }
 
     /// Up to `max` leases that have expired; each is named again only after `retry_ms`, for the case that its
@@ -232,30 +258,97 @@ impl LeaseTable {
         self.deadlines.as_mut()?.next_ms()
     }
 
+    /// Up to `max` leases whose checkpoint is due, with their remaining seconds. Empty unless `promote` asked for them.
+    pub fn due_checkpoints(&mut self, now_ms: u64, max: usize) -> Vec<(i64, i64)> {
+        let (Some(deadlines), Some(checkpoints)) = (&self.deadlines, &mut self.checkpoints) else {
+            return Vec::new();
+        };
+        let mut due = Vec::new();
+        while due.len() < max
+            && let Some(id) = checkpoints.take_due(now_ms)
+        {
+            let left_ms = deadlines.get(id).map_or(0, |at| at.saturating_sub(now_ms));
+            if left_ms > 0 && self.leases.contains_key(&id) {
+                due.push((
+                    id,
+                    i64::try_from(left_ms.div_ceil(1000)).unwrap_or(i64::MAX),
+                ));
+            }
+        }
+        due
+    }
+
+    fn schedule_checkpoint(&mut self, id: i64, left_seconds: i64, now_ms: u64) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.schedule(id, after(0, left_seconds), now_ms);
+        }
+    }
+
     /// This member became leader: every lease gets its whole (or checkpointed) time from `now_ms` on, and `extend_ms`
-    /// more because its client could not renew it during the election.
-    pub fn promote(&mut self, extend_ms: u64, now_ms: u64) {
+    /// more because its client could not renew it during the election. Where more expire in one second than are
+    /// revoked in one, the later ones get more time. With `checkpoint_ms` the time left is told in this interval.
+    pub fn promote(&mut self, extend_ms: u64, checkpoint_ms: Option<u64>, now_ms: u64) {
+        let mut order: Vec<(u64, i64)> = self
+            .leases
+            .iter()
+            .map(|(id, lease)| (after(now_ms, lease.effective_ttl_seconds()), *id))
+            .collect();
+        order.sort_unstable();
         let mut deadlines = Deadlines::default();
-        for (id, lease) in &self.leases {
-            let deadline = after(now_ms, lease.effective_ttl_seconds());
-            deadlines.set(*id, deadline.saturating_add(extend_ms));
+        let mut checkpoints = checkpoint_ms.map(Checkpoints::new);
+        for (id, at) in spread(&order) {
+            let at = at.saturating_add(extend_ms);
+            deadlines.set(id, at);
+            if let Some(checkpoints) = &mut checkpoints {
+                checkpoints.schedule(id, at.saturating_sub(now_ms), now_ms);
+            }
         }
         self.deadlines = Some(deadlines);
+        self.checkpoints = checkpoints;
+        self.attended_ms = now_ms;
     }
 
     /// This member is no longer the leader: nothing expires here.
     pub fn demote(&mut self) {
         self.deadlines = None;
+        self.checkpoints = None;
+    }
+
+    /// The table's counters in Prometheus text.
+    pub fn metrics(&self) -> String {
+        self.counters.render()
     }
 }
 
-/// What a renewal gave.
+/// Deadlines in ascending order, moved so that no second has more than `LEASE_EXPIRIES_PER_SECOND`.
+fn spread(order: &[(u64, i64)]) -> impl Iterator<Item = (i64, u64)> {
+    let mut times = Vec::<u64>::with_capacity(order.len());
+    for (at, _) in order {
+        let earliest = times
+            .len()
+            .checked_sub(LEASE_EXPIRIES_PER_SECOND)
+            .map_or(0, |before| times[before].saturating_add(1000));
+        times.push((*at).max(earliest));
+    }
+    order.iter().map(|(_, id)| *id).zip(times)
+}
+
+/// What a renewal came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Renewed {
-    /// The lease's TTL in seconds.
-    pub ttl_seconds: i64,
-    /// Whether a checkpoint had shortened the lease: the other members must be told that it is whole again.
-    pub had_checkpoint: bool,
+pub enum Renewal {
+    /// Its time begins anew.
+    Renewed {
+        /// The lease's TTL in seconds.
+        ttl_seconds: i64,
+    },
+    /// A checkpoint has shortened the lease: the log must say first that it is whole again.
+    Checkpointed,
+    /// It has expired and is about to be revoked.
+    Expired,
+    /// There is no such lease here, yet.
+    Unknown,
+    /// This member is not the leader.
+    NotLeader,
 }
 
 /// A deadline; far away if the seconds overflow.

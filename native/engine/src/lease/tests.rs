@@ -8,7 +8,7 @@ fn key(name: &str) -> Bytes {
 
 fn leader() -> LeaseTable {
     let mut table = LeaseTable::new();
-    table.promote(0, 0);
+    table.promote(0, None, 0);
     table
 }
 
@@ -49,9 +49,9 @@ fn nothing_expires_on_a_follower() {
     let mut table = LeaseTable::new();
     table.grant(1, 1, 0).unwrap();
     assert_eq!(table.expired(1 << 40, 10, 1), []);
-    assert_eq!(table.renew(1, 0), Err(error::NOT_PRIMARY_LESSOR));
+    assert_eq!(table.renew(1, 0), Renewal::NotLeader);
     assert_eq!(table.times(1, 0).unwrap().expires_in_ms, None);
-    table.promote(500, 1000);
+    table.promote(500, None, 1000);
     assert_eq!(table.times(1, 1200).unwrap().expires_in_ms, Some(1300));
     assert_eq!(table.expired(2499, 10, 1), []);
     assert_eq!(table.expired(2500, 10, 1), [1]);
@@ -70,7 +70,7 @@ fn expired_leases_are_named_again_after_a_pause() {
     assert_eq!(table.expired(2000, 9, 100), [2]);
     assert_eq!(table.expired(2099, 9, 100), []);
     assert_eq!(table.expired(2100, 9, 100), [1, 2]);
-    assert_eq!(table.renew(2, 2100), Ok(None));
+    assert_eq!(table.renew(2, 2100), Renewal::Expired);
     table.revoke(1);
     table.revoke(2);
     assert_eq!(table.expired(2999, 9, 100), []);
@@ -78,22 +78,73 @@ fn expired_leases_are_named_again_after_a_pause() {
 }
 
 #[test]
-fn renewal_moves_the_deadline_and_ends_a_checkpoint() {
+fn renewal_moves_the_deadline_and_waits_for_the_end_of_a_checkpoint() {
     let mut table = leader();
     table.grant(1, 10, 0).unwrap();
-    let whole = Renewed {
-        ttl_seconds: 10,
-        had_checkpoint: false,
-    };
-    assert_eq!(table.renew(1, 5_000), Ok(Some(whole)));
+    let whole = Renewal::Renewed { ttl_seconds: 10 };
+    assert_eq!(table.renew(1, 5_000), whole);
     assert_eq!(table.expired(14_999, 9, 1), []);
     table.checkpoint(1, 3, 6_000).unwrap();
-    assert_eq!(table.times(1, 6_000).unwrap().expires_in_ms, Some(3_000));
-    let renewed = table.renew(1, 7_000).unwrap().unwrap();
-    assert!(renewed.had_checkpoint);
-    assert_eq!(table.times(1, 7_000).unwrap().remaining_ttl_seconds, 0);
-    assert_eq!(table.renew(9, 0), Ok(None));
+    assert_eq!(table.times(1, 6_000).unwrap().expires_in_ms, Some(9_000));
+    assert_eq!(table.renew(1, 7_000), Renewal::Checkpointed);
+    table.checkpoint(1, 0, 7_000).unwrap();
+    assert_eq!(table.renew(1, 7_000), whole);
+    assert_eq!(table.times(1, 7_000).unwrap().expires_in_ms, Some(10_000));
+    assert_eq!(table.renew(9, 0), Renewal::Unknown);
     assert_eq!(table.checkpoint(9, 1, 0), Err(error::LEASE_NOT_FOUND));
+    assert!(
+        table
+            .metrics()
+            .contains("etcd_debugging_lease_renewed_total 2\n")
+    );
+}
+
+#[test]
+fn a_leader_that_nobody_confirms_is_not_trusted() {
+    let mut table = leader();
+    assert!(table.is_attended(LEASE_LEADER_SILENCE_MS_MAX));
+    assert!(!table.is_attended(LEASE_LEADER_SILENCE_MS_MAX + 1));
+    table.attend(5_000);
+    assert!(table.is_attended(5_000 + LEASE_LEADER_SILENCE_MS_MAX));
+}
+
+#[test]
+fn long_leases_are_checkpointed_again_and_again_and_short_ones_never() {
+    let mut table = LeaseTable::new();
+    table.restore(1, 700, 0);
+    table.promote(0, Some(300_000), 0);
+    table.grant(2, 300, 0).unwrap();
+    table.grant(3, 301, 1_000).unwrap();
+    assert_eq!(table.due_checkpoints(299_999, 9), []);
+    assert_eq!(table.due_checkpoints(300_500, 9), [(1, 400)]);
+    assert_eq!(table.due_checkpoints(400_000, 9), []);
+    table.checkpoint(1, 400, 300_600).unwrap();
+    table.checkpoint(1, 400, 300_600).unwrap();
+    assert_eq!(
+        table.due_checkpoints(600_600, 9),
+        [(1, 100)],
+        "3 has expired, 1 comes once"
+    );
+    table.checkpoint(1, 100, 600_600).unwrap();
+    assert_eq!(table.due_checkpoints(1 << 40, 9), []);
+    table.demote();
+    assert_eq!(table.due_checkpoints(1 << 40, 9), []);
+}
+
+#[test]
+fn a_new_leader_spreads_leases_that_would_expire_together() {
+    let mut table = LeaseTable::new();
+    for id in 1..=2_000 {
+        table.restore(id, 10, 0);
+    }
+    table.promote(1_000, None, 0);
+    for (now_ms, count) in [(10_999, 0), (11_000, 750), (12_000, 750), (13_000, 500)] {
+        assert_eq!(
+            table.expired(now_ms, 9_999, 1 << 40).len(),
+            count,
+            "{now_ms}"
+        );
+    }
 }
 
 #[test]
@@ -101,7 +152,7 @@ fn a_new_leader_counts_from_the_checkpoint() {
     let mut table = LeaseTable::new();
     table.restore(1, 100, 7);
     table.restore(2, 100, 0);
-    table.promote(0, 0);
+    table.promote(0, None, 0);
     assert_eq!(table.times(1, 0).unwrap().expires_in_ms, Some(7_000));
     assert_eq!(table.times(2, 0).unwrap().expires_in_ms, Some(100_000));
     assert_eq!(table.ids(), [1, 2]);
@@ -112,7 +163,10 @@ fn many_renewals_do_not_grow_the_heap() {
     let mut table = leader();
     table.grant(1, 1, 0).unwrap();
     for now_ms in 0..10_000 {
-        table.renew(1, now_ms / 100).unwrap().unwrap();
+        assert_eq!(
+            table.renew(1, now_ms / 100),
+            Renewal::Renewed { ttl_seconds: 1 }
+        );
     }
     let deadlines = table.deadlines.as_mut().unwrap();
     assert_eq!(deadlines.next_ms(), Some(1_099));

@@ -41,7 +41,7 @@ pub use defragment::DefragmentError;
 pub use kv::KvView;
 
 use crate::error::{Code, EtcdError};
-use crate::lease::LeaseTable;
+use crate::lease::{LeaseTable, Renewal};
 use crate::tree::{FILE_NAME, Tree, TreeError};
 use crate::types::{Identity, LogMark};
 use crate::watch::WatchHub;
@@ -184,6 +184,20 @@ impl Store {
     /// The lease table, locked. Not to be held while anything else of the store is called.
     pub fn leases(&self) -> MutexGuard<'_, LeaseTable> {
         self.leases.lock()
+    }
+
+    /// Starts a lease's time anew and returns its TTL in seconds; None if this member cannot decide that alone (see
+    /// `Renewal`), or nobody has confirmed lately that it leads.
+    pub fn renew_lease(&self, id: i64) -> Option<i64> {
+        let now_ms = self.now_ms();
+        let mut leases = self.leases.lock();
+        if !leases.is_attended(now_ms) {
+            return None;
+        }
+        match leases.renew(id, now_ms) {
+            Renewal::Renewed { ttl_seconds } => Some(ttl_seconds),
+            _ => None,
+        }
     }
 
     /// The clock of the lease table: monotonic milliseconds.

@@ -30,6 +30,9 @@ pub(crate) enum Route {
     Txn,
     Compact,
     Watch,
+    LeaseGrant,
+    LeaseRevoke,
+    LeaseKeepAlive,
     /// The control plane.
     HandOver,
 }
@@ -81,9 +84,9 @@ pub const METHODS: &[Method] = methods! {
     "etcdserverpb.KV" "Txn" Unary Txn;
     "etcdserverpb.KV" "Compact" Unary Compact;
     "etcdserverpb.Watch" "Watch" Bidi Watch;
-    "etcdserverpb.Lease" "LeaseGrant" Unary HandOver;
-    "etcdserverpb.Lease" "LeaseRevoke" Unary HandOver;
-    "etcdserverpb.Lease" "LeaseKeepAlive" Bidi HandOver;
+    "etcdserverpb.Lease" "LeaseGrant" Unary LeaseGrant;
+    "etcdserverpb.Lease" "LeaseRevoke" Unary LeaseRevoke;
+    "etcdserverpb.Lease" "LeaseKeepAlive" Bidi LeaseKeepAlive;
     "etcdserverpb.Lease" "LeaseTimeToLive" Unary HandOver;
     "etcdserverpb.Lease" "LeaseLeases" Unary HandOver;
     "etcdserverpb.Cluster" "MemberAdd" Unary HandOver;

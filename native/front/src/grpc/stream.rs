@@ -44,6 +44,15 @@ impl From<&EtcdError> for End {
 }
 
 impl End {
+    /// The end of a call that did what it was asked.
+    pub(crate) fn ok() -> Self {
+        Self {
+            code: 0,
+            message: String::new(),
+            trailers: Vec::new(),
+        }
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = if self.code == 0 {
             status::ok_trailers()

@@ -1,4 +1,5 @@
-//! The watch streams of one worker: how each is woken by the hub, and how they are ended from outside.
+//! The long-lived streams of one worker (watches, lease keep-alives): how each is woken from other threads, and how
+//! they are ended from outside.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,17 +12,17 @@ use slab::Slab;
 
 /// Wakes a stream's task from any thread.
 #[derive(Debug, Default)]
-pub(super) struct WakeSlot(Mutex<Option<Waker>>);
+pub(crate) struct WakeSlot(Mutex<Option<Waker>>);
 
 impl WakeSlot {
-    pub(super) fn register(&self, waker: &Waker) {
+    pub(crate) fn register(&self, waker: &Waker) {
         let mut known = self.0.lock();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
         }
     }
 
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let waker = self.0.lock().take();
         if let Some(waker) = waker {
             waker.wake();
@@ -36,12 +37,12 @@ struct Entry {
     end: Option<EtcdError>,
 }
 
-/// All watch streams of a worker.
+/// All such streams of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Watches(Rc<RefCell<Slab<Entry>>>);
 
 impl Watches {
-    pub(super) fn register(&self, wake: Arc<WakeSlot>, needs_leader: bool) -> Registered {
+    pub(crate) fn register(&self, wake: Arc<WakeSlot>, needs_leader: bool) -> Registered {
         let entry = Entry {
             wake: wake.clone(),
             needs_leader,
@@ -66,15 +67,15 @@ impl Watches {
 }
 
 /// A stream's place among the others, for as long as it lives.
-pub(super) struct Registered {
+pub(crate) struct Registered {
     all: Rc<RefCell<Slab<Entry>>>,
     key: usize,
-    pub(super) wake: Arc<WakeSlot>,
+    pub(crate) wake: Arc<WakeSlot>,
 }
 
 impl Registered {
     /// Why the stream must end, if it must.
-    pub(super) fn ended(&self) -> Option<EtcdError> {
+    pub(crate) fn ended(&self) -> Option<EtcdError> {
         self.all.borrow()[self.key].end.clone()
     }
 }

@@ -21,8 +21,7 @@ use netcd_engine::watch::{SessionConfig, WatchSession};
 use prost::Message;
 use tokio::time::Sleep;
 
-pub(crate) use control::Watches;
-use control::{Registered, WakeSlot};
+pub(crate) use control::{Registered, WakeSlot, Watches};
 use frames::Frames;
 
 use crate::call::Call;
@@ -166,7 +165,8 @@ impl WatchCall {
     }
 }
 
-fn malformed() -> EtcdError {
+/// grpc-go's error for a message of a stream that is not the protobuf it must be.
+pub(crate) fn malformed() -> EtcdError {
     EtcdError::new(
         Code::Internal,
         "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data",

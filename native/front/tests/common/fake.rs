@@ -36,6 +36,8 @@ pub struct Fake {
     pub waiting_reads: Mutex<Vec<Token>>,
     pub refuse: Mutex<Option<EtcdError>>,
     pub applied: AtomicU64,
+    /// Every request that was taken.
+    submitted: Mutex<Vec<(OpKind, Bytes)>>,
     /// Chunks that were read from chunked answers and streams.
     pub chunks_read: Arc<AtomicU64>,
     /// What is watched: a real store, opened when the first watch needs it.
@@ -118,6 +120,10 @@ impl Fake {
             .apply_op(kind, request.encode_to_vec().into(), &context);
         assert!(matches!(applied, Applied::Done(Ok(_))), "{applied:?}");
         self.store().entry_applied(context.mark);
+    }
+
+    pub fn submitted(&self) -> Vec<(OpKind, Bytes)> {
+        self.submitted.lock().unwrap().clone()
     }
 
     pub fn release(&self) {
@@ -215,10 +221,20 @@ impl Backend for Fake {
         TERM
     }
 
+    fn revision(&self) -> i64 {
+        self.store().revision()
+    }
+
+    fn renew_lease(&self, id: i64) -> Option<i64> {
+        self.store().renew_lease(id)
+    }
+
     fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);
         }
+        let taken = (kind, Bytes::copy_from_slice(request));
+        self.submitted.lock().unwrap().push(taken);
         self.queue
             .lock()
             .unwrap()

@@ -23,6 +23,9 @@ pub const RANGE: &str = "/etcdserverpb.KV/Range";
 pub const PUT: &str = "/etcdserverpb.KV/Put";
 pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
 pub const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+/// A stream that the control plane serves.
+pub const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+pub const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 pub const MEMBERS: &str = "/etcdserverpb.Cluster/MemberList";
 
 /// A test that waits this long has failed: it ends what would hang, and decides nothing else.

@@ -1,0 +1,161 @@
+//! Lease.LeaseKeepAlive: one answer for each request, in order. The leader renews in its lease table at once, with
+//! neither JavaScript nor disk; what it cannot decide alone goes to the control plane while the stream waits.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use h2::RecvStream;
+use netcd_engine::error::{self, EtcdError};
+use netcd_engine::proto::etcdserverpb::{
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader,
+};
+use prost::Message;
+
+use super::renewals::Asking;
+use crate::call::Call;
+use crate::dispatch::message_bytes_max;
+use crate::events::FrontEvent;
+use crate::grpc::buf::SendBuf;
+use crate::grpc::deframe::{Deframer, Encoding};
+use crate::grpc::stream::{CallParts, CallStream, End};
+use crate::watch::{Registered, WakeSlot, malformed};
+use crate::worker::{Worker, spawn};
+
+/// Serves a keep-alive call to its end.
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    call: Call,
+    body: RecvStream,
+    encoding: Encoding,
+    needs_leader: bool,
+) {
+    let parts = CallParts {
+        method: call.method,
+        content_type: call.content_type,
+        body,
+        deframer: Deframer::new(message_bytes_max(worker), encoding),
+        respond: call.respond,
+        deadline: call.timeout,
+        active: call.active,
+    };
+    let mut stream = CallStream::new(worker.clone(), parts);
+    if worker.draining.get() {
+        return stream.finish(&End::from(&error::STOPPED));
+    }
+    let wake = Arc::new(WakeSlot::default());
+    let mut keep_alive = KeepAlive {
+        stream,
+        registered: worker.watches.register(wake, needs_leader),
+        waiting: None,
+    };
+    spawn(poll_fn(move |cx| keep_alive.poll(cx)));
+}
+
+/// A request that the control plane decides.
+struct Waiting {
+    response: LeaseKeepAliveResponse,
+    asking: Asking,
+}
+
+struct KeepAlive {
+    stream: CallStream,
+    registered: Registered,
+    waiting: Option<Waiting>,
+}
+
+impl KeepAlive {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.worker.tick();
+        self.registered.wake.register(cx.waker());
+        let end = match self.run(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => End::ok(),
+            Poll::Ready(Err(error)) => End::from(&error),
+        };
+        self.stream.finish(&end);
+        Poll::Ready(())
+    }
+
+    /// Ready when the stream ends.
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EtcdError>> {
+        if let Some(error) = self.registered.ended() {
+            return Poll::Ready(Err(error));
+        }
+        if let Poll::Ready(error) = self.stream.poll_gone(cx) {
+            return Poll::Ready(Err(error));
+        }
+        loop {
+            // The next request only when the client has taken the answer before: it cannot make answers pile up.
+            match self.stream.poll_sent(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(error::CANCELED)),
+                Poll::Ready(Ok(())) => {}
+            }
+            if let Some(waiting) = self.waiting.take() {
+                match waiting.asking.take() {
+                    Some(renewed) => self.answer(waiting.response, renewed?)?,
+                    None => {
+                        self.waiting = Some(waiting);
+                        return Poll::Pending;
+                    }
+                }
+                continue;
+            }
+            match self.stream.poll_message(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Some(message))) => {
+                    let request = LeaseKeepAliveRequest::decode(message);
+                    self.renew(request.map_err(|_| malformed())?.id)?;
+                }
+            }
+        }
+    }
+
+    fn renew(&mut self, id: i64) -> Result<(), EtcdError> {
+        let shared = &self.stream.worker.shared;
+        let backend = &shared.backend;
+        let identity = backend.identity();
+        // Before the renewal: what the client reads at this revision was written while the lease was certainly alive.
+        let response = LeaseKeepAliveResponse {
+            header: Some(ResponseHeader {
+                cluster_id: identity.cluster_id,
+                member_id: identity.member_id,
+                revision: backend.revision(),
+                raft_term: backend.raft_term(),
+            }),
+            id,
+            ttl: 0,
+        };
+        if let Some(ttl_seconds) = backend.renew_lease(id) {
+            return self.answer(response, ttl_seconds);
+        }
+        let asking = shared.renewals.ask(Arc::clone(&self.registered.wake));
+        shared.events.emit(FrontEvent::LeaseRenew {
+            renewal: asking.id,
+            lease: id,
+        });
+        self.waiting = Some(Waiting { response, asking });
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        mut response: LeaseKeepAliveResponse,
+        ttl_seconds: i64,
+    ) -> Result<(), EtcdError> {
+        response.ttl = ttl_seconds;
+        let bytes = response.encode_to_vec();
+        let stream = &mut self.stream;
+        stream
+            .worker
+            .metrics
+            .message_sent(stream.method, bytes.len());
+        stream
+            .send(SendBuf::message(bytes.into()))
+            .map_err(|_| error::CANCELED)
+    }
+}
