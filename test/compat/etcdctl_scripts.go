@@ -1,4 +1,4 @@
-// The etcdctl scripts that are compared, by the issue that brings what they use.
+// The etcdctl scripts that are compared, by the feature that they use.
 package compat
 
 import "sort"
@@ -6,7 +6,7 @@ import "sort"
 // script is a list of steps on a store of its own.
 type script struct {
 	name  string
-	needs issue
+	needs feature
 	steps []step
 }
 
@@ -23,16 +23,16 @@ func typed(stdin string, arguments ...string) step { return step{arguments: argu
 
 func scripts() []script {
 	return []script{
-		{"put", oneMember, putSteps()},
-		{"get", oneMember, getSteps()},
-		{"del", oneMember, delSteps()},
-		{"txn", oneMember, txnSteps()},
-		{"compaction", oneMember, compactionSteps()},
-		{"endpoint", oneMember, endpointSteps()},
-		{"watch", watching, watchSteps()},
-		{"lease", watching, leaseSteps()},
-		{"lock", watching, lockSteps()},
-		{"elect", watching, electSteps()},
+		{"put", keysAndValues, putSteps()},
+		{"get", keysAndValues, getSteps()},
+		{"del", keysAndValues, delSteps()},
+		{"txn", keysAndValues, txnSteps()},
+		{"compaction", keysAndValues, compactionSteps()},
+		{"endpoint", keysAndValues, endpointSteps()},
+		{"watch", watches, watchSteps()},
+		{"lease", leases, leaseSteps()},
+		{"lock", locks, lockSteps()},
+		{"elect", locks, electSteps()},
 		{"member", clusters, memberSteps()},
 	}
 }

@@ -1,4 +1,4 @@
-// etcdctl scripts of issue 4: watch, lease, lock and elect, which run until they are interrupted.
+// etcdctl scripts of what comes after keys and values: watch, lease, lock and elect, which run until they are interrupted.
 package compat
 
 // watched interrupts a watch after endLines lines; what meanwhile does starts once startLines are printed.

@@ -21,11 +21,13 @@ type generator struct {
 	random *rand.Rand
 	// revision and compacted follow etcd's answers.
 	revision, compacted int64
-	leases              []int64
+	// granted holds ids of leases that were asked for; withLeases says whether lease calls are made at all.
+	granted    []int64
+	withLeases bool
 }
 
 func newGenerator(seed uint64) *generator {
-	return &generator{random: rand.New(rand.NewPCG(seed, 0x6e65746364)), revision: 1}
+	return &generator{random: rand.New(rand.NewPCG(seed, 0x6e65746364)), revision: 1, withLeases: has(leases)}
 }
 
 // follow learns the store's state from an answer of etcd.
@@ -60,6 +62,8 @@ func (g *generator) next() Call {
 		return txnCall(g.txnRequest(0))
 	case n < 90:
 		return compactCall(g.compactionRequest())
+	case !g.withLeases:
+		return rangeCall(g.rangeRequest())
 	default:
 		return g.leaseCall()
 	}

@@ -121,8 +121,8 @@ func (g *generator) compare() *pb.Compare {
 
 // lease is mostly one that was granted.
 func (g *generator) lease() int64 {
-	if len(g.leases) > 0 && !g.oneIn(6) {
-		return pick(g, g.leases...)
+	if len(g.granted) > 0 && !g.oneIn(6) {
+		return pick(g, g.granted...)
 	}
 	return pick(g, int64(0), 7777, -1)
 }
@@ -135,7 +135,7 @@ func (g *generator) leaseCall() Call {
 		id := pick(g, 1+g.random.Int64N(30), -5-g.random.Int64N(5))
 		ttl := pick(g, int64(6000), 100_000, 9_000_000_000, 9_000_000_001, 1<<62)
 		if ttl <= 9_000_000_000 {
-			g.leases = append(g.leases, id)
+			g.granted = append(g.granted, id)
 		}
 		return grantCall(&pb.LeaseGrantRequest{ID: id, TTL: ttl})
 	case n < 6:

@@ -11,7 +11,11 @@ import (
 
 func kvCases() []Call {
 	var calls []Call
-	for _, part := range [][]Call{emptyStoreCases(), bulkCases(), sizeCases(), duplicateCases(), subRevisionCases(), leaseCases(), compactionCases()} {
+	parts := [][]Call{emptyStoreCases(), bulkCases(), sizeCases(), duplicateCases(), subRevisionCases(), compactionCases()}
+	if has(leases) {
+		parts = append(parts, leaseCases())
+	}
+	for _, part := range parts {
 		calls = append(calls, part...)
 	}
 	return calls
@@ -41,9 +45,6 @@ func emptyStoreCases() []Call {
 		compactCall(&pb.CompactionRequest{Revision: 1}),
 		compactCall(&pb.CompactionRequest{Revision: 1}),
 		compactCall(&pb.CompactionRequest{}),
-		revokeCall(&pb.LeaseRevokeRequest{}),
-		timeToLiveCall(&pb.LeaseTimeToLiveRequest{}),
-		leasesCall(),
 	}
 }
 
@@ -178,7 +179,7 @@ func subRevisionCases() []Call {
 
 // leaseCases revoke at once what has a short time to live, so that nothing ends by itself.
 func leaseCases() []Call {
-	var calls []Call
+	calls := []Call{revokeCall(&pb.LeaseRevokeRequest{}), timeToLiveCall(&pb.LeaseTimeToLiveRequest{}), leasesCall()}
 	for i, ttl := range []int64{0, -1, 1, 2, 3, 9_000_000_000, 9_000_000_001} {
 		id := int64(9000 + i)
 		calls = append(calls,

@@ -1,34 +1,42 @@
-// Which issues' behaviour netcd has: comparisons of what comes later wait here, prepared, and are said aloud.
+// Which features netcd has: comparisons of what comes later wait here, prepared, and are said aloud.
 package compat
 
 import (
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// An issue of the project, by its number and by what it brings.
-type issue int
+// feature is something that an issue of the project brings.
+type feature string
 
 const (
-	oneMember issue = 3
-	watching  issue = 4
-	clusters  issue = 5
+	keysAndValues feature = "kv"
+	watches       feature = "watch"
+	leases        feature = "lease"
+	locks         feature = "lock"
+	clusters      feature = "cluster"
 )
 
-// landed is where an issue is turned on.
-var landed = map[issue]bool{
-	oneMember: true,
-	watching:  false,
-	clusters:  false,
+// landed is where a feature is turned on, with the issue that brings it.
+var landed = map[feature]bool{
+	keysAndValues: true,  // issue 3
+	watches:       false, // issue 4
+	leases:        false, // issue 4
+	locks:         false, // issue 4
+	clusters:      false, // issue 5
 }
 
-// needIssue skips a test whose issue has not landed. COMPAT_ISSUES=4,5 turns issues on for one run.
-func needIssue(t *testing.T, number issue) {
+// has tells whether a feature is turned on; COMPAT_FEATURES=watch,lease turns more on for one run.
+func has(wanted feature) bool {
+	return landed[wanted] || slices.Contains(strings.Split(os.Getenv("COMPAT_FEATURES"), ","), string(wanted))
+}
+
+// need skips a test whose feature has not landed.
+func need(t *testing.T, wanted feature) {
 	t.Helper()
-	if landed[number] || strings.Contains(","+os.Getenv("COMPAT_ISSUES")+",", ","+strconv.Itoa(int(number))+",") {
-		return
+	if !has(wanted) {
+		t.Skipf("SKIPPED: netcd does not have %s yet (COMPAT_FEATURES=%s turns it on)", wanted, wanted)
 	}
-	t.Skipf("SKIPPED: waits for issue %d (COMPAT_ISSUES=%d turns it on)", number, number)
 }

@@ -39,7 +39,7 @@ type watchRun struct {
 
 // TestWatch makes COMPAT_WATCH_COUNT (600) steps for each of COMPAT_RUNS (2) seeds.
 func TestWatch(t *testing.T) {
-	needIssue(t, watching)
+	need(t, watches)
 	first := numberFrom(t, "COMPAT_SEED", 1)
 	for seed := first; seed < first+numberFrom(t, "COMPAT_RUNS", 2); seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
