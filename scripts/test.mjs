@@ -97,7 +97,7 @@ function countGoTests(output) {
 /** Every bench once at its smallest size, so that none of them rots. */
 async function bench() {
   await command("bench, smallest size", process.execPath, ["scripts/bench.mjs", "--smallest"]);
-  await command("cargo bench, one round", "cargo", ["bench", "--workspace", "--locked", "--benches", "--", "--test"]);
+  await command("Rust benches, one round", "cargo", ["test", "--workspace", "--locked", "--benches", "--", "--test"]);
 }
 
 const GROUPS = { lint, rust, ts: typescript, go, bench };
