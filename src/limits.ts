@@ -15,4 +15,6 @@ export const limits = {
   raftUncommittedBytesMax: 128 * 1024 * 1024,
   /** Messages of one client-streaming call that wait for their handler; more end the call. */
   callMessagesMax: 1_000,
+  /** Responses of one watch stream of TypeScript that wait to be iterated; more end the stream. */
+  watchResponsesMax: 10_000,
 } as const;

@@ -10,6 +10,7 @@ import { Membership } from "./cluster/membership.js";
 import { decideClusterVersion, type Publication, publishMember } from "./cluster/publish.js";
 import type { Config, ListenUrl } from "./config/config.js";
 import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
+import { rpcError } from "./errors.js";
 import { httpRequest, type ListenerRole } from "./http/message.js";
 import { Metrics } from "./http/metrics.js";
 import { HttpRouter } from "./http/router.js";
@@ -18,6 +19,7 @@ import type { Logger } from "./log/logger.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
 import { Engine } from "./native/engine.js";
 import { type HttpExchange, NativeServer } from "./native/server.js";
+import { WatchStreams } from "./native/watch.js";
 import { systemClock } from "./replica/clock.js";
 import { type Leadership, type OtherEvent, Replica } from "./replica/replica.js";
 import { serviceContext } from "./servicecontext.js";
@@ -40,6 +42,8 @@ interface Running {
   readonly replica: Replica;
   readonly server: NativeServer;
   readonly health: HealthState;
+  /** Watch streams of services. */
+  readonly watches: WatchStreams;
 }
 
 /** One member. Several may live in one process. */
@@ -127,6 +131,7 @@ export class Member {
     }
     await this.#engine?.close(SHUTDOWN_GRACE_MS);
     running?.replica.stop();
+    running?.watches.closeAll(rpcError("stopped"));
     if (running) {
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopped serving peer traffic", { address: url.address });
@@ -228,7 +233,8 @@ export class Member {
       log: this.#log,
     });
     server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    return { identity, membership, alarms, replica, server, health };
+    const watches = new WatchStreams(engine);
+    return { identity, membership, alarms, replica, server, health, watches };
   }
 
   // --- serving ---
@@ -307,6 +313,9 @@ export class Member {
         break;
       case "log":
         this.#log[event.level](event.message, Object.fromEntries(event.fields));
+        break;
+      case "watchMessage":
+        this.#running?.watches.deliver(event);
         break;
       default:
         // Leases have no timers here yet; everything else is the transport's.

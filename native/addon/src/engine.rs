@@ -436,6 +436,7 @@ impl NativeEngine {
         let running = self.shared.running()?;
         Ok(running.pipeline.metrics()
             + &running.store.leases().metrics()
+            + &running.store.watch_hub().metrics()
             + &running.front.metrics())
     }
 

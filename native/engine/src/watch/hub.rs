@@ -231,9 +231,18 @@ impl WatchHub {
             streams: self.shared.streams.load(Ordering::Relaxed),
             watchers: registry.len(),
             lagging: registry.lagging(),
+            pending: registry
+                .iter()
+                .map(|slot| slot.watcher.queue.lock().events.len())
+                .sum(),
             events_total: self.shared.queued_total.load(Ordering::Relaxed),
             retained_bytes: self.shared.retained.load(Ordering::Relaxed),
         }
+    }
+
+    /// The hub's metrics in Prometheus text.
+    pub fn metrics(&self) -> String {
+        super::metrics::render(&self.stats())
     }
 
     /// Stops the catch-up thread. The hub can still be asked, but lagging watchers stay where they are.

@@ -8,6 +8,7 @@ mod event;
 mod hub;
 mod intervals;
 mod matcher;
+mod metrics;
 mod range;
 mod registry;
 mod response;
@@ -124,6 +125,8 @@ pub struct WatchStats {
     pub watchers: usize,
     /// Those that the apply thread does not serve.
     pub lagging: usize,
+    /// Events that are queued and were not taken.
+    pub pending: usize,
     /// Events queued for watchers so far.
     pub events_total: u64,
     /// Bytes that queued events hold.
