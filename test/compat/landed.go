@@ -22,7 +22,7 @@ const (
 // landed is where a feature is turned on, with the issue that brings it.
 var landed = map[feature]bool{
 	keysAndValues: true,  // issue 3
-	watches:       false, // issue 4
+	watches:       true,  // issue 4
 	leases:        false, // issue 4
 	locks:         false, // issue 4
 	clusters:      false, // issue 5
