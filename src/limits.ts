@@ -17,4 +17,12 @@ export const limits = {
   callMessagesMax: 1_000,
   /** Responses of one watch stream of TypeScript that wait to be iterated; more end the stream. */
   watchResponsesMax: 10_000,
+  /** Leases that are revoked in one second because they have expired, as etcd's. */
+  leaseRevokesPerSecond: 1_000,
+  /** Leases in one checkpoint entry, as etcd's. */
+  leaseCheckpointsMax: 1_000,
+  /** Renewals of leases that wait: for a leader, its answer or a revocation. */
+  pendingRenewalsMax: 100_000,
+  /** Lock, Campaign and Observe calls that are open at once. */
+  openRecipesMax: 10_000,
 } as const;

@@ -14,6 +14,8 @@ import { rpcError } from "./errors.js";
 import { httpRequest, type ListenerRole } from "./http/message.js";
 import { Metrics } from "./http/metrics.js";
 import { HttpRouter } from "./http/router.js";
+import { createLessor } from "./lease/create.js";
+import type { Lessor } from "./lease/lessor.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
@@ -42,6 +44,7 @@ interface Running {
   readonly replica: Replica;
   readonly server: NativeServer;
   readonly health: HealthState;
+  readonly lessor: Lessor;
   /** Watch streams of services. */
   readonly watches: WatchStreams;
 }
@@ -130,6 +133,7 @@ export class Member {
       }
     }
     await this.#engine?.close(SHUTDOWN_GRACE_MS);
+    running?.lessor.stop();
     running?.replica.stop();
     running?.watches.closeAll(rpcError("stopped"));
     if (running) {
@@ -213,6 +217,15 @@ export class Member {
       },
     });
     replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
+    const lessor = createLessor({
+      engine,
+      replica,
+      electionMs: config.electionTimeoutMs,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      checkpoints: config.gates.get("LeaseCheckpoint") === true,
+      log: this.#log,
+    });
+    const watches = new WatchStreams(engine);
     const context = serviceContext({
       engine,
       replica,
@@ -220,12 +233,15 @@ export class Member {
       membership,
       alarms,
       quotaBytes: this.#quotaBytes(),
+      electionMs: config.electionTimeoutMs,
+      lessor,
+      watches,
       ready: this.#ready,
     });
     const health = new HealthState();
     const server = new NativeServer(engine);
     registerServices(server, context, health);
-    this.#metrics.attach({ context, gates: config.gates, native: () => engine.metrics() });
+    this.#metrics.attach({ context, gates: config.gates, native: () => engine.metrics(), lessor });
     const router = new HttpRouter({
       context,
       metrics: this.#metrics,
@@ -233,8 +249,7 @@ export class Member {
       log: this.#log,
     });
     server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    const watches = new WatchStreams(engine);
-    return { identity, membership, alarms, replica, server, health, watches };
+    return { identity, membership, alarms, replica, server, health, lessor, watches };
   }
 
   // --- serving ---
@@ -286,6 +301,7 @@ export class Member {
   #leaderChanged({ leader, term, isLeader }: Leadership): void {
     const running = this.#running;
     if (!running) return;
+    running.lessor.leadershipChanged(isLeader);
     const before = this.#leader;
     this.#leader = leader;
     if (before === leader) return;
@@ -317,8 +333,10 @@ export class Member {
       case "watchMessage":
         this.#running?.watches.deliver(event);
         break;
+      case "leaseRenew":
+        this.#running?.lessor.handleRenewal(event.renewal, event.lease);
+        break;
       default:
-        // Leases have no timers here yet; everything else is the transport's.
         this.#running?.server.handle(event);
     }
   }

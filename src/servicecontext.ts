@@ -3,7 +3,9 @@
 import type { Alarms } from "./cluster/alarms.js";
 import type { Membership } from "./cluster/membership.js";
 import type { Identity } from "./datadir.js";
+import type { Lessor } from "./lease/lessor.js";
 import type { NativeEngine } from "./native/binding.js";
+import type { WatchStreams } from "./native/watch.js";
 import { etcdserverpb } from "./proto/index.js";
 import type { Replica } from "./replica/replica.js";
 import type { ServiceContext } from "./services/context.js";
@@ -15,6 +17,9 @@ export interface ContextParts {
   readonly membership: Membership;
   readonly alarms: Alarms;
   readonly quotaBytes: number;
+  readonly electionMs: number;
+  readonly lessor: Lessor;
+  readonly watches: WatchStreams;
   readonly ready: Promise<void>;
 }
 
@@ -26,7 +31,7 @@ const PROBE = etcdserverpb.RangeRequest.encode({
 }).finish();
 
 export function serviceContext(parts: ContextParts): ServiceContext {
-  const { engine, replica, identity, membership, alarms, quotaBytes, ready } = parts;
+  const { engine, replica, identity, membership, alarms, quotaBytes, ready, lessor, watches } = parts;
   return {
     ...identity,
     membership,
@@ -42,6 +47,16 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     serializableRead: async () => {
       await engine.range(PROBE);
     },
+    propose: (kind, request) => replica.proposeOp(kind, request),
+    range: (request) => engine.range(request),
+    leases: {
+      // It outlives an election.
+      ttlSecondsMin: Math.ceil((3 * parts.electionMs) / 2_000),
+      nextId: () => engine.nextLeaseId(),
+      all: () => engine.leases(),
+      timeToLive: (id, keys) => lessor.timeToLive(id, keys),
+    },
+    watches,
     changeAlarm: async (change) => {
       await replica.proposeControl({ type: "alarm", ...change });
     },

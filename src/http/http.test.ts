@@ -48,6 +48,10 @@ class FakeMember implements ServiceContext {
     if (this.serializableError) throw this.serializableError;
   };
   changeAlarm = async () => {};
+  propose = () => Promise.reject(new Error("no proposals here"));
+  range = () => Promise.reject(new Error("no ranges here"));
+  leases = { ttlSecondsMin: 2, nextId: () => 1n, all: () => [], timeToLive: async () => null };
+  watches = { open: () => expect.unreachable("no watches here") };
 }
 
 const lines: string[] = [];
@@ -64,7 +68,12 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
   const output = { write: (line: string) => void lines.push(line), close: () => {} };
   const log = new Logger({ level: "info", format: "json", outputs: [output] });
   const metrics = new Metrics();
-  metrics.attach({ context: member, gates: resolveGates(new Map()), native: () => "etcd_mvcc_put_total 1\n" });
+  metrics.attach({
+    context: member,
+    gates: resolveGates(new Map()),
+    native: () => "etcd_mvcc_put_total 1\n",
+    lessor: { expiredTotal: 3 },
+  });
   return new HttpRouter({ context: member, metrics, rules, log });
 }
 

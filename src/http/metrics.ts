@@ -12,6 +12,7 @@ export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=
 
 /** What only the composition root knows. */
 export interface MetricSources {
+  readonly lessor: { readonly expiredTotal: number };
   readonly context: ServiceContext;
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
@@ -76,7 +77,16 @@ export class Metrics {
   }
 }
 
-function registerServer(registry: Registry, { context }: MetricSources): void {
+function registerServer(registry: Registry, { context, lessor }: MetricSources): void {
+  new Counter({
+    name: "etcd_debugging_server_lease_expired_total",
+    help: "Leases that this leader revoked because they had expired.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(lessor.expiredTotal);
+    },
+  });
   const id = context.memberId.toString(16);
   fact(registry, "etcd_server_version", "Version of etcd that this server stands for.", "server_version", ETCD_VERSION);
   fact(registry, "etcd_server_id", "Id of this member.", "server_id", id);

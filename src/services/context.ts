@@ -2,7 +2,9 @@
 
 import type { Alarms } from "../cluster/alarms.js";
 import type { Membership } from "../cluster/membership.js";
-import type { StoreStatus } from "../native/binding.js";
+import type { LeaseStatus } from "../lease/forward.js";
+import type { OpKind, StoreStatus } from "../native/binding.js";
+import type { WatchStreams } from "../native/watch.js";
 import { toInt64, toUint64 } from "../wire/int64.js";
 
 export interface RaftView {
@@ -17,6 +19,17 @@ export interface AlarmChange {
   readonly action: "activate" | "deactivate";
   readonly memberId: bigint;
   readonly alarm: number;
+}
+
+export interface LeaseView {
+  /** The shortest TTL that is granted, in seconds. */
+  readonly ttlSecondsMin: number;
+  /** A positive id that no lease has. */
+  nextId(): bigint;
+  /** Those that expire first come first, on the leader. */
+  all(): bigint[];
+  /** null: there is no such lease. Rejects with a ReplicaError. */
+  timeToLive(id: bigint, keys: boolean): Promise<LeaseStatus | null>;
 }
 
 export interface ServiceContext {
@@ -34,6 +47,12 @@ export interface ServiceContext {
   linearizable(): Promise<void>;
   /** Resolves when this member could read its own store. Rejects with the reason. */
   serializableRead(): Promise<void>;
+  /** An operation of the store through the log: the encoded request and response. Rejects with a ReplicaError. */
+  propose(kind: OpKind, request: Uint8Array): Promise<Uint8Array>;
+  /** The encoded answer to an encoded RangeRequest, from this member's store as it is. Rejects with an RpcError. */
+  range(request: Uint8Array): Promise<Uint8Array>;
+  readonly leases: LeaseView;
+  readonly watches: Pick<WatchStreams, "open">;
   /** Sets or clears an alarm on all members. Rejects with an RpcError. */
   changeAlarm(change: AlarmChange): Promise<void>;
 }

@@ -5,6 +5,7 @@ import type {
   handleUnaryCall,
   Metadata,
   MethodDefinition,
+  ServerUnaryCall,
   ServerWritableStream,
 } from "@grpc/grpc-js";
 import { rpcError, toRpcError } from "../errors.js";
@@ -46,14 +47,14 @@ function isUtf8(bytes: Uint8Array): boolean {
 /** A unary handler: `answer` returns the response or throws an error with a status. */
 export function unary<Q, S>(
   context: ServiceContext,
-  answer: (request: Q) => Promise<S> | S,
+  answer: (request: Q, call: ServerUnaryCall<Q, S>) => Promise<S> | S,
   admission: Admission = { learner: false },
 ): handleUnaryCall<Q, S> {
   return (call, callback) => {
     const run = async () => {
       await context.ready();
       admit(context, call.metadata, admission);
-      return answer(call.request);
+      return answer(call.request, call);
     };
     run().then(
       (response) => callback(null, response),

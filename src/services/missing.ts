@@ -2,14 +2,7 @@
 
 import { status } from "@grpc/grpc-js";
 import { RpcError } from "../errors.js";
-import {
-  authService,
-  clusterService,
-  electionService,
-  leaseService,
-  lockService,
-  maintenanceService,
-} from "./definitions.js";
+import { authService, clusterService, leaseService, maintenanceService } from "./definitions.js";
 
 interface Definition {
   readonly path: string;
@@ -17,10 +10,8 @@ interface Definition {
 
 /** Methods that have no handler. */
 export const MISSING = {
-  lease: leaseService,
+  lease: { leaseKeepAlive: leaseService.leaseKeepAlive },
   auth: authService,
-  election: electionService,
-  lock: lockService,
   cluster: without(clusterService, "memberList"),
   maintenance: without(maintenanceService, "status", "alarm"),
 } as const;

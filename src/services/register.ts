@@ -13,7 +13,10 @@ import {
   lockService,
   maintenanceService,
 } from "./definitions.js";
+import { electionHandlers } from "./election.js";
 import { type HealthState, healthHandlers } from "./health.js";
+import { leaseHandlers } from "./lease.js";
+import { lockHandlers } from "./lock.js";
 import { maintenanceHandlers } from "./maintenance.js";
 import { MISSING, missingHandlers } from "./missing.js";
 
@@ -33,8 +36,9 @@ export function registerServices(server: ServiceRegistry, context: ServiceContex
   add(maintenanceService, { ...missing(MISSING.maintenance), ...maintenanceHandlers(context) });
   add(clusterService, { ...missing(MISSING.cluster), ...clusterHandlers(context) });
   add(healthService, healthHandlers(context, health));
-  add(leaseService, missing(MISSING.lease));
+  // Keep-alives never come here: the data plane serves the stream.
+  add(leaseService, { ...missing(MISSING.lease), ...leaseHandlers(context) });
   add(authService, missing(MISSING.auth));
-  add(electionService, missing(MISSING.election));
-  add(lockService, missing(MISSING.lock));
+  add(electionService, electionHandlers(context));
+  add(lockService, lockHandlers(context));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Client, KEEP_ALIVE, MEMBERS, PUT, RANGE, Server, capable, frame, request, soon, until,
+    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, request, soon, until,
 };
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest};
 use netcd_front::{FrontConfig, FrontEvent, ListenerConfig};
@@ -127,7 +127,7 @@ async fn streams_reset_in_every_state_leave_nothing() {
         }
         (response, send)
     };
-    for path in [RANGE, PUT, MEMBERS, KEEP_ALIVE, "/no.Service/M"] {
+    for path in [RANGE, PUT, MEMBERS, HEALTH_WATCH, "/no.Service/M"] {
         let message = if path == PUT {
             frame(&put())
         } else {
@@ -313,7 +313,7 @@ async fn shutdown_without_grace_ends_everything() {
     let (_response, _send) = client
         .requests
         .clone()
-        .send_request(request(KEEP_ALIVE, &[]), false)
+        .send_request(request(HEALTH_WATCH, &[]), false)
         .unwrap();
     until("both wait", || server.front.counts().calls == 2).await;
     let front = server.front.clone();
