@@ -562,22 +562,57 @@ fn a_compaction_during_a_walk_is_noticed() {
     assert!(client.received.is_empty());
 }
 
+/// An event in whose place the test looks at the hub: the apply thread is then between two events of a revision.
+struct Midway<'a, F: Fn()> {
+    event: HubEvent,
+    look: Option<&'a F>,
+}
+
+impl<F: Fn()> Offer for Midway<'_, F> {
+    fn key(&self) -> &[u8] {
+        if let Some(look) = self.look {
+            look();
+        }
+        &self.event.key
+    }
+
+    fn event(&self) -> HubEvent {
+        self.event.clone()
+    }
+}
+
 #[test]
 fn takers_never_see_a_part_of_a_revision() {
     let (store, hub, mut clients) = setup();
     clients.register(spec(b"k", b"l", 0));
-    let keys: Vec<String> = (0..300).map(|i| format!("k{i:03}")).collect();
-    let taker = std::thread::spawn(move || {
-        while clients.all[0].as_ref().unwrap().received.len() < 300 * 300 {
-            clients.take(0, 1);
-        }
-        clients.finish();
-    });
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    for _ in 0..300 {
-        put(&store, &hub, &keys, 0);
-    }
-    taker.join().expect("every revision came whole");
+    let handle = clients.all[0].as_ref().unwrap().handle.clone();
+    put(&store, &hub, &["k1"], 0);
+    while clients.take(0, usize::MAX) {}
+    let keys = ["k1", "k2", "k3"].map(|key| (key.as_bytes().to_vec(), false));
+    let (revision, events) = store.commit(&keys.into(), 0);
+    let looks = std::cell::Cell::new(0);
+    let look = || {
+        let taken = hub.take(&handle, usize::MAX);
+        assert!(
+            taken.events.is_empty() && !taken.more,
+            "revision {revision} is torn"
+        );
+        assert_ne!(hub.progress_revision(&handle), Some(revision));
+        looks.set(looks.get() + 1);
+    };
+    let midway: Vec<_> = (0..)
+        .zip(events)
+        .map(|(i, event)| Midway {
+            event,
+            look: (i > 0).then_some(&look),
+        })
+        .collect();
+    hub.notify(revision, &midway);
+    assert!(looks.get() >= 2);
+    // The taker in between found nothing, so it must be woken again.
+    clients.finish();
+    let received = &clients.all[0].as_ref().unwrap().received;
+    assert_eq!(received.len(), 4);
 }
 
 struct BrokenStore;
