@@ -96,7 +96,7 @@ function countGoTests(output) {
 
 /** Every bench once at its smallest size, so that none of them rots. */
 async function bench() {
-  await command("bench, smallest size", process.execPath, ["scripts/bench.mjs", "--smallest"]);
+  await command("bench, smallest size", process.execPath, ["bench/run.mjs", "--group", "kv", "--size", "small"]);
   await command("Rust benches, one round", "cargo", ["test", "--workspace", "--locked", "--benches", "--", "--test"]);
 }
 
