@@ -84,7 +84,7 @@ function countGoTests(output) {
       continue;
     }
     const event = JSON.parse(line);
-    if (event.Action === "output" && /^\s*(---|FAIL|ok|panic|\S+_test\.go)/.test(event.Output)) {
+    if (event.Action === "output" && showsInSummary(event.Output)) {
       process.stderr.write(event.Output);
     }
     if (!event.Test) continue;
@@ -92,6 +92,11 @@ function countGoTests(output) {
     if (event.Action === "fail") totals.failed += 1;
     if (event.Action === "skip") notes.push(`skipped: ${event.Test}`);
   }
+}
+
+/** What of the output of Go tests is shown: all but the lines of tests that began or went well. */
+function showsInSummary(line) {
+  return !/^\s*(=== |--- PASS|PASS)/.test(line);
 }
 
 /** Every bench once at its smallest size, so that none of them rots. */

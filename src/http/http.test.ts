@@ -266,6 +266,7 @@ describe("/metrics", () => {
     ]) {
       expect(text.split("\n")).toContain(line);
     }
+    expect(text).not.toContain("etcd_server_healthcheck");
     expect(text).toMatch(/^process_open_fds [1-9]\d*$/m);
     expect(text).toMatch(/^process_resident_memory_bytes [1-9]\d+$/m);
   });

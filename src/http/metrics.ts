@@ -73,8 +73,13 @@ export class Metrics {
   async serve(): Promise<HttpAnswer> {
     this.#scrapes.inc({ code: "200" });
     const own = await this.registry.metrics();
-    return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${own}`);
+    return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${withoutEmptyFamilies(own)}`);
   }
+}
+
+/** A metric whose labels were never used has no line yet, and as with etcd no head either. */
+function withoutEmptyFamilies(text: string): string {
+  return text.replace(/# HELP [^\n]*\n# TYPE [^\n]*\n(?=\n|# HELP|$)/g, "");
 }
 
 function registerServer(registry: Registry, { context, lessor }: MetricSources): void {
