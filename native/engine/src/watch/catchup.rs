@@ -113,7 +113,7 @@ fn walk(shared: &Shared, group: &Group) -> Result<(), HistoryError> {
     let mut found: BTreeMap<u32, Vec<Arc<SharedEvent>>> = BTreeMap::new();
     for (revision, event) in chunk.events {
         let (key, change) = (event.key.clone(), event.change);
-        let event = SharedEvent::new(revision, event, &shared.retained);
+        let event = SharedEvent::new(revision, group.to, event, &shared.retained);
         matcher.each(&key, |member| {
             if group.watchers[member as usize].wants(change) {
                 found.entry(member).or_default().push(Arc::clone(&event));

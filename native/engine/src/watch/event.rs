@@ -53,6 +53,8 @@ pub enum Change {
 #[derive(Debug)]
 pub(super) struct SharedEvent {
     pub(super) revision: i64,
+    /// The newest revision of the store when the event was read for its watchers: its own, unless it is of the past.
+    pub(super) store_revision: i64,
     event: HubEvent,
     /// The encoding with prev_kv, made when the first watcher that wants it takes the event.
     with_previous: OnceLock<Bytes>,
@@ -61,9 +63,15 @@ pub(super) struct SharedEvent {
 }
 
 impl SharedEvent {
-    pub(super) fn new(revision: i64, event: HubEvent, retained: &Arc<AtomicUsize>) -> Arc<Self> {
+    pub(super) fn new(
+        revision: i64,
+        store_revision: i64,
+        event: HubEvent,
+        retained: &Arc<AtomicUsize>,
+    ) -> Arc<Self> {
         let shared = Self {
             revision,
+            store_revision,
             event,
             with_previous: OnceLock::new(),
             retained: Arc::clone(retained),

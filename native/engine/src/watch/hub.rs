@@ -273,6 +273,7 @@ impl WatchHub {
         };
         TakenEvent {
             revision: event.revision,
+            store_revision: event.store_revision,
             encoded,
         }
     }
@@ -304,8 +305,9 @@ impl Delivery {
         let mut made = None;
         registry.matcher.each(event.key(), |number| {
             let watcher = &registry.slot(number).watcher;
-            let event = made
-                .get_or_insert_with(|| SharedEvent::new(revision, event.event(), &shared.retained));
+            let event = made.get_or_insert_with(|| {
+                SharedEvent::new(revision, revision, event.event(), &shared.retained)
+            });
             if !watcher.wants(event.change()) {
                 return;
             }

@@ -112,6 +112,8 @@ impl Taken {
 pub struct TakenEvent {
     /// Main revision of the event.
     pub revision: i64,
+    /// The newest revision of the store when the event was read for its watchers: its own, unless it is of the past.
+    pub store_revision: i64,
     /// The encoded mvccpb.Event, with prev_kv if the watcher asked for it.
     pub encoded: Bytes,
 }

@@ -213,6 +213,7 @@ mod tests {
                 .iter()
                 .map(|event| TakenEvent {
                     revision: 1,
+                    store_revision: 1,
                     encoded: event.encode_to_vec().into(),
                 })
                 .collect();

@@ -316,7 +316,7 @@ impl WatchSession {
                 member.progress = Notify::Skip;
             }
             let head = Head {
-                revision: last.revision,
+                revision: last.store_revision,
                 watch_id: member.id,
                 ..Head::default()
             };

@@ -436,6 +436,10 @@ fn past_future_and_compacted_starts() {
     let said = stream.said_until(|said| events(said).len() == 17);
     assert_eq!(events(&said).first(), Some(&("a".into(), 5)));
     assert!(said.len() > 1, "bounded responses");
+    assert!(
+        said.iter().all(|response| revision(response) == 21),
+        "the store's revision"
+    );
     assert!(stream.create(from(24, watch("a", ""))).created);
     for _ in 22..=24 {
         stream.put("a", "x");
@@ -615,23 +619,25 @@ fn neighbours_take_turns() {
     for _ in 0..30 {
         stream.put("a", &"v".repeat(90));
     }
-    stream.create(from(2, watch("a", "")));
-    stream.create(watch("b", ""));
+    stream.send(RequestUnion::CreateRequest(from(2, watch("a", ""))));
+    stream.send(RequestUnion::CreateRequest(watch("b", "")));
     // The first has much to say; the second's event does not wait for all of it.
     stream.wakes.recv_timeout(STUCK).expect("a wake");
     stream.put("b", "");
     let mut seen = 0;
     loop {
         let mut messages = Messages::default();
-        if !stream.session.write(&mut messages, 1, TERM) {
-            stream.wakes.recv_timeout(STUCK).expect("a wake");
-        }
+        let more = stream.session.write(&mut messages, 1, TERM);
         let said = messages.decode();
         assert!(said.len() <= 1, "bounded by what was asked for");
-        if said.iter().any(|response| response.watch_id == 1) {
+        let of_neighbour = |it: &WatchResponse| it.watch_id == 1 && !it.created;
+        if said.iter().any(of_neighbour) {
             break;
         }
         seen += events(&said).len();
+        if !more {
+            stream.wakes.recv_timeout(STUCK).expect("a wake");
+        }
     }
     assert!(seen < 30, "{seen} events before the neighbour's one");
 }
