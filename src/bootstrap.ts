@@ -1,6 +1,7 @@
 // How a member comes to its identity and to the first members of its cluster.
 
-import { BootstrapError, type InitialCluster, initialCluster } from "./cluster/initial.js";
+import { BootstrapError, initialCluster } from "./cluster/initial.js";
+import { joinCluster, refuseSecondBootstrap } from "./cluster/join.js";
 import type { Member } from "./cluster/member.js";
 import { resolveUrl } from "./cluster/resolve.js";
 import type { Config } from "./config/config.js";
@@ -9,11 +10,14 @@ import type { Logger } from "./log/logger.js";
 import type { Recovered } from "./native/binding.js";
 import { isEmpty } from "./replica/bootstrap.js";
 
-function bootstrap(config: Config): Promise<InitialCluster> {
-  if (config.initialClusterState === "existing") {
-    // Who joins asks the others who they are.
-    throw new BootstrapError("cannot fetch cluster info from peer urls: netcd cannot join an existing cluster yet");
-  }
+interface Found {
+  readonly clusterId: bigint;
+  readonly local: Member;
+  readonly members: readonly Member[];
+}
+
+function find(config: Config): Promise<Found> {
+  if (config.initialClusterState === "existing") return joinCluster(config);
   return initialCluster(
     {
       name: config.name,
@@ -28,35 +32,48 @@ function bootstrap(config: Config): Promise<InitialCluster> {
 /** The ids of a new member, by its flags; written into its directory for good. Rejects with BootstrapError. */
 export async function createIdentity(config: Config, memberDir: string, log: Logger): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await bootstrap(config);
+  const { local, clusterId } = await find(config);
+  if (config.initialClusterState === "new") await refuseSecondBootstrap(config, local, log);
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
   writeIdentity(memberDir, identity);
   return identity;
 }
 
+/** Whom a member starts with, beyond what its store knows. */
+export interface FirstMembers {
+  /** Whose entries the log of a new cluster begins with; null: the log is there, or comes from others. */
+  readonly initial: readonly Member[] | null;
+  /** Whom to listen to until the log says who is in the cluster. */
+  readonly told: readonly Member[];
+}
+
 /**
- * The first members, as long as their entries are not in the log: at the first start, and again if that crashed
- * before the entries were written. Else null. Rejects with BootstrapError.
+ * The flags count as long as the log does not say who the members are: at the first start, and again if that crashed
+ * before the entries were there. `known`: the store has members. Rejects with BootstrapError.
  */
-export async function initialMembers(
+export async function firstMembers(
   config: Config,
   recovered: Recovered,
   identity: Identity,
+  known: boolean,
   log: Logger,
-): Promise<readonly Member[] | null> {
-  if (!isEmpty(recovered)) {
+): Promise<FirstMembers> {
+  const empty = isEmpty(recovered);
+  const joins = config.initialClusterState === "existing";
+  if (!empty) {
     log.info("restarting local member", {
       "cluster-id": identity.clusterId,
       "local-member-id": identity.memberId,
       "commit-index": recovered.hardState.commit,
     });
-    return null;
+    // A cluster that started here has its members in the log.
+    if (known || !joins) return { initial: null, told: [] };
   }
-  const cluster = await bootstrap(config);
-  if (cluster.local.id !== identity.memberId || cluster.clusterId !== identity.clusterId) {
+  const found = await find(config);
+  if (found.local.id !== identity.memberId || found.clusterId !== identity.clusterId) {
     const owner = identity.memberId.toString(16);
     throw new BootstrapError(`the data directory belongs to member ${owner}, not to one with these flags`);
   }
-  return cluster.members;
+  return joins ? { initial: null, told: found.members } : { initial: found.members, told: found.members };
 }

@@ -25,4 +25,6 @@ export const limits = {
   pendingRenewalsMax: 100_000,
   /** Lock, Campaign and Observe calls that are open at once. */
   openRecipesMax: 10_000,
+  /** Bytes of an HTTP answer of another member. */
+  peerAnswerBytesMax: 4 * 1024 * 1024,
 } as const;

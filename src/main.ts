@@ -50,10 +50,15 @@ export async function main(): Promise<void> {
 }
 
 async function serve(config: Config, log: Logger): Promise<void> {
-  const member = new Member(config, log, loadBinding(), (reason) => {
+  const fatal = (reason: string) => {
     log.fatal(reason);
     process.exit(FAILURE);
-  });
+  };
+  const removed = () => {
+    log.close();
+    process.exit(0);
+  };
+  const member = new Member(config, log, loadBinding(), fatal, removed);
   stopOnSignals(member, log);
   try {
     await member.start();

@@ -2,12 +2,12 @@
 
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
-import { createIdentity, initialMembers } from "./bootstrap.js";
+import { createIdentity, type FirstMembers, firstMembers } from "./bootstrap.js";
 import { Alarms, AlarmType } from "./cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
-import type { Member as ClusterMember } from "./cluster/member.js";
 import { Membership } from "./cluster/membership.js";
 import { decideClusterVersion, type Publication, publishMember } from "./cluster/publish.js";
+import { Clustering } from "./clustering.js";
 import type { Config, ListenUrl } from "./config/config.js";
 import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
 import { rpcError } from "./errors.js";
@@ -34,6 +34,9 @@ const SHUTDOWN_GRACE_MS = 5_000;
 /** etcd's request timeout beyond the election timeouts. */
 const REQUEST_TIMEOUT_BASE_MS = 5_000;
 
+/** A removed member lives on for so long, so that others hear that its removal is committed. */
+const REMOVED_STOP_DELAY_MS = 1_000;
+
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 
 /** Everything that exists only once the store is open. */
@@ -42,6 +45,7 @@ interface Running {
   readonly membership: Membership;
   readonly alarms: Alarms;
   readonly replica: Replica;
+  readonly clustering: Clustering;
   readonly server: NativeServer;
   readonly health: HealthState;
   readonly lessor: Lessor;
@@ -56,6 +60,8 @@ export class Member {
   readonly #binding: NativeBinding;
   /** The process must end with this message: the disk failed or data is damaged. */
   readonly #fatal: (reason: string) => void;
+  /** The member was removed from its cluster and must stop. */
+  readonly #removed: () => void;
   readonly #metrics = new Metrics();
   #engine: NativeEngine | null = null;
   #running: Running | null = null;
@@ -65,7 +71,14 @@ export class Member {
   readonly #ready: Promise<void>;
   #becomeReady: () => void = () => {};
 
-  constructor(config: Config, log: Logger, binding: NativeBinding, fatal: (reason: string) => void) {
+  constructor(
+    config: Config,
+    log: Logger,
+    binding: NativeBinding,
+    fatal: (reason: string) => void,
+    removed: () => void = () => {},
+  ) {
+    this.#removed = once(() => setTimeout(() => this.#stopRemoved(removed), REMOVED_STOP_DELAY_MS));
     this.#config = config;
     this.#log = log;
     this.#binding = binding;
@@ -90,18 +103,24 @@ export class Member {
     const listeners = planListeners(config);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
-    const known = readIdentity(memberDir);
-    logStart(this.#log, config, known !== null);
-    const identity = known ?? (await createIdentity(config, memberDir, this.#log));
+    const own = readIdentity(memberDir);
+    logStart(this.#log, config, own !== null);
+    const identity = own ?? (await createIdentity(config, memberDir, this.#log));
     const engine = new Engine(this.#binding, this.#engineOptions(memberDir, identity));
     this.#engine = engine.native;
     const recovered = await engine.native.open();
-    const initial = await initialMembers(config, recovered, identity, this.#log);
-    const running = this.#build(engine.native, recovered, identity, initial);
+    const membership = Membership.restore(identity.clusterId, recovered.meta);
+    const known = membership.members().length > 0;
+    const first = await firstMembers(config, recovered, identity, known, this.#log);
+    const running = this.#build(engine.native, recovered, identity, membership, first);
     this.#running = running;
     engine.onWake(() => running.replica.wake());
     await this.#bind(engine.native, listeners);
+    running.clustering.start(first.told);
     running.replica.start();
+    if (config.initialElectionTickAdvance && (membership.members().length > 1 || first.told.length > 1)) {
+      this.#background(running.clustering.advanceTicks(running.replica, () => this.#stopping !== null));
+    }
     this.#background(this.#becomeServing(running, listeners));
   }
 
@@ -127,7 +146,9 @@ export class Member {
     const running = this.#running;
     if (running) {
       running.health.set(false);
-      logNoTransfer(this.#log, running.replica, running.identity);
+      if (running.replica.isLeader && running.membership.voters().length > 1) {
+        await running.clustering.handOver(running.replica);
+      } else logNoTransfer(this.#log, running.replica, running.identity);
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopping serving peer traffic", { address: url.address });
       }
@@ -142,6 +163,14 @@ export class Member {
       }
     }
     this.#log.info("closed etcd server", fields);
+  }
+
+  async #stopRemoved(ended: () => void): Promise<void> {
+    if (this.#stopping) return;
+    this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
+    this.#log.warn("data-dir used by this member must be removed");
+    await this.stop().catch((error: Error) => this.#log.error("shutdown failed", { error }));
+    ended();
   }
 
   // --- building ---
@@ -183,20 +212,34 @@ export class Member {
     engine: NativeEngine,
     recovered: Recovered,
     identity: Identity,
-    initial: readonly ClusterMember[] | null,
+    membership: Membership,
+    first: FirstMembers,
   ): Running {
     const config = this.#config;
-    const membership = Membership.restore(identity.clusterId, recovered.meta);
     const alarms = Alarms.restore(recovered.meta);
+    const clustering = new Clustering({
+      config,
+      engine,
+      identity,
+      membership,
+      alarms,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      log: this.#log,
+      removed: this.#removed,
+    });
+    // The data plane does not read the alarms itself.
+    const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
     const state: ClusterState = {
       membership,
       alarms,
       memberId: identity.memberId,
+      maxLearners: config.maxLearners,
       log: this.#log,
-      alarmsChanged: (noSpace, corrupt) => engine.setAlarms(noSpace, corrupt),
+      membersChanged: () => clustering.membersChanged(),
+      removed: this.#removed,
+      alarmsChanged: announceAlarms,
     };
-    // The data plane does not read the alarms itself.
-    engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
+    announceAlarms();
     logRecovered(this.#log, recovered, membership, identity);
     const replica = new Replica(engine, recovered, {
       id: identity.memberId,
@@ -205,15 +248,16 @@ export class Member {
       preVote: config.preVote,
       appendGrant: true,
       snapshotCatchUpEntries: config.snapshotCatchupEntries,
-      initialMembers: initial?.map((member) => ({ id: member.id, context: member })) ?? null,
+      initialMembers: first.initial?.map((member) => ({ id: member.id, context: member })) ?? null,
       handlers: controlHandlers(state),
       membership: membershipHandler(state),
-      transport: null,
+      transport: clustering.links,
       clock: systemClock,
       random: (below) => randomInt(below),
       otherEvent: (event) => this.#handleEvent(event),
       snapshotInstalled: () => {
-        throw new Error("a member without peers received a snapshot");
+        announceAlarms();
+        clustering.membersChanged();
       },
     });
     replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
@@ -232,6 +276,8 @@ export class Member {
       identity,
       membership,
       alarms,
+      members: clustering.changes(replica),
+      transferLeader: (to) => clustering.transferLeader(replica, to),
       quotaBytes: this.#quotaBytes(),
       electionMs: config.electionTimeoutMs,
       lessor,
@@ -249,7 +295,7 @@ export class Member {
       log: this.#log,
     });
     server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    return { identity, membership, alarms, replica, server, health, lessor, watches };
+    return { identity, membership, alarms, replica, clustering, server, health, lessor, watches };
   }
 
   // --- serving ---
@@ -330,6 +376,13 @@ export class Member {
       case "log":
         this.#log[event.level](event.message, Object.fromEntries(event.fields));
         break;
+      case "peerMessage":
+      case "peerLink":
+      case "peerUnreachable":
+      case "peerSnapshot":
+      case "peerSnapshotSent":
+        this.#running?.clustering.links.handle(event);
+        break;
       case "watchMessage":
         this.#running?.watches.deliver(event);
         break;
@@ -350,4 +403,14 @@ export class Member {
     const headers = given.headers.map(([name, value]): [string, string] => [name, value]);
     exchange.respond(given.status, headers, Buffer.from(given.body));
   }
+}
+
+/** The function, with no effect from its second call on. */
+function once(call: () => void): () => void {
+  let called = false;
+  return () => {
+    if (called) return;
+    called = true;
+    call();
+  };
 }

@@ -1,6 +1,7 @@
 // What the services see of the member, made of its parts.
 
 import type { Alarms } from "./cluster/alarms.js";
+import type { MembershipChanges } from "./cluster/changes.js";
 import type { Membership } from "./cluster/membership.js";
 import type { Identity } from "./datadir.js";
 import type { Lessor } from "./lease/lessor.js";
@@ -16,6 +17,8 @@ export interface ContextParts {
   readonly identity: Identity;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly members: MembershipChanges;
+  readonly transferLeader: (to: bigint) => Promise<void>;
   readonly quotaBytes: number;
   readonly electionMs: number;
   readonly lessor: Lessor;
@@ -31,11 +34,14 @@ const PROBE = etcdserverpb.RangeRequest.encode({
 }).finish();
 
 export function serviceContext(parts: ContextParts): ServiceContext {
-  const { engine, replica, identity, membership, alarms, quotaBytes, ready, lessor, watches } = parts;
+  const { engine, replica, identity, membership, alarms, members, transferLeader, quotaBytes, ready, lessor, watches } =
+    parts;
   return {
     ...identity,
     membership,
     alarms,
+    members,
+    transferLeader,
     quotaBytes,
     ready: () => ready,
     raft: () => {

@@ -28,12 +28,18 @@ export class Alarms {
 
   static restore(rows: readonly MetaRow[]): Alarms {
     const alarms = new Alarms();
+    alarms.replace(rows);
+    return alarms;
+  }
+
+  /** The rows of another store take the place of everything. */
+  replace(rows: readonly MetaRow[]): void {
+    this.#set.clear();
     for (const row of rows) {
       if (row.table !== "alarms") continue;
       const key = Buffer.from(row.key);
-      alarms.activate({ memberId: key.readBigUInt64BE(0), type: key.readUInt32BE(8) });
+      this.activate({ memberId: key.readBigUInt64BE(0), type: key.readUInt32BE(8) });
     }
-    return alarms;
   }
 
   /** Those of one type, or all; ascending by member. */

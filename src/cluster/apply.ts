@@ -1,8 +1,12 @@
 // What committed control entries and configuration changes do to the cluster's state.
 
 import type { Logger } from "../log/logger.js";
+import type { MetaWrite } from "../native/binding.js";
+import type { ConfChangeStep } from "../raft/index.js";
 import type { ControlHandlers, MembershipChange, MembershipHandler } from "../replica/commands.js";
+import type { ReplicaError } from "../replica/errors.js";
 import { type Alarms, AlarmType } from "./alarms.js";
+import { clusterErrors } from "./errors.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
 
@@ -10,7 +14,12 @@ export interface ClusterState {
   readonly membership: Membership;
   readonly alarms: Alarms;
   readonly memberId: bigint;
+  readonly maxLearners: number;
   readonly log: Logger;
+  /** Members came, went, or have other URLs. */
+  membersChanged(): void;
+  /** This member was removed. */
+  removed(): void;
   /** The alarms that restrain the data plane changed. */
   alarmsChanged(noSpace: boolean, corrupt: boolean): void;
 }
@@ -34,7 +43,18 @@ export function controlHandlers(state: ClusterState): ControlHandlers {
     }),
     memberUpdate: ({ id, peerUrls }) => {
       const member = membership.member(id);
-      return { result: null, writes: member ? membership.put({ ...member, peerUrls }) : [] };
+      const refusal = member === null ? clusterErrors.memberNotFound() : checkUrls(membership, id, peerUrls);
+      if (refusal !== null || member === null) return { result: refusal, writes: [] };
+      const writes = membership.put({ ...member, peerUrls });
+      state.log.info("updated member", {
+        "cluster-id": membership.clusterId,
+        "local-member-id": state.memberId,
+        "updated-remote-peer-id": id,
+        "updated-remote-peer-urls": peerUrls,
+        "updated-remote-peer-is-learner": member.isLearner,
+      });
+      state.membersChanged();
+      return { result: null, writes };
     },
     clusterVersion: ({ version }) => {
       logVersion(state, version);
@@ -62,30 +82,86 @@ function logVersion({ membership, memberId, log }: ClusterState, version: string
   log.info("enabled capabilities for version", { "cluster-version": shortVersion(version) });
 }
 
+/** No two members have a peer URL in common. */
+function checkUrls(membership: Membership, id: bigint, urls: readonly string[]): ReplicaError | null {
+  const others = membership.members().filter((member) => member.id !== id);
+  const taken = others.some((member) => member.peerUrls.some((url) => urls.includes(url)));
+  return taken ? clusterErrors.peerUrlExists() : null;
+}
+
 export function membershipHandler(state: ClusterState): MembershipHandler {
   return {
-    check: () => null,
-    applied: (change) => ({ result: null, writes: applyChange(state, change) }),
+    check: (change) => {
+      const refusal = change.change.steps.map((step) => checkStep(state, change, step)).find((error) => error !== null);
+      if (refusal) {
+        state.log.error("Validation on configuration change failed", { shouldApplyV3: true, error: refusal });
+      }
+      return refusal ?? null;
+    },
+    applied: (change) => {
+      const writes = change.change.steps.flatMap((step) => applyStep(state, change, step));
+      state.membersChanged();
+      if (change.change.steps.some(({ type, id }) => type === "remove" && id === state.memberId)) state.removed();
+      return { result: null, writes };
+    },
   };
 }
 
-function applyChange(state: ClusterState, { change, context }: MembershipChange) {
+function isPromotion({ context }: MembershipChange): boolean {
+  return (context as { promote?: unknown } | null)?.promote === true;
+}
+
+function checkStep(state: ClusterState, change: MembershipChange, { type, id }: ConfChangeStep): ReplicaError | null {
+  const { membership, maxLearners } = state;
+  if (membership.isRemoved(id)) return clusterErrors.memberNotFound();
+  const known = membership.member(id);
+  if (type === "remove") return known === null ? clusterErrors.memberNotFound() : null;
+  if (isPromotion(change)) {
+    if (known === null) return clusterErrors.memberNotFound();
+    return known.isLearner ? null : clusterErrors.notLearner();
+  }
+  if (known !== null) return clusterErrors.memberExists();
+  const learners = membership.members().filter((member) => member.isLearner).length;
+  if (type === "addLearner" && learners >= maxLearners) return clusterErrors.tooManyLearners();
+  return checkUrls(membership, id, memberOf(change.context, id).peerUrls);
+}
+
+function applyStep(state: ClusterState, change: MembershipChange, { type, id }: ConfChangeStep): MetaWrite[] {
   const { membership, memberId, log } = state;
   const ids = { "cluster-id": membership.clusterId, "local-member-id": memberId };
-  return change.steps.flatMap(({ type, id }) => {
-    if (type === "remove") {
-      log.info("removed member", { ...ids, "removed-remote-peer-id": id });
-      return membership.remove(id);
-    }
-    const known = membership.member(id);
-    const member = known ?? memberOf(context, id);
-    log.info(known ? "ignore already added member" : "added member", {
+  if (type === "remove") {
+    const gone = membership.member(id);
+    log.info("removed member", {
+      ...ids,
+      "removed-remote-peer-id": id,
+      "removed-remote-peer-urls": gone?.peerUrls ?? [],
+      "removed-remote-peer-is-learner": gone?.isLearner ?? false,
+    });
+    logApplied(state, "ConfChangeRemoveNode", id);
+    return membership.remove(id);
+  }
+  const known = membership.member(id);
+  if (known !== null) log.info("promote member", { ...ids, "promoted-member-id": id });
+  const member = known ?? memberOf(change.context, id);
+  if (known === null) {
+    log.info("added member", {
       ...ids,
       "added-peer-id": id,
       "added-peer-peer-urls": member.peerUrls,
       "added-peer-is-learner": type === "addLearner",
     });
-    return membership.put({ ...member, isLearner: type === "addLearner" });
+  }
+  logApplied(state, type === "addLearner" ? "ConfChangeAddLearnerNode" : "ConfChangeAddNode", id);
+  return membership.put({ ...member, isLearner: type === "addLearner" });
+}
+
+/** The entries of a bootstrap are no changes of a running cluster: there is no cluster version yet. */
+function logApplied({ membership, memberId, log }: ClusterState, change: string, id: bigint): void {
+  if (membership.clusterVersion === null) return;
+  log.info("applied a configuration change through raft", {
+    "local-member-id": memberId,
+    "raft-conf-change": change,
+    "raft-conf-change-node-id": id,
   });
 }
 

@@ -30,16 +30,24 @@ export class Membership {
   /** What a restart finds in the store. Throws if a row is damaged. */
   static restore(clusterId: bigint, rows: readonly MetaRow[]): Membership {
     const membership = new Membership(clusterId);
+    membership.replace(rows);
+    return membership;
+  }
+
+  /** The rows of another store take the place of everything. Throws if one is damaged. */
+  replace(rows: readonly MetaRow[]): void {
+    this.#members.clear();
+    this.#removed.clear();
+    this.#clusterVersion = null;
     for (const row of rows) {
       const key = Buffer.from(row.key);
       if (row.table === "members") {
-        if (Buffer.from(row.value).equals(REMOVED)) membership.#removed.add(key.readBigUInt64BE(0));
-        else membership.#put(decodeMember(row.value));
+        if (Buffer.from(row.value).equals(REMOVED)) this.#removed.add(key.readBigUInt64BE(0));
+        else this.#put(decodeMember(row.value));
       } else if (row.table === "meta" && key.equals(CLUSTER_VERSION)) {
-        membership.#clusterVersion = Buffer.from(row.value).toString();
+        this.#clusterVersion = Buffer.from(row.value).toString();
       }
     }
-    return membership;
   }
 
   /** All members, ascending by id. */
@@ -49,6 +57,16 @@ export class Membership {
 
   member(id: bigint): Member | null {
     return this.#members.get(id) ?? null;
+  }
+
+  /** All but the learners, ascending by id. */
+  voters(): readonly Member[] {
+    return this.members().filter((member) => !member.isLearner);
+  }
+
+  /** Ids of the members that were removed. */
+  removed(): bigint[] {
+    return [...this.#removed];
   }
 
   isRemoved(id: bigint): boolean {

@@ -45,17 +45,17 @@ export async function publishMember(publication: Publication): Promise<void> {
   }
 }
 
-/** The leader sets the version of a cluster that has none. */
+/** The leader sets the version of a cluster that has none, again and again until it has one or another leads. */
 export async function decideClusterVersion(publication: Publication): Promise<void> {
   const { replica, membership, log, stopped } = publication;
-  if (!replica.isLeader || membership.clusterVersion !== null || stopped()) return;
   const version = CLUSTER_VERSION.split(".").slice(0, 2).join(".");
-  log.info("setting up initial cluster version using v3 API", { "cluster-version": version });
-  try {
-    await replica.proposeControl({ type: "clusterVersion", version: CLUSTER_VERSION });
-    log.info("cluster version is updated", { "cluster-version": version });
-  } catch (error) {
-    // The next leader tries again, also if that is this member.
-    if (!stopped()) log.warn("failed to update cluster version", { error: error as Error });
+  while (replica.isLeader && membership.clusterVersion === null && !stopped()) {
+    log.info("setting up initial cluster version using v3 API", { "cluster-version": version });
+    try {
+      await replica.proposeControl({ type: "clusterVersion", version: CLUSTER_VERSION });
+      log.info("cluster version is updated", { "cluster-version": version });
+    } catch (error) {
+      if (!stopped()) log.warn("failed to update cluster version", { error: error as Error });
+    }
   }
 }

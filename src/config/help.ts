@@ -7,6 +7,8 @@ import { LISTED_FLAGS } from "./flags/index.js";
 export const ETCD_VERSION = "3.7.3";
 /** The version that a cluster of such members decides on. */
 export const CLUSTER_VERSION = "3.7.0";
+/** The oldest version of a cluster that this server could be in. */
+export const MIN_CLUSTER_VERSION = "3.0.0";
 /** The version of etcd's storage whose content netcd keeps. */
 export const STORAGE_VERSION = "3.7.0";
 /** netcd's own version. */

@@ -52,6 +52,19 @@ class FakeMember implements ServiceContext {
   range = () => Promise.reject(new Error("no ranges here"));
   leases = { ttlSecondsMin: 2, nextId: () => 1n, all: () => [], timeToLive: async () => null };
   watches = { open: () => expect.unreachable("no watches here") };
+  transferLeader = async () => {};
+  promoted: bigint[] = [];
+  promoteError: Error | null = null;
+  readonly members = {
+    add: async () => ({ id: 1n, name: "", peerUrls: [], clientUrls: [], isLearner: false }),
+    remove: async () => {},
+    update: async () => {},
+    promote: async () => {},
+    promoteHere: async (id: bigint) => {
+      if (this.promoteError) throw this.promoteError;
+      this.promoted.push(id);
+    },
+  };
 }
 
 const lines: string[] = [];

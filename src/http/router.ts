@@ -15,6 +15,7 @@ import {
   notFound,
 } from "./message.js";
 import type { Metrics } from "./metrics.js";
+import { servePeer } from "./peer.js";
 
 export interface RouterOptions {
   readonly context: ServiceContext;
@@ -27,7 +28,7 @@ export interface RouterOptions {
 const SERVED: Readonly<Record<ListenerRole, readonly string[]>> = {
   client: ["version", "health", "livez", "readyz", "metrics"],
   metrics: ["health", "livez", "readyz", "metrics"],
-  peer: ["version"],
+  peer: ["version", "members", "raft"],
 };
 
 export class HttpRouter {
@@ -65,6 +66,7 @@ export class HttpRouter {
     if (!SERVED[request.role].includes(first)) return notFound();
     if (request.path === "/version") return this.#version(request);
     if (request.path === "/metrics") return this.#options.metrics.serve();
+    if (request.role === "peer") return (await servePeer(this.#options.context, request)) ?? notFound();
     return (await this.#health.serve(request)) ?? notFound();
   }
 

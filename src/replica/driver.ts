@@ -86,7 +86,6 @@ export class RaftDriver {
       if (raft.needsGrantWithdrawn(message)) this.withdrawGrant();
       raft.step(message);
     });
-    this.#dropUnused();
   }
 
   #noteArrived(message: Message): void {
@@ -98,7 +97,6 @@ export class RaftDriver {
 
   /** Payloads of entries that raft already had or refused would stay in the data plane for ever. */
   #dropUnused(): void {
-    if (this.#arrived.size === 0) return;
     this.engine.dropPayloads([...this.#arrived], superseded);
     this.#arrived.clear();
   }
@@ -174,6 +172,7 @@ export class RaftDriver {
   #stepOnce(): boolean {
     if (this.raft.grantExpired) this.withdrawGrant();
     else if (this.raft.hasReady) this.#handleReady(this.raft.ready());
+    else if (this.#arrived.size > 0) this.#dropUnused();
     else if (this.#passApplied() || this.hooks.idle()) return true;
     else if (this.#later.length > 0) this.#later.shift()?.();
     else if (this.#events.length > 0) this.#handleEvent(this.#events.shift() as NativeEvent);

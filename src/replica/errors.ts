@@ -27,13 +27,14 @@ export const replicaErrors = {
   timeout: unavailable("request timed out"),
   timeoutLeaderFail: unavailable("request timed out, possibly due to previous leader failure"),
   timeoutConnectionLost: unavailable("request timed out, possibly due to connection lost"),
-  transferTimeout: unavailable("request timed out, leader transfer took too long"),
+  /** etcd's server sends this one and tooManyRequests without a code of their own. */
+  transferTimeout: () => new ReplicaError(2, "etcdserver: request timed out, leader transfer took too long"),
   notLeader: () => new ReplicaError(9, "etcdserver: not leader"),
   badTransferee: () => new ReplicaError(9, "etcdserver: bad leader transferee"),
   /** A step of joint consensus that does not fit the phase the configuration is in. */
   confChangeInvalid: () =>
     new ReplicaError(9, "etcdserver: configuration change does not fit the current configuration"),
-  tooManyRequests: () => new ReplicaError(8, "etcdserver: too many requests"),
+  tooManyRequests: () => new ReplicaError(2, "etcdserver: too many requests"),
   /** A proposal that found no leader within the request timeout. */
   deadlineExceeded: () => new ReplicaError(4, "context deadline exceeded"),
 } as const;

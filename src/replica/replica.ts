@@ -200,6 +200,14 @@ export class Replica {
     this.#driver.act(() => {});
   }
 
+  /** Lets time pass at once, up to before an election: what was waited for is there. */
+  advanceTicks(ticks: number): void {
+    if (this.#stopped) return;
+    this.#driver.act((raft) => {
+      for (let tick = 0; tick < ticks; tick += 1) raft.tick();
+    });
+  }
+
   /** To be called by the wake of NativeEngine: takes all events, and passes on those of others. */
   wake(): void {
     if (!this.#stopped) this.#driver.wake();

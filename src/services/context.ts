@@ -1,6 +1,7 @@
 // What the gRPC services and the HTTP endpoints see of the member that they serve.
 
 import type { Alarms } from "../cluster/alarms.js";
+import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import type { LeaseStatus } from "../lease/forward.js";
 import type { OpKind, StoreStatus } from "../native/binding.js";
@@ -37,12 +38,15 @@ export interface ServiceContext {
   readonly clusterId: bigint;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly members: Pick<MembershipChanges, "add" | "remove" | "update" | "promote" | "promoteHere">;
   /** The quota in force, in bytes. */
   readonly quotaBytes: number;
   /** Resolves when this member is published: no call is answered before. */
   ready(): Promise<void>;
   raft(): RaftView;
   store(): StoreStatus;
+  /** Resolves when that member leads. Rejects with an error that has a status. */
+  transferLeader(to: bigint): Promise<void>;
   /** Resolves when everything acknowledged before the call is applied here. Rejects with an RpcError. */
   linearizable(): Promise<void>;
   /** Resolves when this member could read its own store. Rejects with the reason. */

@@ -9,7 +9,7 @@ import { isLearner, responseHeader, type ServiceContext } from "./context.js";
 import type { maintenanceService } from "./definitions.js";
 import { type HandlersOf, unary } from "./handlers.js";
 
-type Handlers = Pick<HandlersOf<typeof maintenanceService>, "status" | "alarm">;
+type Handlers = Pick<HandlersOf<typeof maintenanceService>, "status" | "alarm" | "moveLeader">;
 
 const ALARM_ACTIONS = ["get", "activate", "deactivate"] as const;
 const UNKNOWN = 2;
@@ -18,6 +18,10 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
   return {
     status: unary(context, () => statusOf(context), { learner: true }),
     alarm: unary(context, (request) => alarm(context, request)),
+    moveLeader: unary(context, async (request) => {
+      await context.transferLeader(toBigint(request.targetID));
+      return { header: responseHeader(context, null) };
+    }),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { status } from "@grpc/grpc-js";
 import { RpcError } from "../errors.js";
-import { authService, clusterService, leaseService, maintenanceService } from "./definitions.js";
+import { authService, leaseService, maintenanceService } from "./definitions.js";
 
 interface Definition {
   readonly path: string;
@@ -12,8 +12,7 @@ interface Definition {
 export const MISSING = {
   lease: { leaseKeepAlive: leaseService.leaseKeepAlive },
   auth: authService,
-  cluster: without(clusterService, "memberList"),
-  maintenance: without(maintenanceService, "status", "alarm"),
+  maintenance: without(maintenanceService, "status", "alarm", "moveLeader"),
 } as const;
 
 function without<D extends object, K extends keyof D>(definition: D, ...served: K[]): Omit<D, K> {

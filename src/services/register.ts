@@ -34,7 +34,7 @@ export function registerServices(server: ServiceRegistry, context: ServiceContex
   const add = (definition: ServiceDefinition, handlers: object) =>
     server.addService(definition, handlers as UntypedServiceImplementation);
   add(maintenanceService, { ...missing(MISSING.maintenance), ...maintenanceHandlers(context) });
-  add(clusterService, { ...missing(MISSING.cluster), ...clusterHandlers(context) });
+  add(clusterService, clusterHandlers(context));
   add(healthService, healthHandlers(context, health));
   // Keep-alives never come here: the data plane serves the stream.
   add(leaseService, { ...missing(MISSING.lease), ...leaseHandlers(context) });

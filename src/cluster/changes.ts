@@ -1,0 +1,218 @@
+// Changes of the membership as clients ask for them: the checks that etcd makes before a change goes through raft.
+
+import type { Logger } from "../log/logger.js";
+import type { Clock } from "../replica/clock.js";
+import type { PeerLinks } from "../replica/peerlinks.js";
+import type { Replica } from "../replica/replica.js";
+import { ClusterChangeError, clusterErrors } from "./errors.js";
+import { memberIdOf } from "./ids.js";
+import type { Member } from "./member.js";
+import type { Membership } from "./membership.js";
+import { askPeer } from "./peerclient.js";
+
+/** Links must have been up for so long before members are counted on, as with etcd. */
+const HEALTH_INTERVAL_MS = 5_000;
+/** The share of the leader's log that a learner must have before it counts as a voter. */
+const READY_PERCENT = 0.9;
+const RETRY_MS = 100;
+
+export interface MembershipChangesParts {
+  readonly memberId: bigint;
+  readonly membership: Membership;
+  readonly replica: Replica;
+  readonly links: PeerLinks;
+  readonly clock: Clock;
+  readonly strictReconfigCheck: boolean;
+  readonly requestTimeoutMs: number;
+  readonly log: Logger;
+}
+
+export class MembershipChanges {
+  readonly #parts: MembershipChangesParts;
+
+  constructor(parts: MembershipChangesParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves with the new member. Rejects with ClusterChangeError or ReplicaError. */
+  async add(peerUrls: readonly string[], isLearner: boolean): Promise<Member> {
+    const { replica, strictReconfigCheck } = this.#parts;
+    const urls = [...peerUrls].sort();
+    const id = memberIdOf(urls, { addedAtSeconds: Math.floor(Date.now() / 1_000) });
+    const member: Member = { id, name: "", peerUrls: urls, clientUrls: [], isLearner };
+    if (strictReconfigCheck) this.#checkAdd(member);
+    await replica.proposeConfChange({
+      change: { transition: "auto", steps: [{ type: isLearner ? "addLearner" : "addVoter", id }] },
+      context: member,
+    });
+    return member;
+  }
+
+  /** Rejects with ClusterChangeError or ReplicaError. */
+  async remove(id: bigint): Promise<void> {
+    const { replica, strictReconfigCheck } = this.#parts;
+    if (strictReconfigCheck) this.#checkRemove(id);
+    await replica.proposeConfChange({ change: { transition: "auto", steps: [{ type: "remove", id }] }, context: null });
+  }
+
+  /** Gives a member other peer URLs. Rejects with ClusterChangeError or ReplicaError. */
+  async update(id: bigint, peerUrls: readonly string[]): Promise<void> {
+    const refusal = await this.#parts.replica.proposeControl({ type: "memberUpdate", id, peerUrls: [...peerUrls] });
+    if (refusal instanceof Error) throw refusal;
+  }
+
+  /** Makes a voter of a learner, by the leader. Rejects with ClusterChangeError or ReplicaError. */
+  async promote(id: bigint): Promise<void> {
+    const { replica, clock, requestTimeoutMs } = this.#parts;
+    const until = clock.nowMs() + requestTimeoutMs;
+    while (clock.nowMs() < until) {
+      if (replica.isLeader) {
+        const outcome = await this.promoteHere(id).then(
+          () => null,
+          (error: unknown) => error,
+        );
+        if (outcome === null) return;
+        if (replica.isLeader) throw outcome;
+      } else if (await this.#promoteByLeader(id, until)) return;
+      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+    }
+    throw clusterErrors.timeout();
+  }
+
+  /** True: done. False: there is no leader, or it could not be asked. */
+  async #promoteByLeader(id: bigint, until: number): Promise<boolean> {
+    const { membership, replica, clock, log } = this.#parts;
+    const leader = membership.member(replica.leader());
+    for (const url of leader?.peerUrls ?? []) {
+      const timeoutMs = Math.max(1, until - clock.nowMs());
+      try {
+        const answer = await askPeer({ method: "POST", url, path: `/members/promote/${id}`, timeoutMs });
+        if (answer.status === 200) return true;
+        const text = answer.body.toString().trimEnd();
+        if (answer.status === 404) throw clusterErrors.memberNotFound();
+        if (answer.status === 412) {
+          throw text.includes("in sync") ? clusterErrors.learnerNotReady() : clusterErrors.notLearner();
+        }
+      } catch (error) {
+        if (error instanceof ClusterChangeError) throw error;
+        log.warn("failed to promote a member", { "member-id": id, error: error as Error });
+      }
+    }
+    return false;
+  }
+
+  /** As `promote`, on the leader; elsewhere it is refused with `not leader`. */
+  async promoteHere(id: bigint): Promise<void> {
+    const { replica, membership, strictReconfigCheck, log } = this.#parts;
+    this.#checkCaughtUp(id);
+    const voters = membership.voters();
+    // The learner itself counts as started.
+    const started = voters.filter(isStarted).length + 1;
+    if (strictReconfigCheck && started < quorumOf(voters.length + 1)) {
+      log.warn("rejecting member promote request; not enough healthy members", { "requested-member-promote-id": id });
+      throw clusterErrors.notEnoughStarted();
+    }
+    await replica.proposeConfChange({
+      change: { transition: "auto", steps: [{ type: "addVoter", id }] },
+      context: { promote: true },
+    });
+  }
+
+  /** Whether the leader may count on this learner now. */
+  isCaughtUp(id: bigint): boolean {
+    return this.#readyPercent(id) >= READY_PERCENT;
+  }
+
+  /** NaN: not the leader, or no such member. */
+  #readyPercent(id: bigint): number {
+    const { progress, lastIndex } = this.#parts.replica.status();
+    const learner = progress?.get(id);
+    return learner === undefined ? Number.NaN : learner.match / lastIndex;
+  }
+
+  #checkCaughtUp(id: bigint): void {
+    const { replica, log } = this.#parts;
+    const { progress } = replica.status();
+    if (progress === null) throw clusterErrors.notLeader();
+    if (!progress.has(id)) throw clusterErrors.memberNotFound();
+    const percent = this.#readyPercent(id);
+    if (percent >= READY_PERCENT) return;
+    log.error("rejecting promote learner: learner is not ready", {
+      "learner-ready-percent": percent,
+      "ready-percent-threshold": READY_PERCENT,
+    });
+    throw clusterErrors.learnerNotReady();
+  }
+
+  #checkAdd(member: Member): void {
+    const { memberId, membership, log } = this.#parts;
+    const fields = { "local-member-id": memberId, "requested-member-add": member.peerUrls.join(",") };
+    if (!member.isLearner && !this.#mayAddVoter()) {
+      const error = clusterErrors.notEnoughStarted();
+      log.warn("rejecting member add request; not enough healthy members", { ...fields, error });
+      throw error;
+    }
+    const voters = membership.voters();
+    if (this.#connected(voters) >= quorumOf(voters.length)) return;
+    const error = clusterErrors.unhealthy();
+    log.warn(
+      "rejecting member add request; local member has not been connected to majority peers, reconfigure breaks active quorum",
+      { ...fields, error },
+    );
+    throw error;
+  }
+
+  #mayAddVoter(): boolean {
+    const { memberId, membership, log } = this.#parts;
+    const voters = membership.voters();
+    const started = voters.filter(isStarted).length;
+    // A cluster of one takes a second member; it is how a lost cluster is restored.
+    if (voters.length === 1 && started === 1) return true;
+    const quorum = quorumOf(voters.length + 1);
+    if (started >= quorum) return true;
+    log.warn("rejecting member add; started member will be less than quorum", {
+      "number-of-started-member": started,
+      quorum,
+      "cluster-id": membership.clusterId,
+      "local-member-id": memberId,
+    });
+    return false;
+  }
+
+  #checkRemove(id: bigint): void {
+    const { memberId, membership, links, log } = this.#parts;
+    if (membership.member(id)?.isLearner) return;
+    const fields = { "local-member-id": memberId, "requested-member-remove-id": id };
+    const voters = membership.voters();
+    const rest = voters.filter((voter) => voter.id !== id);
+    if (rest.length === 0 || rest.filter(isStarted).length < quorumOf(rest.length)) {
+      const error = clusterErrors.notEnoughStarted();
+      log.warn("rejecting member remove request; not enough healthy members", { ...fields, error });
+      throw error;
+    }
+    // A member that is down is no part of what holds the quorum now.
+    if (id !== memberId && !links.isConnected(id)) return;
+    if (this.#connected(voters) - 1 >= quorumOf(voters.length - 1)) return;
+    const error = clusterErrors.unhealthy();
+    log.warn(
+      "rejecting member remove request; local member has not been connected to all peers, reconfigure breaks active quorum",
+      { ...fields, error },
+    );
+    throw error;
+  }
+
+  /** How many of these members, this one included, have been connected for a while. */
+  #connected(members: readonly Member[]): number {
+    const { memberId, links, clock } = this.#parts;
+    const since = clock.nowMs() - HEALTH_INTERVAL_MS;
+    return members.filter(({ id }) => id === memberId || links.connectedSince(id, since)).length;
+  }
+}
+
+function quorumOf(members: number): number {
+  return Math.floor(members / 2) + 1;
+}
+
+function isStarted(member: Member): boolean {
+  return member.name !== "";
+}

@@ -1,0 +1,99 @@
+// Questions over HTTP/1.1 to the peer URLs of other members: who the members are, and what only the leader may do.
+
+import { request } from "node:http";
+import { limits } from "../limits.js";
+import type { Member } from "./member.js";
+
+export interface PeerAnswer {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: Buffer;
+}
+
+export interface PeerQuestion {
+  readonly method: "GET" | "POST";
+  /** A peer URL without a path. */
+  readonly url: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly timeoutMs: number;
+}
+
+/** Rejects when there is no whole answer in time; any status is an answer. */
+export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQuestion): Promise<PeerAnswer> {
+  return new Promise((resolve, reject) => {
+    const options = { method, headers: { ...headers }, agent: false as const, signal: AbortSignal.timeout(timeoutMs) };
+    const call = request(new URL(path, url), options, (response) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > limits.peerAnswerBytesMax) call.destroy(new Error(`${url}${path}: the answer is too large`));
+        else chunks.push(chunk);
+      });
+      response.on("error", reject);
+      response.on("end", () => {
+        const named = Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]);
+        resolve({ status: response.statusCode ?? 0, headers: new Map(named), body: Buffer.concat(chunks) });
+      });
+    });
+    call.on("error", reject);
+    call.end(body);
+  });
+}
+
+/** The members as JSON of the peer endpoints; ids are numbers there, beyond what JavaScript's parser keeps. */
+export function encodeMemberList(members: readonly Member[]): string {
+  const items = members.map(({ id, peerUrls, isLearner, name, clientUrls }) => {
+    const urls = `"peerURLs":${JSON.stringify(peerUrls)}`;
+    const learner = isLearner ? ',"isLearner":true' : "";
+    const published = name === "" ? "" : `,"name":${JSON.stringify(name)}`;
+    const clients = clientUrls.length === 0 ? "" : `,"clientURLs":${JSON.stringify(clientUrls)}`;
+    return `{"id":${id},${urls}${learner}${published}${clients}}`;
+  });
+  return `[${items.join(",")}]\n`;
+}
+
+/** Throws if the text is not a member list. */
+export function decodeMemberList(text: string): Member[] {
+  const list: unknown = JSON.parse(text.replaceAll(/"id":\s*(\d+)/g, '"id":"$1"'));
+  if (!Array.isArray(list)) throw new Error("not a list of members");
+  return list.map((item: Partial<Record<string, unknown>>) => {
+    if (typeof item["id"] !== "string") throw new Error("a member without an id");
+    return {
+      id: BigInt(item["id"]),
+      name: typeof item["name"] === "string" ? item["name"] : "",
+      peerUrls: texts(item["peerURLs"]),
+      clientUrls: texts(item["clientURLs"]),
+      isLearner: item["isLearner"] === true,
+    };
+  });
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+export interface RemoteCluster {
+  readonly clusterId: bigint;
+  readonly members: readonly Member[];
+}
+
+/** The cluster as the first of the URLs that answers knows it; null if none does. */
+export async function fetchCluster(urls: readonly string[], timeoutMs: number): Promise<RemoteCluster | null> {
+  for (const url of urls) {
+    const found = await fetchFrom(url, timeoutMs).catch(() => null);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+async function fetchFrom(url: string, timeoutMs: number): Promise<RemoteCluster | null> {
+  const { status, headers, body } = await askPeer({ method: "GET", url, path: "/members", timeoutMs });
+  const clusterId = headers.get("x-etcd-cluster-id") ?? "";
+  if (status !== 200 || !/^[0-9a-f]{1,16}$/.test(clusterId)) return null;
+  const members = decodeMemberList(body.toString());
+  // A member that has not applied anything yet knows nobody.
+  return members.length === 0 ? null : { clusterId: BigInt(`0x${clusterId}`), members };
+}

@@ -1,0 +1,69 @@
+// Keeps the links to other members equal to the membership, and tells operators of it in etcd's words.
+
+import type { Logger } from "../log/logger.js";
+import type { NativeEngine } from "../native/binding.js";
+import type { PeerLinks } from "../replica/peerlinks.js";
+import type { Member } from "./member.js";
+import type { Membership } from "./membership.js";
+
+export interface ClusterPeersParts {
+  readonly memberId: bigint;
+  readonly engine: Pick<NativeEngine, "setRemovedPeers">;
+  readonly links: Pick<PeerLinks, "set" | "remove">;
+  readonly membership: Membership;
+  readonly log: Logger;
+}
+
+export class ClusterPeers {
+  readonly #parts: ClusterPeersParts;
+  /** Peer URLs of those that are linked, by id. */
+  readonly #linked = new Map<bigint, string>();
+
+  constructor(parts: ClusterPeersParts) {
+    this.#parts = parts;
+  }
+
+  /** Links members that the log does not name yet: a member that joins was told of them by the cluster. */
+  introduce(members: readonly Member[]): void {
+    for (const member of members) this.#link(member);
+  }
+
+  /** To be called after every change of the membership. Only a removal ends a link: the log may lag behind. */
+  sync(): void {
+    const { engine, links, membership, memberId, log } = this.#parts;
+    for (const member of membership.members()) this.#link(member);
+    for (const id of [...this.#linked.keys()]) {
+      if (!membership.isRemoved(id)) continue;
+      log.info("stopping remote peer", { "remote-peer-id": id });
+      links.remove(id);
+      this.#linked.delete(id);
+      log.info("stopped remote peer", { "remote-peer-id": id });
+      log.info("removed remote peer", { "local-member-id": memberId, "removed-remote-peer-id": id });
+    }
+    engine.setRemovedPeers(membership.removed());
+  }
+
+  #link({ id, peerUrls }: Member): void {
+    const { links, memberId, log } = this.#parts;
+    const urls = peerUrls.join(",");
+    const before = this.#linked.get(id);
+    if (id === memberId || before === urls) return;
+    if (before === undefined) log.info("starting remote peer", { "remote-peer-id": id });
+    links.set(id, peerUrls);
+    this.#linked.set(id, urls);
+    if (before !== undefined) {
+      log.info("updated remote peer", {
+        "local-member-id": memberId,
+        "updated-remote-peer-id": id,
+        "updated-remote-peer-urls": peerUrls,
+      });
+      return;
+    }
+    log.info("started remote peer", { "remote-peer-id": id });
+    log.info("added remote peer", {
+      "local-member-id": memberId,
+      "remote-peer-id": id,
+      "remote-peer-urls": peerUrls,
+    });
+  }
+}

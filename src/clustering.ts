@@ -1,0 +1,141 @@
+// One member among others: its links, who they lead to, and what changes when the membership does. Built by member.ts.
+
+import type { Alarms } from "./cluster/alarms.js";
+import { MembershipChanges } from "./cluster/changes.js";
+import type { Member } from "./cluster/member.js";
+import type { Membership } from "./cluster/membership.js";
+import { ClusterPeers } from "./cluster/peers.js";
+import type { Config } from "./config/config.js";
+import { formatDuration } from "./config/duration.js";
+import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "./config/help.js";
+import type { Identity } from "./datadir.js";
+import type { Logger } from "./log/logger.js";
+import type { NativeEngine } from "./native/binding.js";
+import { systemClock } from "./replica/clock.js";
+import { PeerLinks } from "./replica/peerlinks.js";
+import type { Replica } from "./replica/replica.js";
+
+/** How long the first links are waited for before the first election is left to its timeout. */
+const FIRST_LINKS_WAIT_MS = 5_000;
+const FIRST_LINKS_INTERVAL_MS = 50;
+
+export interface ClusteringParts {
+  readonly config: Config;
+  readonly engine: NativeEngine;
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly alarms: Alarms;
+  readonly requestTimeoutMs: number;
+  readonly log: Logger;
+  /** This member was removed from the cluster. May be called more than once. */
+  readonly removed: () => void;
+}
+
+export class Clustering {
+  readonly links: PeerLinks;
+  readonly #parts: ClusteringParts;
+  readonly #peers: ClusterPeers;
+
+  constructor(parts: ClusteringParts) {
+    const { config, engine, identity, membership, alarms, log, removed } = parts;
+    this.#parts = parts;
+    this.links = new PeerLinks(engine, {
+      id: identity.memberId,
+      clock: systemClock,
+      log,
+      removed,
+      snapshotArrived: (meta) => {
+        membership.replace(meta);
+        alarms.replace(meta);
+      },
+    });
+    this.#peers = new ClusterPeers({ memberId: identity.memberId, engine, links: this.links, membership, log });
+    engine.setPeerIdentity({
+      version: ETCD_VERSION,
+      minClusterVersion: MIN_CLUSTER_VERSION,
+      peerUrls: config.advertisePeerUrls.map((url) => url.text),
+    });
+  }
+
+  /** Links everyone that the store knows, and those that a joining member was told of. */
+  start(told: readonly Member[]): void {
+    this.#peers.introduce(told);
+    this.#peers.sync();
+  }
+
+  membersChanged(): void {
+    this.#peers.sync();
+  }
+
+  changes(replica: Replica): MembershipChanges {
+    const { config, identity, membership, requestTimeoutMs, log } = this.#parts;
+    return new MembershipChanges({
+      memberId: identity.memberId,
+      membership,
+      replica,
+      links: this.links,
+      clock: systemClock,
+      strictReconfigCheck: config.strictReconfigCheck,
+      requestTimeoutMs,
+      log,
+    });
+  }
+
+  /** Shortens the first wait for an election once members are linked: a restarted cluster need not sit it out. */
+  async advanceTicks(replica: Replica, stopped: () => boolean): Promise<void> {
+    const { config, identity, membership, log } = this.#parts;
+    const ticks = Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs);
+    const others = () => membership.members().filter(({ id }) => id !== identity.memberId);
+    log.info("starting initial election tick advance", { "election-ticks": ticks });
+    for (let waited = 0; waited < FIRST_LINKS_WAIT_MS; waited += FIRST_LINKS_INTERVAL_MS) {
+      await new Promise<void>((resolve) => systemClock.after(FIRST_LINKS_INTERVAL_MS, resolve));
+      if (stopped()) return;
+      const active = others().filter(({ id }) => this.links.isConnected(id)).length;
+      if (active < 2) continue;
+      log.info("initialized peer connections; fast-forwarding election ticks", {
+        "local-member-id": identity.memberId,
+        "forward-ticks": ticks - 2,
+        "forward-duration": formatDuration((ticks - 2) * config.heartbeatIntervalMs),
+        "election-ticks": ticks,
+        "election-timeout": formatDuration(config.electionTimeoutMs),
+        "active-remote-members": active,
+      });
+      replica.advanceTicks(ticks - 2);
+      return;
+    }
+  }
+
+  /** Rejects with ReplicaError. */
+  async transferLeader(replica: Replica, to: bigint): Promise<void> {
+    const { identity, log } = this.#parts;
+    const fields = { "local-member-id": identity.memberId };
+    const from = replica.leader();
+    const startedMs = systemClock.nowMs();
+    if (replica.isLeader) {
+      log.info("leadership transfer starting", {
+        ...fields,
+        "current-leader-member-id": from,
+        "transferee-member-id": to,
+      });
+    }
+    await replica.transferLeader(to);
+    log.info("leadership transfer finished", {
+      ...fields,
+      "old-leader-member-id": from,
+      "new-leader-member-id": to,
+      took: formatDuration(systemClock.nowMs() - startedMs),
+    });
+  }
+
+  /** Before a stop: another voter takes over, so that the cluster is not without a leader for an election timeout. */
+  async handOver(replica: Replica): Promise<void> {
+    const { identity, membership, log } = this.#parts;
+    const heir = membership.voters().find(({ id }) => id !== identity.memberId && this.links.isConnected(id));
+    if (heir === undefined) return;
+    try {
+      await this.transferLeader(replica, heir.id);
+    } catch (error) {
+      log.warn("leadership transfer failed", { "local-member-id": identity.memberId, error: error as Error });
+    }
+  }
+}
