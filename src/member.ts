@@ -16,6 +16,7 @@ import { Metrics } from "./http/metrics.js";
 import { HttpRouter } from "./http/router.js";
 import { createLessor } from "./lease/create.js";
 import type { Lessor } from "./lease/lessor.js";
+import { leaseForwarder } from "./lease/peers.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
@@ -267,6 +268,7 @@ export class Member {
       electionMs: config.electionTimeoutMs,
       requestTimeoutMs: this.#requestTimeoutMs,
       checkpoints: config.gates.get("LeaseCheckpoint") === true,
+      forwarder: leaseForwarder(membership, this.#requestTimeoutMs),
       log: this.#log,
     });
     const watches = new WatchStreams(engine);

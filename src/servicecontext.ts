@@ -62,6 +62,7 @@ export function serviceContext(parts: ContextParts): ServiceContext {
       all: () => engine.leases(),
       timeToLive: (id, keys) => lessor.timeToLive(id, keys),
     },
+    lessor,
     watches,
     changeAlarm: async (change) => {
       await replica.proposeControl({ type: "alarm", ...change });

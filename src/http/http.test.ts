@@ -51,6 +51,10 @@ class FakeMember implements ServiceContext {
   propose = () => Promise.reject(new Error("no proposals here"));
   range = () => Promise.reject(new Error("no ranges here"));
   leases = { ttlSecondsMin: 2, nextId: () => 1n, all: () => [], timeToLive: async () => null };
+  lessor = {
+    renewHere: async (id: bigint) => (id === 7n ? 60 : 0),
+    timeToLiveHere: async (id: bigint) => (id === 7n ? { ttlSeconds: 59, grantedTtlSeconds: 60, keys: null } : null),
+  };
   watches = { open: () => expect.unreachable("no watches here") };
   transferLeader = async () => {};
   promoted: bigint[] = [];

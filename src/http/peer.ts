@@ -2,6 +2,7 @@
 
 import { encodeMemberList } from "../cluster/peerclient.js";
 import { toRpcError } from "../errors.js";
+import { answerLease } from "../lease/peers.js";
 import type { ServiceContext } from "../services/context.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, withHeaders } from "./message.js";
 
@@ -24,6 +25,10 @@ export async function servePeer(context: ServiceContext, request: HttpRequest): 
   if (path === "/members") {
     if (method !== "GET") return withCluster(context, methodNotAllowed());
     return withCluster(context, memberList(context));
+  }
+  if (method === "POST") {
+    const lease = await answerLease(context.lessor, path, request.body);
+    if (lease !== null) return withCluster(context, answer(lease.status, lease.type, lease.body));
   }
   if (path.startsWith(PROMOTE)) return withCluster(context, await promote(context, request));
   return null;

@@ -28,7 +28,7 @@ export interface RouterOptions {
 const SERVED: Readonly<Record<ListenerRole, readonly string[]>> = {
   client: ["version", "health", "livez", "readyz", "metrics"],
   metrics: ["health", "livez", "readyz", "metrics"],
-  peer: ["version", "members", "raft"],
+  peer: ["version", "members", "raft", "leases"],
 };
 
 export class HttpRouter {

@@ -4,6 +4,7 @@ import type { Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import type { LeaseStatus } from "../lease/forward.js";
+import type { Lessor } from "../lease/lessor.js";
 import type { OpKind, StoreStatus } from "../native/binding.js";
 import type { WatchStreams } from "../native/watch.js";
 import { toInt64, toUint64 } from "../wire/int64.js";
@@ -56,6 +57,8 @@ export interface ServiceContext {
   /** The encoded answer to an encoded RangeRequest, from this member's store as it is. Rejects with an RpcError. */
   range(request: Uint8Array): Promise<Uint8Array>;
   readonly leases: LeaseView;
+  /** This member's own lessor, for other members. */
+  readonly lessor: Pick<Lessor, "renewHere" | "timeToLiveHere">;
   readonly watches: Pick<WatchStreams, "open">;
   /** Sets or clears an alarm on all members. Rejects with an RpcError. */
   changeAlarm(change: AlarmChange): Promise<void>;

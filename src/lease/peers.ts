@@ -1,0 +1,106 @@
+// Lease calls between members, as etcd has them on the peer URLs: the forwarder of one that does not lead, and the
+// answers of the one that does.
+
+import type { Membership } from "../cluster/membership.js";
+import { askPeer } from "../cluster/peerclient.js";
+import { etcdserverpb, leasepb } from "../proto/index.js";
+import { ReplicaError } from "../replica/errors.js";
+import { toBigint, toInt64 } from "../wire/int64.js";
+import { leaseErrors } from "./errors.js";
+import type { LeaseForwarder, LeaseStatus } from "./forward.js";
+import type { Lessor } from "./lessor.js";
+
+const PROTOBUF = "application/protobuf";
+const BODY_BYTES_MAX = 64 * 1024;
+const PATHS = { renew: "/leases", timeToLive: "/leases/internal" } as const;
+
+const { LeaseKeepAliveRequest, LeaseKeepAliveResponse } = etcdserverpb;
+const { LeaseInternalRequest, LeaseInternalResponse } = leasepb;
+
+/** Asks the leader at its peer URLs; `timeoutMs` for each. */
+export function leaseForwarder(membership: Membership, timeoutMs: number): LeaseForwarder {
+  /** null: there is no such lease. */
+  const ask = async (leader: bigint, path: string, body: Uint8Array): Promise<Buffer | null> => {
+    for (const url of membership.member(leader)?.peerUrls ?? []) {
+      const headers = { "Content-Type": PROTOBUF };
+      const answer = await askPeer({ method: "POST", url, path, headers, body, timeoutMs });
+      if (answer.status === 200) return answer.body;
+      const text = answer.body.toString().trimEnd();
+      if (answer.status === 404 && text === "lease not found") return null;
+      throw answer.status === 408 ? leaseErrors.appliedTooLate() : new ReplicaError(2, text);
+    }
+    throw leaseErrors.noLeader();
+  };
+  return {
+    renew: async (leader, id) => {
+      const body = await ask(leader, PATHS.renew, LeaseKeepAliveRequest.encode({ ID: toInt64(id) }).finish());
+      return body === null ? 0 : Number(toBigint(LeaseKeepAliveResponse.decode(body).TTL));
+    },
+    timeToLive: async (leader, id, keys) => {
+      const request = LeaseInternalRequest.encode({ LeaseTimeToLiveRequest: { ID: toInt64(id), keys } });
+      const body = await ask(leader, PATHS.timeToLive, request.finish());
+      return body === null ? null : decodeStatus(body, keys);
+    },
+  };
+}
+
+function decodeStatus(body: Uint8Array, keys: boolean): LeaseStatus {
+  const status = LeaseInternalResponse.decode(body).LeaseTimeToLiveResponse;
+  if (!status) throw new ReplicaError(2, "an answer without a lease");
+  return {
+    ttlSeconds: Number(toBigint(status.TTL ?? toInt64(0))),
+    grantedTtlSeconds: Number(toBigint(status.grantedTTL ?? toInt64(0))),
+    keys: keys ? (status.keys ?? []) : null,
+  };
+}
+
+export interface LeaseAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string | Uint8Array;
+}
+
+/** What this member's lessor answers to another; null: the path is none of lease calls. */
+export async function answerLease(
+  lessor: Pick<Lessor, "renewHere" | "timeToLiveHere">,
+  path: string,
+  body: Uint8Array,
+): Promise<LeaseAnswer | null> {
+  if (path !== PATHS.renew && path !== PATHS.timeToLive) return null;
+  if (body.length > BODY_BYTES_MAX) return refusal(413, "http: request body too large");
+  try {
+    const answer = path === PATHS.renew ? await renew(lessor, body) : await timeToLive(lessor, body);
+    return answer === null ? refusal(404, "lease not found") : { status: 200, type: PROTOBUF, body: answer };
+  } catch (error) {
+    const { message } = error as Error;
+    if (message === leaseErrors.appliedTooLate().message) {
+      return refusal(408, "waiting for node to catch up its applied index has timed out");
+    }
+    return refusal(path === PATHS.renew ? 400 : 500, message);
+  }
+}
+
+function refusal(status: number, text: string): LeaseAnswer {
+  return { status, type: "text/plain; charset=utf-8", body: `${text}\n` };
+}
+
+async function renew(lessor: Pick<Lessor, "renewHere">, body: Uint8Array): Promise<Uint8Array | null> {
+  const id = toBigint(LeaseKeepAliveRequest.decode(body).ID);
+  const ttl = await lessor.renewHere(id);
+  return ttl === 0 ? null : LeaseKeepAliveResponse.encode({ ID: toInt64(id), TTL: toInt64(ttl) }).finish();
+}
+
+async function timeToLive(lessor: Pick<Lessor, "timeToLiveHere">, body: Uint8Array): Promise<Uint8Array | null> {
+  const request = LeaseInternalRequest.decode(body).LeaseTimeToLiveRequest;
+  const id = toBigint(request?.ID ?? toInt64(0));
+  const status = await lessor.timeToLiveHere(id, request?.keys ?? false);
+  if (status === null) return null;
+  return LeaseInternalResponse.encode({
+    LeaseTimeToLiveResponse: {
+      ID: toInt64(id),
+      TTL: toInt64(status.ttlSeconds),
+      grantedTTL: toInt64(status.grantedTtlSeconds),
+      keys: status.keys === null ? [] : [...status.keys],
+    },
+  }).finish();
+}
