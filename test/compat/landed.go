@@ -23,8 +23,8 @@ const (
 var landed = map[feature]bool{
 	keysAndValues: true,  // issue 3
 	watches:       true,  // issue 4
-	leases:        false, // issue 4
-	locks:         false, // issue 4
+	leases:        true,  // issue 4
+	locks:         true,  // issue 4
 	clusters:      false, // issue 5
 }
 

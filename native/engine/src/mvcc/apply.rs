@@ -55,8 +55,11 @@ impl Store {
         Ok(encode::put_response(header, prev_kv).into())
     }
 
-    /// What a put needs of the state before it: the key if it keeps its value or lease, and the lease.
+    /// What a put needs of the state before it: the lease first, then the key if it keeps its value or lease.
     pub(super) fn check_put(&self, request: &PutRequest) -> Result<(), EtcdError> {
+        if request.lease != 0 && !self.leases.lock().contains(request.lease) {
+            return Err(error::LEASE_NOT_FOUND);
+        }
         if (request.ignore_value || request.ignore_lease)
             && self
                 .state
@@ -66,9 +69,6 @@ impl Store {
                 .is_none()
         {
             return Err(error::KEY_NOT_FOUND);
-        }
-        if request.lease != 0 && !self.leases.lock().contains(request.lease) {
-            return Err(error::LEASE_NOT_FOUND);
         }
         Ok(())
     }
