@@ -158,7 +158,8 @@ var patterns = []struct {
 	{regexp.MustCompile(`("(RaftTerm|RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse)" : )[0-9]+`), "${1}N"},
 	{regexp.MustCompile(`(true|false), [0-9]+, [0-9]+, [0-9]+,`), "${1}, N, N, N,"},
 	{regexp.MustCompile(`(true|false), [0-9]+, [0-9]+\b`), "${1}, N, N"},
-	{regexp.MustCompile(`(│|\|) +[0-9]+ +(│|\|) +[0-9]+ +`), "$1 N $2 N "},
+	// Term, index and applied index, each between the bars of a table.
+	{regexp.MustCompile(`(│|\|) +[0-9]+ +(│|\|) +[0-9]+ +(│|\|) +[0-9]+ +(│|\|)`), "$1 N $2 N $3 N $4"},
 	{regexp.MustCompile(`[─-]{3,}`), "─"},
 	{regexp.MustCompile(`  +`), " "},
 	{regexp.MustCompile(`(remaining\()[0-9]+s`), "${1}N s"},

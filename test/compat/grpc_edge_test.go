@@ -167,19 +167,32 @@ func (e edgeCase) send(t *testing.T, client *http.Client, base string) string {
 		}
 		return answer.Trailer.Get(name)
 	}
-	return fmt.Sprintf("http %d content-type %q grpc-status %q grpc-message %q grpc-encoding %q body %s", answer.StatusCode,
-		answer.Header.Get("content-type"), said("grpc-status"), said("grpc-message"), said("grpc-encoding"), rangeBody(body))
+	// Go's protobuf library puts a no-break space or a space into its errors, as the build has it.
+	message := strings.ReplaceAll(said("grpc-message"), "%C2%A0", " ")
+	return fmt.Sprintf("http %d content-type %q grpc-status %q grpc-message %q body %s", answer.StatusCode,
+		answer.Header.Get("content-type"), said("grpc-status"), message, rangeBody(body))
 }
 
-// rangeBody renders the one message of a unary answer, ids aside; anything else by its length.
+// rangeBody renders the one message of a unary answer, ids aside; anything else by its length. Whether an answer
+// is compressed is the choice of the server where the client takes gzip.
 func rangeBody(body []byte) string {
 	if len(body) < 5 || int(binary.BigEndian.Uint32(body[1:5])) != len(body)-5 {
 		return fmt.Sprintf("%d bytes", len(body))
 	}
+	payload := body[5:]
+	if body[0] == 1 {
+		reader, err := gzip.NewReader(bytes.NewReader(payload))
+		if err != nil {
+			return err.Error()
+		}
+		if payload, err = io.ReadAll(reader); err != nil {
+			return err.Error()
+		}
+	}
 	message := &pb.RangeResponse{}
-	if err := proto.Unmarshal(body[5:], message); err != nil {
+	if err := proto.Unmarshal(payload, message); err != nil {
 		return err.Error()
 	}
 	normalizeHeaders(message.ProtoReflect())
-	return fmt.Sprintf("flag %d {%s}", body[0], abridged(message))
+	return fmt.Sprintf("{%s}", abridged(message))
 }

@@ -106,6 +106,20 @@ func fetched(t *testing.T, client *http.Client, base string, request httpCase) s
 func TestMetricsTypes(t *testing.T) {
 	p := newPair(t, "metric types")
 	defer p.report()
+	// A metric with labels shows up once it has been counted.
+	for _, server := range p.servers {
+		for _, path := range []string{"/health", "/livez", "/readyz"} {
+			fetched(t, http.DefaultClient, server.ClientURL, httpCase{method: "GET", path: path})
+		}
+		for _, call := range kvCases()[:20] {
+			connection, err := server.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			call.Send(connection)
+			connection.Close()
+		}
+	}
 	ours, theirs := metricTypes(t, p.servers[0].ClientURL), metricTypes(t, p.servers[1].ClientURL)
 	for name, kind := range ours {
 		if !strings.HasPrefix(name, "etcd_") && !strings.HasPrefix(name, "grpc_") {

@@ -19,6 +19,7 @@ func normalized(call Call, answer Answer) Answer {
 	if call.Method == "/etcdserverpb.KV/RangeStream" && answer.Code == 0 {
 		answer.Messages = []proto.Message{merged(call.Request.(*pb.RangeRequest), answer.Messages)}
 	}
+	orderTies(call.Request, answer.Messages)
 	for _, message := range answer.Messages {
 		normalizeHeaders(message.ProtoReflect())
 		switch typed := message.(type) {
