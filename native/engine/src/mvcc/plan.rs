@@ -19,6 +19,9 @@ pub(super) struct Plan {
     pub limit: usize,
     /// None = ascending by key, which needs no sorting and lets a limit stop the walk.
     pub sort: Option<Sort>,
+    /// Most keys, in key order, that a sort looks at; usize::MAX = all. As in etcd, a sort target without an
+    /// order sorts only what the limit let through (and the one key more that tells of `more`).
+    pub sorted_keys_max: usize,
     /// The answer has nothing that only the stored value knows.
     pub index_only: bool,
 }
@@ -27,15 +30,21 @@ impl Plan {
     pub fn new(request: &RangeRequest) -> Self {
         let sort = sort_of(request);
         let by_value = sort.is_some_and(|sort| sort.target == SortTarget::Value);
-        Self {
-            limit: match usize::try_from(request.limit) {
-                Ok(limit) if limit > 0 => limit,
-                _ => usize::MAX,
-            },
+        let limit = match usize::try_from(request.limit) {
+            Ok(limit) if limit > 0 => limit,
+            _ => usize::MAX,
+        };
+        let mut plan = Self {
+            limit,
             sort,
+            sorted_keys_max: usize::MAX,
             index_only: request.keys_only && !by_value,
             request: request.clone(),
+        };
+        if request.sort_order() == SortOrder::None && !plan.is_filtered() {
+            plan.sorted_keys_max = limit.saturating_add(1);
         }
+        plan
     }
 
     pub fn end(&self) -> RangeEnd<'_> {

@@ -120,11 +120,11 @@ impl Selection {
     }
 }
 
-/// All admitted keys of the range in the plan's order. Equal ones stay in key order.
+/// The keys of the range that the plan sorts, in its order. Equal ones stay in key order.
 fn sorted_items(plan: &Plan, sort: Sort, at: i64, look: &impl Look) -> Result<Items, ReadError> {
     let mut items = Items::default();
     let mut values = Vec::new();
-    let mut walk = Walk::new(plan, usize::MAX);
+    let mut walk = Walk::new(plan, plan.sorted_keys_max);
     while !walk.is_done() {
         if sort.target != SortTarget::Value {
             items.append(look.look(|state| walk.items(plan, state, at, RANGE_PAGE_KEYS)));

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ConnCtx;
+use super::authority;
 use super::pings::PingPolicy;
 use super::scan::{ACK, DATA, FrameScanner, HEADERS, PING};
 use crate::limits::{WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_IDLE_BYTES_MAX, WRITE_DIRECT_BYTES_MIN};
@@ -134,7 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn look_at_read(&mut self, bytes: &[u8]) {
+    fn look_at_read(&mut self, bytes: &mut [u8]) {
+        let mut first_block = None;
         self.last_read = self.worker.now();
         let Self {
             reads,
@@ -147,9 +149,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         } = self;
         reads.scan(bytes, |frame| match frame.kind {
             PING if frame.flags & ACK == 0 => *calm &= pings.ping(*last_read, conn.active()),
-            HEADERS => *last_stream = frame.stream.max(*last_stream),
+            HEADERS => {
+                if *last_stream == 0 {
+                    first_block = Some((frame.payload_at, frame.length));
+                }
+                *last_stream = frame.stream.max(*last_stream);
+            }
             _ => {}
         });
+        if let Some((at, length)) = first_block {
+            let end = bytes.len().min(at + length);
+            authority::repair(&mut bytes[at..end]);
+        }
     }
 
     fn look_at_written(&mut self, bytes: &[u8]) {
@@ -177,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<S> {
             let part = state.first.split_to(n);
             buf.put_slice(&part);
         }
-        state.look_at_read(&buf.filled()[before..]);
+        state.look_at_read(&mut buf.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
 }

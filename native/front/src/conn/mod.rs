@@ -1,5 +1,6 @@
 //! Connections: what they share, and the first look at their bytes that tells HTTP/2 from HTTP/1.1.
 
+mod authority;
 pub(crate) mod h2;
 pub(crate) mod io;
 pub(crate) mod pings;

@@ -14,6 +14,9 @@ pub(crate) struct FrameHead {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) stream: u32,
+    /// Bytes of the payload, and where it begins in the scanned bytes, which may end before it does.
+    pub(crate) length: usize,
+    pub(crate) payload_at: usize,
 }
 
 /// Where in the byte stream the scan is.
@@ -42,6 +45,7 @@ impl FrameScanner {
 
     /// Calls `each` for every frame whose header ends in `bytes`.
     pub(crate) fn scan(&mut self, mut bytes: &[u8], mut each: impl FnMut(FrameHead)) {
+        let total = bytes.len();
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -61,6 +65,8 @@ impl FrameScanner {
                     kind,
                     flags,
                     stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
+                    length: self.skip,
+                    payload_at: total - bytes.len(),
                 });
             }
         }
@@ -91,7 +97,11 @@ mod tests {
             let mut cuts = cuts.into_iter();
             while !rest.is_empty() {
                 let n = cuts.next().unwrap_or(rest.len()).min(rest.len());
-                scanner.scan(&rest[..n], |head| seen.push((head.kind, head.flags, head.stream)));
+                scanner.scan(&rest[..n], |head| {
+                    let payload = &rest[head.payload_at..n.min(head.payload_at + head.length)];
+                    assert!(payload.iter().all(|byte| *byte == 0xee));
+                    seen.push((head.kind, head.flags, head.stream));
+                });
                 rest = &rest[n..];
             }
             let expected: Vec<_> = frames.iter().map(|(kind, flags, stream, _)| (*kind, *flags, *stream)).collect();

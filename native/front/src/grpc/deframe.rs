@@ -142,7 +142,7 @@ impl Deframer {
             return Err(EtcdError::new(
                 Code::ResourceExhausted,
                 format!(
-                    "grpc: message after decompression larger than max {}",
+                    "grpc: received message after decompression larger than max {}",
                     self.bytes_max
                 ),
             ));
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(bomb.code, Code::ResourceExhausted);
         assert_eq!(
             bomb.message,
-            "grpc: message after decompression larger than max 100"
+            "grpc: received message after decompression larger than max 100"
         );
         let mut deframer = Deframer::new(100, Encoding::Gzip);
         deframer.push(frame(1, b"no gzip").into());

@@ -118,6 +118,14 @@ impl Twin {
                 && (request.max_create_revision == 0
                     || kv.create_revision <= request.max_create_revision)
         });
+        let unfiltered = request.min_mod_revision == 0
+            && request.max_mod_revision == 0
+            && request.min_create_revision == 0
+            && request.max_create_revision == 0;
+        if request.limit > 0 && unfiltered && request.sort_order() == SortOrder::None {
+            // etcd reads only one key more than the limit, and sorts those.
+            kvs.truncate(request.limit as usize + 1);
+        }
         let descending = request.sort_order() == SortOrder::Descend;
         kvs.sort_by(|a, b| {
             let order = match request.sort_target() {
