@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::ops::ControlFlow;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use netcd_engine::index::{CompactCursor, IndexBuilder, RangeEnd, Revision, TreeIndex};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -62,16 +62,18 @@ fn reads(c: &mut Criterion, keys: &[Vec<u8>], index: &TreeIndex) {
     let now = keys.len() as i64 + 2;
     let mut rng = StdRng::seed_from_u64(1);
     c.bench_function("index/get", |b| {
-        b.iter(|| index.get(&keys[rng.random_range(0..keys.len())], now));
+        cpu_time(b, || index.get(&keys[rng.random_range(0..keys.len())], now));
     });
     c.bench_function("index/count half", |b| {
-        b.iter(|| index.count(&keys[rng.random_range(0..keys.len())], RangeEnd::Open, now));
+        cpu_time(b, || {
+            index.count(&keys[rng.random_range(0..keys.len())], RangeEnd::Open, now)
+        });
     });
     c.bench_function("index/count all at half the revisions", |b| {
-        b.iter(|| index.count(b"/", RangeEnd::Open, black_box(now / 2)));
+        cpu_time(b, || index.count(b"/", RangeEnd::Open, black_box(now / 2)));
     });
     c.bench_function("index/page of 500", |b| {
-        b.iter(|| {
+        cpu_time(b, || {
             let (mut left, mut bytes) = (PAGE_KEYS, 0);
             let start = &keys[rng.random_range(0..keys.len())];
             index.visit(start, RangeEnd::Open, now, |key, found| {
@@ -88,28 +90,55 @@ fn reads(c: &mut Criterion, keys: &[Vec<u8>], index: &TreeIndex) {
     });
 }
 
+/// Measures CPU time in place of the wall's.
+fn cpu_time<T>(b: &mut Bencher<'_>, mut operation: impl FnMut() -> T) {
+    b.iter_custom(|iterations| {
+        let start = thread_cpu();
+        for _ in 0..iterations {
+            black_box(operation());
+        }
+        thread_cpu() - start
+    });
+}
+
+/// CPU time of this thread: a step is short, and another process on its core would be counted to it.
+fn thread_cpu() -> std::time::Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec of this function.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(status, 0, "a thread has a CPU clock");
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 fn writes(c: &mut Criterion, keys: &[Vec<u8>], mut index: TreeIndex) {
     let mut rng = StdRng::seed_from_u64(2);
     let mut next = keys.len();
     c.bench_function("index/put existing", |b| {
-        b.iter(|| {
+        cpu_time(b, || {
             next += 1;
             index.put(&keys[rng.random_range(0..keys.len())], revision(next))
         });
     });
     let at = revision(next).main;
-    let (mut steps, mut removed, mut longest) = (0, 0, std::time::Duration::ZERO);
+    let (mut steps, mut removed) = (Vec::new(), 0);
     let mut cursor = Some(CompactCursor::default());
     while let Some(from) = cursor {
-        let start = std::time::Instant::now();
+        let start = thread_cpu();
         cursor = index.compact_step(from, at, 1_000, |_| removed += 1);
-        longest = longest.max(start.elapsed());
-        steps += 1;
+        steps.push(thread_cpu() - start);
     }
-    println!("compaction: {removed} revisions in {steps} steps, the longest took {longest:?}");
+    steps.sort();
+    let (count, median, longest) = (steps.len(), steps[steps.len() / 2], steps[steps.len() - 1]);
+    let high = steps[steps.len() * 99 / 100];
+    println!(
+        "compaction: {removed} revisions in {count} steps of {median:?}, p99 {high:?}, longest {longest:?}"
+    );
     let mut fresh = 0u64;
     c.bench_function("index/put new", |b| {
-        b.iter(|| {
+        cpu_time(b, || {
             next += 1;
             fresh = fresh.wrapping_add(0x9e37_79b9_7f4a_7c15);
             index.put(
