@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use netcd_engine::error::EtcdError;
+use netcd_engine::mvcc::MetaRow;
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::{EntryKind, LogMark};
 use netcd_front::FrontEvent;
@@ -62,4 +63,14 @@ pub enum PeerEvent {
     Link { peer: u64, state: LinkState },
     /// Messages to a peer were dropped.
     Unreachable { peer: u64 },
+    /// A peer's store waits behind a handle.
+    Snapshot {
+        from: u64,
+        header: Bytes,
+        snapshot: u64,
+        applied: LogMark,
+        meta: Vec<MetaRow>,
+    },
+    /// How the own store's way to a peer ended.
+    SnapshotSent { peer: u64, arrived: bool },
 }

@@ -14,5 +14,6 @@ mod options;
 mod peers;
 mod queue;
 mod sink;
+mod snapshots;
 mod tasks;
 mod watches;

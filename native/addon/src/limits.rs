@@ -7,6 +7,8 @@ pub const LOG_EVENTS_MAX: usize = 10_000;
 pub const EXTERNAL_BUFFER_BYTES_MIN: usize = 16 << 10;
 /// Bytes of payloads that one `readEntries` gives back; it may be fewer entries than asked for.
 pub const READ_ENTRIES_BYTES_MAX: usize = 8 << 20;
+/// Stores of other members that may wait for JavaScript to install or drop them.
+pub const SNAPSHOTS_RECEIVED_MAX: usize = 4;
 /// A write below this many bytes of headroom to the quota is measured exactly.
 pub const QUOTA_HEADROOM_BYTES: u64 = 1 << 20;
 /// Bytes of messages of one watch stream of the control plane that may wait to be drained.

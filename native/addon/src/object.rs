@@ -4,6 +4,7 @@ use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, BufferSlice, JsObjectValue, Null, Object, ToNapiValue};
 use napi::{Env, Result};
 use netcd_engine::error::EtcdError;
+use netcd_engine::mvcc::MetaRow;
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::LogMark;
 use netcd_front::peer::LinkState;
@@ -12,6 +13,7 @@ use netcd_front::{FrontEvent, MetadataValue};
 use crate::event::{Event, PeerEvent};
 use crate::limits::EXTERNAL_BUFFER_BYTES_MIN;
 use crate::queue::Drained;
+use crate::tasks::table_name;
 
 /// Makes the objects of one drain.
 pub struct Objects<'e>(pub &'e Env);
@@ -287,6 +289,30 @@ impl<'e> Objects<'e> {
                 set(&mut object, c"payloads", payloads)?;
                 Ok(object)
             }
+            PeerEvent::Snapshot {
+                from,
+                header,
+                snapshot,
+                applied,
+                meta,
+            } => {
+                let mut object = self.object(c"peerSnapshot")?;
+                set(&mut object, c"from", BigInt::from(from))?;
+                set(&mut object, c"header", &self.bytes(header)?)?;
+                set(&mut object, c"snapshot", snapshot as f64)?;
+                set(&mut object, c"index", applied.index as f64)?;
+                set(&mut object, c"term", applied.term as f64)?;
+                let rows: Result<Vec<Object<'e>>> =
+                    meta.into_iter().map(|row| self.meta_row(row)).collect();
+                set(&mut object, c"meta", rows?)?;
+                Ok(object)
+            }
+            PeerEvent::SnapshotSent { peer, arrived } => {
+                let mut object = self.object(c"peerSnapshotSent")?;
+                set(&mut object, c"peer", BigInt::from(peer))?;
+                set(&mut object, c"arrived", arrived)?;
+                Ok(object)
+            }
             PeerEvent::Link { peer, state } => self.link(peer, state),
             PeerEvent::Unreachable { peer } => {
                 let mut object = self.object(c"peerUnreachable")?;
@@ -294,6 +320,14 @@ impl<'e> Objects<'e> {
                 Ok(object)
             }
         }
+    }
+
+    fn meta_row(&self, row: MetaRow) -> Result<Object<'e>> {
+        let mut object = Object::new(self.0)?;
+        set(&mut object, c"table", table_name(row.table))?;
+        set(&mut object, c"key", &self.bytes(row.key)?)?;
+        set(&mut object, c"value", &self.bytes(row.value)?)?;
+        Ok(object)
     }
 
     fn link(&self, peer: u64, state: LinkState) -> Result<Object<'e>> {

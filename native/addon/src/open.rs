@@ -19,6 +19,7 @@ use crate::options::{EngineOptions, id, number};
 use crate::peers::{EngineLog, PeerSink};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
+use crate::snapshots::Snapshots;
 use crate::watches::Watches;
 
 /// The checked options.
@@ -103,6 +104,8 @@ pub struct Running {
     pub watches: Watches,
     /// The links to other members.
     pub peers: Peers,
+    /// Stores from and for them.
+    pub snapshots: Arc<Snapshots>,
     /// Of this member.
     pub identity: Identity,
 }
@@ -150,7 +153,7 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
     let opened = Pipeline::open(
         settings.pipeline.clone(),
         place,
-        (Arc::clone(&store), recovered.applied),
+        (Arc::clone(&store), recovered.applied, recovered.installed),
         Arc::clone(&sink) as _,
         router as Arc<dyn Completions>,
     );
@@ -166,7 +169,13 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         store.close();
         reason(error)
     })?;
-    let peers = start_peers(settings, queue, &pipeline).inspect_err(|_| {
+    let snapshots = Arc::new(Snapshots::new(
+        Arc::clone(&store),
+        Arc::clone(queue),
+        &settings.member_dir,
+        settings.no_fsync,
+    ));
+    let peers = start_peers(settings, queue, &pipeline, &snapshots).inspect_err(|_| {
         front.shutdown(Duration::ZERO);
         pipeline.close();
         store.close();
@@ -190,6 +199,7 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         front,
         watches,
         peers,
+        snapshots,
         identity: settings.identity,
     };
     Ok((running, found))
@@ -199,6 +209,7 @@ fn start_peers(
     settings: &Settings,
     queue: &Arc<EventQueue>,
     pipeline: &Arc<Pipeline>,
+    snapshots: &Arc<Snapshots>,
 ) -> Result<Peers> {
     let identity = peer::Identity {
         cluster_id: settings.identity.cluster_id,
@@ -210,7 +221,8 @@ fn start_peers(
         pipeline: Arc::clone(pipeline),
     };
     let log = EngineLog(Arc::clone(pipeline));
-    Peers::start(identity, Arc::new(log), Arc::new(events)).map_err(reason)
+    let store = Arc::clone(snapshots) as _;
+    Peers::start(identity, Arc::new(log), store, Arc::new(events)).map_err(reason)
 }
 
 impl Running {

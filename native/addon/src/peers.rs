@@ -6,12 +6,14 @@ use bytes::Bytes;
 use napi::Result;
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use netcd_engine::pipeline::{LogEntry, Pipeline};
+use netcd_engine::pipeline::{LogEntry, Pipeline, PipelineError};
+use netcd_engine::snapshot::SnapshotInfo;
 use netcd_engine::types::LogMark;
 use netcd_front::peer::{Identity, LinkState, Payload, PeerEvents, PeerLog, Peers};
 
 use crate::engine::NativeEngine;
 use crate::event::{Event, PeerEvent};
+use crate::open::reason;
 use crate::options::{JsPersistEntry, copy, entry_kind, id, number};
 use crate::sink::Sink;
 
@@ -70,6 +72,21 @@ impl PeerEvents for PeerSink {
 
     fn unreachable(&self, peer: u64) {
         self.push(PeerEvent::Unreachable { peer });
+    }
+
+    fn snapshot_sent(&self, peer: u64, outcome: std::result::Result<SnapshotInfo, String>) {
+        let arrived = outcome.is_ok();
+        let remote = ("remote-peer-id".to_owned(), format!("{peer:x}"));
+        let (level, message, field) = match outcome {
+            Ok(info) => {
+                let index = info.applied.index.to_string();
+                ("info", "sent database snapshot", ("snapshot-index", index))
+            }
+            Err(error) => ("warn", "failed to send database snapshot", ("error", error)),
+        };
+        let fields = vec![(field.0.to_owned(), field.1), remote];
+        self.sink.0.log(level, message.to_owned(), fields);
+        self.push(PeerEvent::SnapshotSent { peer, arrived });
     }
 }
 
@@ -171,6 +188,45 @@ impl NativeEngine {
         self.peers(|peers| peers.send(to, copy(&header), payload, bytes))
     }
 
+    /// Streams a copy of the store behind this message; ends in `peerSnapshotSent`.
+    #[napi]
+    pub fn peer_send_snapshot(&self, to: BigInt, header: Uint8Array) -> Result<()> {
+        let to = id(&to)?;
+        self.peers(|peers| peers.send_snapshot(to, copy(&header)))
+    }
+
+    /// The arrived store takes the place of the own one, and the log starts after it.
+    #[napi]
+    pub fn install_snapshot(&self, snapshot: f64) -> Result<()> {
+        let handle = number(snapshot)?;
+        self.enqueue(|running| {
+            let received = running.snapshots.take(handle);
+            let received =
+                received.ok_or_else(|| reason(format!("snapshot {handle} is not known")))?;
+            let (mark, store) = (received.applied(), Arc::clone(&running.store));
+            let install = move || match store.install(received) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
+            let queued = running.pipeline.install_snapshot(mark, Box::new(install));
+            match queued {
+                // It is about to be closed.
+                Ok(()) | Err(PipelineError::Closed) => Ok(()),
+                Err(error) => Err(reason(error)),
+            }
+        })
+    }
+
+    /// An arrived store is not wanted.
+    #[napi]
+    pub fn drop_snapshot(&self, snapshot: f64) -> Result<()> {
+        let handle = number(snapshot)?;
+        self.enqueue(|running| {
+            drop(running.snapshots.take(handle));
+            Ok(())
+        })
+    }
+
     /// Sends a message with entries that are in no log yet (proposals on their way to the leader).
     #[napi]
     pub fn peer_forward(
@@ -199,7 +255,7 @@ fn held_entry(pipeline: &Pipeline, entry: &JsPersistEntry) -> Result<LogEntry> {
     let payload = match &entry.data {
         Some(data) => copy(data),
         None if handle == 0 => Bytes::new(),
-        None => pipeline.payload(handle).map_err(crate::open::reason)?,
+        None => pipeline.payload(handle).map_err(reason)?,
     };
     Ok(LogEntry {
         mark: LogMark::default(),

@@ -107,16 +107,20 @@ pub struct Recovered {
     pub torn_bytes: f64,
 }
 
-fn recovered(found: Found) -> Recovered {
-    let Found { store, log } = found;
-    let table = |table| match table {
+/// The name by which JavaScript knows a table.
+pub fn table_name(table: MetaTable) -> &'static str {
+    match table {
         MetaTable::Meta => "meta",
         MetaTable::Members => "members",
         MetaTable::Auth => "auth",
         MetaTable::Alarms => "alarms",
-    };
+    }
+}
+
+fn recovered(found: Found) -> Recovered {
+    let Found { store, log } = found;
     let rows = store.meta.into_iter().map(|row| FoundRow {
-        table: table(row.table).to_owned(),
+        table: table_name(row.table).to_owned(),
         key: row.key.to_vec().into(),
         value: row.value.to_vec().into(),
     });

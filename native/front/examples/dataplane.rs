@@ -97,7 +97,7 @@ fn open(
     let (pipeline, log) = Pipeline::open(
         config,
         place,
-        (store, found.applied),
+        (store, found.applied, found.installed),
         alone.clone(),
         completions,
     )

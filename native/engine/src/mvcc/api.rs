@@ -37,6 +37,8 @@ pub struct StoreConfig {
 pub struct StoreRecovered {
     /// The last entry that is wholly in the store; the log is applied again from the next one.
     pub applied: LogMark,
+    /// The entry at which the store was received from another member; the default if it never was.
+    pub installed: LogMark,
     /// Store revision after that entry.
     pub revision: i64,
     /// Last compacted revision, -1 = none.

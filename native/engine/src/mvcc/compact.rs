@@ -56,6 +56,16 @@ impl Store {
         (compactions.target > compactions.finished).then_some(compactions.target)
     }
 
+    /// The store of another member is in place of this one: its compactions count now. Who waited for one that is done
+    /// there is told.
+    pub(super) fn compactions_installed(&self, target: i64, finished: i64) {
+        let mut compactions = self.compactions.lock();
+        compactions.target = target;
+        compactions.finished = finished;
+        drop(compactions);
+        self.compaction_done();
+    }
+
     /// Says that a compaction is finished; the flusher has set which.
     pub(super) fn compaction_done(&self) {
         let ready: Vec<_> = {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::tree::{FILE_NAME, Marks, Tree, TreeError};
+use crate::tree::{FILE_NAME, Tree, TreeError};
 
 use super::Store;
 
@@ -46,12 +46,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a compacted copy of what is committed to `file` and tells where it stands. Commits wait meanwhile.
-    pub(crate) fn copy_committed(&self, file: &mut File) -> Result<Marks, TreeError> {
-        let _gate = self.flush.gate.lock();
-        let tree = self.tree();
-        tree.copy_to(file)?;
-        tree.snapshot()?.marks()
+    /// Writes a compacted copy of what is committed to `file`. Commits go on.
+    pub(crate) fn copy_committed(&self, file: &mut File) -> Result<(), TreeError> {
+        self.tree().copy_to(file)
     }
 
     fn copy(&self, path: &Path) -> Result<Tree, DefragmentError> {

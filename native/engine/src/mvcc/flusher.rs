@@ -5,7 +5,7 @@
 //! or after a sync when nothing more comes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -31,6 +31,8 @@ pub(super) struct FlushControl {
     committed: Condvar,
     /// Held during a commit; who holds it, keeps the tree from changing.
     pub gate: Mutex<()>,
+    /// Counts the stores that took the place of this one's; changes under the gate.
+    pub installs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -86,6 +88,12 @@ impl Store {
         }
     }
 
+    /// Makes the flusher look at the store again.
+    pub(super) fn wake_flusher(&self) {
+        self.flush.state.lock().dirty = true;
+        self.flush.wake.notify_one();
+    }
+
     /// Tells the flusher to end after one more commit. The caller then joins its thread.
     pub(super) fn stop_flusher(&self) {
         self.flush.state.lock().stop = true;
@@ -111,6 +119,8 @@ pub(super) struct Flusher {
     /// The newest commit's mark, not durable yet.
     newest: Option<LogMark>,
     complained: bool,
+    /// The count of installed stores that all of the above belongs to.
+    installs: u64,
 }
 
 impl Flusher {
@@ -121,6 +131,18 @@ impl Flusher {
             retry: None,
             newest: None,
             complained: false,
+            installs: 0,
+        }
+    }
+
+    /// What waits for the store before the present one is of no use any more. Called under the gate.
+    fn notice_install(&mut self) {
+        let installs = self.store.flush.installs.load(Ordering::Relaxed);
+        if installs != self.installs {
+            self.installs = installs;
+            self.retry = None;
+            self.newest = None;
+            self.compaction = self.store.next_compaction().map(Compaction::new);
         }
     }
 
@@ -189,6 +211,7 @@ impl Flusher {
     fn cycle(&mut self) -> Result<bool, TreeError> {
         let store = Arc::clone(&self.store);
         let _gate = store.flush.gate.lock();
+        self.notice_install();
         let tree = store.tree();
         let segment = self
             .retry
@@ -265,12 +288,15 @@ impl Flusher {
 
     /// Makes the newest commit durable and says so.
     fn settle(&mut self) -> Result<(), TreeError> {
+        let store = Arc::clone(&self.store);
+        let _gate = store.flush.gate.lock();
+        self.notice_install();
         if let Some(mark) = self.newest.take() {
-            let tree = self.store.tree();
-            if !self.store.no_fsync {
+            let tree = store.tree();
+            if !store.no_fsync {
                 tree.sync()?;
             }
-            self.store.set_flushed(mark);
+            store.set_flushed(mark);
         }
         Ok(())
     }

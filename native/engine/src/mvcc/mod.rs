@@ -13,6 +13,7 @@ mod encode;
 mod flusher;
 mod hash;
 mod history;
+mod install;
 mod kv;
 mod page;
 mod pins;
@@ -39,6 +40,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 pub use api::*;
 pub use defragment::DefragmentError;
 pub use kv::KvView;
+pub(crate) use recover::read_meta;
 
 use crate::error::{Code, EtcdError};
 use crate::lease::{LeaseTable, Renewal};
@@ -71,7 +73,7 @@ pub struct Store {
     state: RwLock<State>,
     /// Taken before `state` where both are needed.
     leases: Mutex<LeaseTable>,
-    /// Replaced by defragmentation only.
+    /// Replaced by defragmentation and by the store of another member.
     tree: RwLock<Arc<Tree>>,
     pins: Arc<Pins>,
     compactions: Mutex<Compactions>,
@@ -105,6 +107,7 @@ impl Store {
         let marks = recovered.marks;
         let answer = StoreRecovered {
             applied: marks.applied,
+            installed: recovered.installed,
             revision: marks.revision,
             compact_revision: marks.compact_scheduled,
             meta: recovered.meta,
@@ -297,10 +300,11 @@ impl Store {
     }
 }
 
-/// Creates the member directory, or removes what an interrupted defragmentation left in it.
+/// Creates the member directory, or removes what an interrupted defragmentation or snapshot left in it.
 fn prepare_directory(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    defragment::remove_copies(dir)
+    defragment::remove_copies(dir)?;
+    crate::snapshot::prepare_directory(dir)
 }
 
 impl Look for Store {

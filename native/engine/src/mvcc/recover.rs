@@ -7,6 +7,7 @@ use crate::index::{IndexBuilder, Revision, TreeIndex};
 use crate::lease::LeaseTable;
 use crate::proto::leasepb::Lease;
 use crate::tree::{Marks, Snapshot, Table, Tree, TreeError};
+use crate::types::LogMark;
 
 use super::api::{MetaRow, MetaTable, RecoveredLease};
 use super::apply::CONTROL_PREFIX;
@@ -15,6 +16,7 @@ use super::kv::KvView;
 /// What the tree held.
 pub(super) struct Recovered {
     pub marks: Marks,
+    pub installed: LogMark,
     pub index: TreeIndex,
     pub leases: LeaseTable,
     pub lease_rows: Vec<RecoveredLease>,
@@ -33,6 +35,7 @@ pub(super) fn recover(tree: &Tree) -> Result<Recovered, TreeError> {
     let index = read_revisions(tree, &snapshot, &marks, &mut leases)?;
     Ok(Recovered {
         marks,
+        installed: snapshot.installed()?,
         index,
         leases,
         lease_rows,
@@ -93,7 +96,8 @@ fn read_leases(tree: &Tree, snapshot: &Snapshot<'_>) -> Result<Vec<RecoveredLeas
         .collect()
 }
 
-fn read_meta(snapshot: &Snapshot<'_>) -> Result<Vec<MetaRow>, TreeError> {
+/// The control plane's rows.
+pub(crate) fn read_meta(snapshot: &Snapshot<'_>) -> Result<Vec<MetaRow>, TreeError> {
     let tables = [
         (Table::Meta, MetaTable::Meta),
         (Table::Members, MetaTable::Members),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Core;
 use super::batch::{self, BatchError};
 use super::ports::{Applied, Apply, ApplyContext, LogEntry, LogError};
+use super::queue::{Control, Install, Work};
 use crate::error::STOPPED;
 use crate::limits::{APPLY_CHUNK_BYTES, REQUESTS_PENDING_MAX};
 use crate::types::{EntryKind, LogMark, OpKind, OpResult, Token};
@@ -20,6 +21,8 @@ const SLOW_APPLY: Duration = Duration::from_millis(100);
 /// Why the thread ends.
 enum End {
     Stopped,
+    /// Not at all: a store that is to be put in place overtakes what was being applied.
+    Overtaken,
     Fatal(String),
 }
 
@@ -33,15 +36,33 @@ impl From<LogError> for End {
 pub(super) fn run<A: Apply>(core: &Arc<Core<A>>) {
     loop {
         let applied = core.applied.load(SeqCst);
-        let Some(target) = core.gate.wait_above(applied) else {
-            return;
+        let done = match core.gate.wait_above(applied) {
+            None => return,
+            Some(Work::Apply(target)) => apply_through(core, applied, target),
+            Some(Work::Install(mark, install)) => install_store(core, mark, install),
         };
-        match apply_through(core, applied, target) {
-            Ok(()) => {}
+        match done {
+            Ok(()) | Err(End::Overtaken) => {}
             Err(End::Stopped) => return,
             Err(End::Fatal(message)) => return core.fail(message),
         }
     }
+}
+
+/// Puts another member's store in place. What it holds counts as applied.
+fn install_store<A: Apply>(
+    core: &Arc<Core<A>>,
+    mark: LogMark,
+    install: Install,
+) -> Result<(), End> {
+    install().map_err(|error| End::Fatal(format!("installing a snapshot: {error}")))?;
+    core.applied.store(mark.index, SeqCst);
+    core.committed.fetch_max(mark.index, Relaxed);
+    let ready = core.reads.applied(mark.index);
+    core.serve_reads(ready);
+    core.events.applied(mark.index);
+    core.gate.in_place(mark);
+    Ok(())
 }
 
 fn apply_through<A: Apply>(core: &Arc<Core<A>>, mut applied: u64, target: u64) -> Result<(), End> {
@@ -50,6 +71,9 @@ fn apply_through<A: Apply>(core: &Arc<Core<A>>, mut applied: u64, target: u64) -
         for entry in &entries {
             if core.failed.load(Relaxed) {
                 return Err(End::Stopped);
+            }
+            if core.gate.is_installing() {
+                return Err(End::Overtaken);
             }
             if entry.mark.index != applied + 1 {
                 return Err(End::Fatal(format!(
@@ -79,9 +103,12 @@ fn apply_entry<A: Apply>(core: &Arc<Core<A>>, entry: &LogEntry) -> Result<(), En
         EntryKind::Control | EntryKind::ConfChange => {
             core.events
                 .control(entry.mark, entry.kind, entry.payload.clone());
-            let writes = core.gate.wait_control(entry.mark.index);
-            core.store
-                .apply_meta(entry.mark, writes.ok_or(End::Stopped)?);
+            let writes = match core.gate.wait_control(entry.mark.index) {
+                Control::Applied(writes) => writes,
+                Control::Overtaken => return Err(End::Overtaken),
+                Control::Stopped => return Err(End::Stopped),
+            };
+            core.store.apply_meta(entry.mark, writes);
             finish(core, entry.mark);
         }
     }

@@ -75,6 +75,16 @@ impl LogCache {
         inner.entries.push_back(entry);
     }
 
+    /// The log starts after `index`, with nothing in it yet.
+    pub fn restart(&self, index: u64) {
+        let empty = Inner {
+            stable: index,
+            ..Inner::default()
+        };
+        let old = std::mem::replace(&mut *self.inner.lock(), empty);
+        drop(old);
+    }
+
     /// Puts another entry at the same position (a batch that was never written, by an empty entry).
     pub fn replace(&self, entry: &LogEntry) {
         let mut inner = self.inner.lock();

@@ -11,7 +11,7 @@ use crate::error::NO_SPACE;
 use crate::types::{Completions, Identity, LogMark, Token};
 use crate::wal::WalOptions;
 
-const IDENTITY: Identity = Identity {
+pub const IDENTITY: Identity = Identity {
     cluster_id: 7,
     member_id: 1,
 };
@@ -21,6 +21,15 @@ const TOKENS: u64 = 120;
 fn open(
     disk: &SimDisk,
     applied: LogMark,
+) -> Result<(Rig<RecordingStore>, LogRecovered), PipelineOpenError> {
+    open_installed(disk, applied, LogMark::default())
+}
+
+/// A pipeline over a store that was received at `installed` and stands at `applied`.
+pub fn open_installed(
+    disk: &SimDisk,
+    applied: LogMark,
+    installed: LogMark,
 ) -> Result<(Rig<RecordingStore>, LogRecovered), PipelineOpenError> {
     let store = Arc::new(RecordingStore::default());
     let inbox = Arc::new(Inbox::default());
@@ -36,7 +45,7 @@ fn open(
     let (pipeline, recovered) = Pipeline::open(
         config(),
         place,
-        (Arc::clone(&store), applied),
+        (Arc::clone(&store), applied, installed),
         Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
         Arc::clone(&clients) as Arc<dyn Completions>,
     )?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::batch;
 use super::batcher::State;
 use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
-use super::queue::WriteItem;
+use super::queue::{Install, WriteItem};
 use super::reads::ReadBarrier;
 use super::{Core, Grant, NEVER};
 use crate::error::{EtcdError, STOPPED, TIMEOUT_LEADER_FAIL};
@@ -140,6 +140,37 @@ impl<A: Apply> Core<A> {
         self.close_if_due(&mut state);
         drop(state);
         // Their entries were replaced by another leader's: they can no longer be applied.
+        self.answer_failed(failed, &TIMEOUT_LEADER_FAIL);
+        Ok(())
+    }
+
+    /// A store that stands at `mark` takes the place of the own one, and the log starts after it. Ordered like
+    /// `persist`, whose next `persisted` says that this is durable too. `install` runs on the apply thread; dropped
+    /// without a call, if the pipeline ends before.
+    pub fn install_snapshot(&self, mark: LogMark, install: Install) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if state.grant.is_some() {
+            return Err(PipelineError::GrantHeld);
+        }
+        let applied = self.applied.load(SeqCst);
+        if mark.index <= applied {
+            return Err(PipelineError::Hole {
+                index: mark.index,
+                last: applied,
+            });
+        }
+        // Whether they are in that store is not known here.
+        let failed = state.fail_replaced(0, &[]);
+        state.last = mark;
+        self.cache.restart(mark.index);
+        self.gate.announce_install();
+        self.queue
+            .push(WriteItem::Install { mark, install }, &self.gate);
+        self.close_if_due(&mut state);
+        drop(state);
         self.answer_failed(failed, &TIMEOUT_LEADER_FAIL);
         Ok(())
     }

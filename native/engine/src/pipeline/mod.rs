@@ -21,6 +21,8 @@ mod crash_test;
 #[cfg(test)]
 mod driver_test;
 #[cfg(test)]
+mod install_test;
+#[cfg(test)]
 mod testing;
 
 use std::collections::HashSet;
@@ -36,6 +38,7 @@ pub use self::ports::{
     Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
     MetaTable, MetaWrite, PipelineError, PipelineEvents,
 };
+pub use self::queue::Install;
 pub use self::reads::ReadBarrier;
 pub use self::wal_log::{LogPlace, LogRecovered, PipelineOpenError, WalLog};
 

@@ -28,6 +28,29 @@ pub(super) enum WriteItem {
     },
     /// Forget the log up to here.
     Compact(LogMark),
+    /// A store that stands at this entry takes the place of the own one; the log starts after it.
+    Install { mark: LogMark, install: Install },
+}
+
+/// Puts the store in place; called by the apply thread. An error ends the process.
+pub type Install = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// What the apply thread does next.
+pub(super) enum Work {
+    /// Apply up to here.
+    Apply(u64),
+    /// Put a store in place that stands at this entry.
+    Install(LogMark, Install),
+}
+
+/// How the wait for a control entry ended.
+pub(super) enum Control {
+    /// TypeScript has applied it.
+    Applied(Vec<MetaWrite>),
+    /// A store that comes overtakes the entry.
+    Overtaken,
+    /// The pipeline ends.
+    Stopped,
 }
 
 /// The WAL thread's inbox. What it holds is bounded by REQUEST_BYTES_PENDING_MAX and by raft's flow control.
@@ -80,7 +103,7 @@ impl WriteQueue {
         let inner = self.inner.lock();
         let replaced = inner.items.iter().filter_map(|item| match item {
             WriteItem::Persist { entries, .. } => entries.first().map(|entry| entry.mark.index),
-            WriteItem::Granted { .. } | WriteItem::Compact(_) => None,
+            WriteItem::Granted { .. } | WriteItem::Compact(_) | WriteItem::Install { .. } => None,
         });
         let stable = replaced.fold(last, |stable, first| stable.min(first - 1));
         gate.set_stable(stable);
@@ -109,7 +132,10 @@ impl WriteQueue {
 /// the WAL would be lost to the log by a crash while the revision tree keeps it.
 pub(super) struct ApplyGate {
     inner: Mutex<GateInner>,
+    /// The apply thread waits here.
     wake: Condvar,
+    /// The WAL thread waits here for a store to be in place.
+    installed: Condvar,
 }
 
 #[derive(Default)]
@@ -118,6 +144,12 @@ struct GateInner {
     stable: u64,
     /// The control entry that TypeScript has applied, with its writes.
     control: Option<(u64, Vec<MetaWrite>)>,
+    /// Stores that are to be put in place: nothing is applied until they are.
+    installs: usize,
+    /// The next of them, when the WAL thread has come to it.
+    install: Option<(LogMark, Install)>,
+    /// The last one that is in place.
+    in_place: LogMark,
     /// Apply what may be applied, then end.
     stopped: bool,
     /// End now.
@@ -134,7 +166,46 @@ impl ApplyGate {
         Self {
             inner: Mutex::new(inner),
             wake: Condvar::new(),
+            installed: Condvar::new(),
         }
+    }
+
+    /// A store will be put in place of what entries up to now would make: apply stands still until `end_install`.
+    pub fn announce_install(&self) {
+        self.inner.lock().installs += 1;
+        self.wake.notify_one();
+    }
+
+    /// Whether apply must stand still.
+    pub fn is_installing(&self) -> bool {
+        self.inner.lock().installs > 0
+    }
+
+    /// Lets the apply thread put the store in place and waits for that; false if the pipeline ends before.
+    pub fn install(&self, mark: LogMark, install: Install) -> bool {
+        let mut inner = self.inner.lock();
+        inner.install = Some((mark, install));
+        self.wake.notify_one();
+        while inner.in_place != mark && !inner.aborted {
+            self.installed.wait(&mut inner);
+        }
+        inner.in_place == mark
+    }
+
+    /// The store that stands at `mark` is in place.
+    pub fn in_place(&self, mark: LogMark) {
+        self.inner.lock().in_place = mark;
+        self.installed.notify_one();
+    }
+
+    /// The log starts after `mark`: apply goes on there.
+    pub fn end_install(&self, mark: LogMark) {
+        let mut inner = self.inner.lock();
+        inner.installs -= 1;
+        inner.stable = mark.index;
+        inner.committed = inner.committed.max(mark.index);
+        inner.control = None;
+        self.wake.notify_one();
     }
 
     fn set_stable(&self, index: u64) {
@@ -155,31 +226,40 @@ impl ApplyGate {
         inner.committed
     }
 
-    /// Waits until something above `applied` may be applied and returns how far; None at the end.
-    pub fn wait_above(&self, applied: u64) -> Option<u64> {
+    /// Waits until something above `applied` may be applied, or a store is to be put in place; None at the end.
+    pub fn wait_above(&self, applied: u64) -> Option<Work> {
         let mut inner = self.inner.lock();
         loop {
-            let target = inner.committed.min(inner.stable);
+            if let Some((mark, install)) = inner.install.take() {
+                return Some(Work::Install(mark, install));
+            }
+            let target = match inner.installs {
+                0 => inner.committed.min(inner.stable),
+                _ => applied,
+            };
             if inner.aborted || (inner.stopped && target <= applied) {
                 return None;
             }
             if target > applied {
-                return Some(target);
+                return Some(Work::Apply(target));
             }
             self.wake.wait(&mut inner);
         }
     }
 
-    /// Waits until TypeScript has applied the control entry at `index`; None if the pipeline ends before.
-    pub fn wait_control(&self, index: u64) -> Option<Vec<MetaWrite>> {
+    /// Waits until TypeScript has applied the control entry at `index`, or has no reason to any more.
+    pub fn wait_control(&self, index: u64) -> Control {
         let mut inner = self.inner.lock();
         loop {
             if let Some((at, writes)) = inner.control.take_if(|(at, _)| *at == index) {
                 debug_assert_eq!(at, index);
-                return Some(writes);
+                return Control::Applied(writes);
             }
             if inner.stopped || inner.aborted {
-                return None;
+                return Control::Stopped;
+            }
+            if inner.installs > 0 {
+                return Control::Overtaken;
             }
             self.wake.wait(&mut inner);
         }
@@ -195,5 +275,6 @@ impl ApplyGate {
         inner.stopped = true;
         inner.aborted |= abort;
         self.wake.notify_all();
+        self.installed.notify_all();
     }
 }

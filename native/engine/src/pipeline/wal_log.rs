@@ -135,15 +135,16 @@ pub struct LogPlace {
 
 impl<A: Apply> Pipeline<A> {
     /// Opens or creates the WAL, checks it against `applied`, the last entry that the store has, and starts. Reads
-    /// the disk. Entries above `applied` are applied again when raft commits them.
+    /// the disk. Entries above `applied` are applied again when raft commits them. If the store came from another
+    /// member (`installed`) and a crash kept the log from starting after it, it does so now.
     pub fn open(
         config: PipelineConfig,
         place: LogPlace,
-        (store, applied): (Arc<A>, LogMark),
+        (store, applied, installed): (Arc<A>, LogMark, LogMark),
         events: Arc<dyn PipelineEvents>,
         completions: Arc<dyn Completions>,
     ) -> Result<(Arc<Self>, LogRecovered), PipelineOpenError> {
-        let (wal, recovered) = open_log(place)?;
+        let (wal, recovered) = open_log(place, applied, installed)?;
         let reader = wal.reader();
         check(&recovered.replay, &reader, applied)?;
         let marks = StartMarks {
@@ -164,9 +165,13 @@ impl<A: Apply> Pipeline<A> {
     }
 }
 
-fn open_log(place: LogPlace) -> Result<(Wal, LogRecovered), WalError> {
+fn open_log(
+    place: LogPlace,
+    applied: LogMark,
+    installed: LogMark,
+) -> Result<(Wal, LogRecovered), WalError> {
     let fresh = !Wal::exists(place.disk.as_ref())?;
-    let (wal, replay) = if fresh {
+    let (mut wal, mut replay) = if fresh {
         let wal = Wal::create(place.disk, place.identity, place.options)?;
         let replay = Replay {
             identity: place.identity,
@@ -176,6 +181,11 @@ fn open_log(place: LogPlace) -> Result<(Wal, LogRecovered), WalError> {
     } else {
         Wal::open(place.disk, place.identity, place.options)?
     };
+    let interrupted = applied == installed && installed.index > replay.compacted.index;
+    if interrupted && !fresh {
+        restart_log(&mut wal, &mut replay, installed)?;
+    }
+    reach(&mut replay.hard_state, replay.compacted);
     let metas = wal.reader().metas(0, u64::MAX);
     let entries = metas.into_iter().map(|meta| EntryMeta {
         mark: LogMark {
@@ -191,6 +201,26 @@ fn open_log(place: LogPlace) -> Result<(Wal, LogRecovered), WalError> {
         entries: entries.collect(),
     };
     Ok((wal, recovered))
+}
+
+/// Does what a crash kept the WAL thread from doing after a store was put in place.
+fn restart_log(wal: &mut Wal, replay: &mut Replay, installed: LogMark) -> Result<(), WalError> {
+    wal.append(&[Record::Compacted(installed)])?;
+    wal.sync()?;
+    wal.purge()?;
+    replay.compacted = installed;
+    replay.last = wal.reader().last();
+    Ok(())
+}
+
+/// The hard state that goes with an installed store is written after it: until then the old one may be behind. What is
+/// in the store was committed, in a term in which this member has not voted if it has not heard of it.
+fn reach(state: &mut HardState, compacted: LogMark) {
+    state.commit = state.commit.max(compacted.index);
+    if state.term < compacted.term {
+        state.term = compacted.term;
+        state.vote = 0;
+    }
 }
 
 fn check(replay: &Replay, log: &WalReader, applied: LogMark) -> Result<(), PipelineOpenError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Core;
 use super::ports::{Apply, HardState, Log, LogEntry, LogError, LogLevel};
-use super::queue::WriteItem;
+use super::queue::{Install, WriteItem};
 use crate::error::NO_SPACE;
 use crate::limits::WAL_NO_SPACE_RETRY_MS;
 use crate::types::{EntryKind, LogMark};
@@ -84,6 +84,7 @@ fn runs(items: &mut Vec<WriteItem>) -> (Vec<Run>, Option<LogMark>) {
                 ..Run::default()
             }),
             WriteItem::Compact(mark) => compact = compact.max(Some(mark)),
+            WriteItem::Install { .. } => unreachable!("write_all takes it out"),
         }
     }
     (runs, compact)
@@ -105,8 +106,7 @@ impl From<LogError> for End {
 pub(super) fn run<A: Apply>(core: &Core<A>, mut log: Box<dyn Log>) {
     let mut items = Vec::new();
     while core.queue.take(&mut items).is_some() {
-        let (runs, compact) = runs(&mut items);
-        match write_group(core, log.as_mut(), runs, compact) {
+        match write_all(core, log.as_mut(), &mut items) {
             Ok(()) => {}
             Err(End::Stopped) => break,
             Err(End::Fatal(message)) => {
@@ -115,6 +115,52 @@ pub(super) fn run<A: Apply>(core: &Core<A>, mut log: Box<dyn Log>) {
             }
         }
     }
+}
+
+/// Writes in order; a store to be put in place divides what is before it from what is after it.
+fn write_all<A: Apply>(
+    core: &Core<A>,
+    log: &mut dyn Log,
+    items: &mut Vec<WriteItem>,
+) -> Result<(), End> {
+    let mut before = Vec::new();
+    for item in items.drain(..) {
+        if let WriteItem::Install { mark, install } = item {
+            let (runs, compact) = runs(&mut before);
+            write_group(core, log, runs, compact)?;
+            install_store(core, log, mark, install)?;
+        } else {
+            before.push(item);
+        }
+    }
+    let (runs, compact) = runs(&mut before);
+    write_group(core, log, runs, compact)
+}
+
+/// The store first: while the log does not say so yet, the store itself says where it stands, and a start begins the
+/// log there. The other way round a crash between would leave a store that ends before its log begins.
+fn install_store<A: Apply>(
+    core: &Core<A>,
+    log: &mut dyn Log,
+    mark: LogMark,
+    install: Install,
+) -> Result<(), End> {
+    if !core.gate.install(mark, install) {
+        return Err(End::Stopped);
+    }
+    while let Err(error) = log.compact(mark) {
+        if error != LogError::NoSpace {
+            return Err(error.into());
+        }
+        // Entries that follow have no place in the log before the mark is there.
+        let pause = Duration::from_millis(WAL_NO_SPACE_RETRY_MS);
+        if core.queue.wait_stop(pause) {
+            return Err(End::Stopped);
+        }
+    }
+    core.gate.end_install(mark);
+    core.cache.set_stable(mark.index);
+    Ok(())
 }
 
 fn write_group<A: Apply>(

@@ -1,14 +1,21 @@
 //! Snapshots between members: the store's file as a compacted copy with a checksum, and its installation in place of
 //! a store that is behind.
 
+mod received;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::limits::SNAPSHOT_READ_BYTES;
 use crate::mvcc::Store;
-use crate::tree::{FILE_NAME, Tree, TreeError};
+use crate::tree::{FILE_NAME, Marks, Tree, TreeError};
 use crate::types::LogMark;
+
+pub use received::Received;
+
+/// Where copies of stores wait, inside the member directory: on the file system of the store, so that a rename does.
+pub const DIRECTORY: &str = "snap";
 
 /// What a snapshot holds. Goes to the receiver beside the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +68,8 @@ pub enum SnapshotError {
     },
 }
 
-/// Writes a snapshot of everything that is applied now to the new file `path` and syncs it. Puts and reads go on.
+/// Writes a snapshot of everything that is applied now to the new file `path`. Puts, commits and reads go on. The file
+/// is not synced: it is for sending.
 pub fn write(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
     store.flush();
     let written = write_file(store, path);
@@ -80,8 +88,9 @@ fn write_file(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError>
         .create_new(true)
         .open(path)
         .map_err(io)?;
-    let marks = store.copy_committed(&mut file)?;
-    file.sync_all().map_err(io)?;
+    store.copy_committed(&mut file)?;
+    drop(file);
+    let marks = read_marks(path)?;
     let (bytes, checksum) = sum(path)?;
     Ok(SnapshotInfo {
         applied: marks.applied,
@@ -116,11 +125,7 @@ pub fn install(path: &Path, info: &SnapshotInfo, dir: &Path) -> Result<(), Snaps
 
 /// Opens the snapshot as a tree: its format is known and it stands where the sender said.
 fn check_marks(path: &Path, info: &SnapshotInfo) -> Result<(), SnapshotError> {
-    let tree = Tree::open(path, true)?;
-    let marks = tree.snapshot()?.marks()?;
-    drop(tree);
-    let lock = lock_path(path);
-    fs::remove_file(&lock).map_err(|source| io_error(&lock, source))?;
+    let marks = read_marks(path)?;
     if marks.applied == info.applied {
         Ok(())
     } else {
@@ -130,6 +135,28 @@ fn check_marks(path: &Path, info: &SnapshotInfo) -> Result<(), SnapshotError> {
             expected: info.applied.index,
         })
     }
+}
+
+fn read_marks(path: &Path) -> Result<Marks, SnapshotError> {
+    let tree = Tree::open(path, true)?;
+    let marks = tree.snapshot()?.marks()?;
+    drop(tree);
+    let lock = lock_path(path);
+    fs::remove_file(&lock).map_err(|source| io_error(&lock, source))?;
+    Ok(marks)
+}
+
+/// Makes the directory for copies in the member directory `dir` and removes what a crash left in it.
+pub(crate) fn prepare_directory(dir: &Path) -> std::io::Result<()> {
+    let copies = dir.join(DIRECTORY);
+    fs::create_dir_all(&copies)?;
+    for entry in fs::read_dir(&copies)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// LMDB's lock file beside a database.

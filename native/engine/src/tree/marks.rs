@@ -10,6 +10,7 @@ const FORMAT_ROW: &[u8] = b"format";
 const APPLIED_ROW: &[u8] = b"applied";
 const SCHEDULED_ROW: &[u8] = b"compact-scheduled";
 const FINISHED_ROW: &[u8] = b"compact-finished";
+const INSTALLED_ROW: &[u8] = b"installed";
 
 /// Where the committed state stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +75,20 @@ impl Snapshot<'_> {
         Ok(marks)
     }
 
+    /// The entry at which this store was received whole from another member; the default if it never was.
+    pub fn installed(&self) -> Result<LogMark, TreeError> {
+        let Some(row) = self.row(Table::Meta, INSTALLED_ROW)? else {
+            return Ok(LogMark::default());
+        };
+        let damaged = || self.tree().damaged("installed row");
+        let (index, term) = row.split_at_checked(8).ok_or_else(damaged)?;
+        let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes);
+        Ok(LogMark {
+            index: word(index).map_err(|_| damaged())?,
+            term: word(term).map_err(|_| damaged())?,
+        })
+    }
+
     fn revision_row(&self, name: &[u8]) -> Result<i64, TreeError> {
         match self.row(Table::Meta, name)? {
             None => Ok(-1),
@@ -93,6 +108,12 @@ impl Batch<'_> {
         row[8..16].copy_from_slice(&mark.term.to_le_bytes());
         row[16..].copy_from_slice(&revision.to_le_bytes());
         self.put_row(Table::Meta, APPLIED_ROW, &row)
+    }
+
+    /// Records that the store was received from another member and stands at this entry, which its log may not have.
+    pub fn set_installed(&mut self, mark: LogMark) -> Result<(), TreeError> {
+        let row = [mark.index.to_le_bytes(), mark.term.to_le_bytes()].concat();
+        self.put_row(Table::Meta, INSTALLED_ROW, &row)
     }
 
     /// Records an accepted compaction, so that a crash resumes it.

@@ -147,6 +147,36 @@ impl WatchHub {
         }
     }
 
+    /// The store jumped to `revision` without `notify`: what is between comes from its history, for everyone. Only for
+    /// the apply thread, right after the store became readable at that revision.
+    pub fn jumped(&self, revision: i64) {
+        let shared = &*self.shared;
+        let mut registry = shared.registry.lock();
+        let before = shared.current.swap(revision, Ordering::SeqCst);
+        assert!(revision >= before, "the revision went back");
+        let served: Vec<_> = registry
+            .iter()
+            .filter(|slot| matches!(slot.phase, Phase::Synced | Phase::Walking { joined: true }))
+            .map(|slot| Arc::clone(&slot.watcher))
+            .collect();
+        for watcher in served {
+            let mut queue = watcher.queue.lock();
+            let walking = !queue.synced;
+            queue.drop_ahead();
+            if !walking {
+                queue.synced = false;
+                queue.next_revision = queue.next_revision.max(before + 1);
+            }
+            let hungry = queue.is_hungry();
+            drop(queue);
+            fall_behind(&mut registry, watcher.slot);
+            if !walking && hungry {
+                registry.make_hungry(watcher.slot);
+            }
+        }
+        shared.work.notify_one();
+    }
+
     /// Takes queued events in revision order, whole revisions only: at least one if there is one, and no further one
     /// once `max_bytes` are reached. After a wake take until `more` is false.
     pub fn take(&self, handle: &WatcherHandle, max_bytes: usize) -> Taken {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::frame::Decoder;
 use super::limits;
 use super::shared::{PeerCounters, Shared, add};
+use super::snapshot::receive_snapshot;
 use super::wire;
 
 /// Serves the peer paths of a peer listener. Clones are cheap.
@@ -20,7 +21,7 @@ pub struct PeerAcceptor(pub(super) Arc<Shared>);
 impl PeerAcceptor {
     /// Whether a request is for `serve` and not for the control plane.
     pub fn takes(path: &str) -> bool {
-        path == wire::STREAM_PATH
+        path == wire::STREAM_PATH || path == wire::SNAPSHOT_PATH
     }
 
     /// Serves one stream to its end. `raw` makes the connection's payload type out of bytes.
@@ -52,12 +53,25 @@ impl PeerAcceptor {
             }
         };
         // The answer stays open: its end would tell the sender that nobody listens any more.
-        let Ok(_answer) = respond.send_response(response, false) else {
+        let Ok(mut answer) = respond.send_response(response, false) else {
             return;
         };
         let Some(counters) = shared.counters(from) else {
             return;
         };
+        if request.uri().path() == wire::SNAPSHOT_PATH {
+            let outcome = receive_snapshot(shared, from, &counters, request.into_body()).await;
+            let verdict = match outcome {
+                Ok(()) => wire::STORED.to_owned(),
+                Err(reason) => {
+                    add(&counters.received_failures, 1);
+                    reason
+                }
+            };
+            // A sender that is gone sends again, if it still must.
+            let _ = answer.send_data(raw(verdict.into()), true);
+            return;
+        }
         if receive(shared, from, &counters, request.into_body())
             .await
             .is_err()

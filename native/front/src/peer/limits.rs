@@ -22,5 +22,18 @@ pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes that the peer does not acknowledge for so long end the connection.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
+/// Bytes per second at which a copy of the store is sent: above the network's and the disk's usual speed, and low enough
+/// to leave both to the log.
+pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 128 << 20;
+/// Bytes of the copy that are read, sent and paced at once.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of the message that goes before a copy.
+pub const SNAPSHOT_HEADER_BYTES_MAX: usize = 1 << 20;
+/// Received pieces of a copy (HTTP/2 frames) that may wait for the disk.
+pub const SNAPSHOT_PIECES_QUEUED_MAX: usize = 64;
+/// The receiver takes nothing for so long: the transfer is given up.
+pub const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(30);
+/// The receiver needs at most so long to check a copy.
+pub const SNAPSHOT_CHECK_MAX: Duration = Duration::from_secs(300);
 /// A link that brings nothing for so long is closed by the receiver.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);

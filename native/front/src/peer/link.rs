@@ -1,21 +1,17 @@
 //! The stream from this member to one peer: dial, handshake, send, and dial again. Messages that cannot be sent are
 //! dropped and reported, because raft sends again what matters.
 
-use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::SendStream;
-use http::{Method, Request, StatusCode};
 use netcd_engine::pipeline::LogEntry;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::dial::{self, Channel, DialError, write};
 use super::frame;
 use super::limits;
 use super::ports::LinkState;
@@ -55,24 +51,6 @@ pub(super) struct Link {
     pub counters: Arc<PeerCounters>,
     pub urls: watch::Receiver<Vec<String>>,
     pub queue: mpsc::Receiver<Outgoing>,
-}
-
-/// An open stream and the task that moves its connection's bytes.
-struct Channel {
-    stream: SendStream<Bytes>,
-    connection: JoinHandle<Result<(), h2::Error>>,
-    version: String,
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-enum DialError {
-    Failed(String),
-    Refused(StatusCode, String),
 }
 
 impl Link {
@@ -160,50 +138,18 @@ impl Link {
             urls.get(attempt % urls.len().max(1)).cloned()
         };
         let url = url.ok_or_else(|| DialError::Failed("peer has no URL".into()))?;
-        match timeout(limits::CONNECT_TIMEOUT, self.open(&url)).await {
+        match timeout(
+            limits::CONNECT_TIMEOUT,
+            dial::open(&self.shared, self.id, &url, wire::STREAM_PATH),
+        )
+        .await
+        {
             Ok(opened) => opened,
             Err(_) => Err(DialError::Failed(format!(
                 "{url}: not connected in {:?}",
                 limits::CONNECT_TIMEOUT
             ))),
         }
-    }
-
-    async fn open(&self, url: &str) -> Result<Channel, DialError> {
-        let failed = |error: &dyn std::fmt::Display| DialError::Failed(format!("{url}: {error}"));
-        let io = connect(url).await.map_err(|error| failed(&error))?;
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(limits::WINDOW_BYTES)
-            .initial_connection_window_size(limits::WINDOW_BYTES)
-            .max_frame_size(limits::HTTP2_FRAME_BYTES)
-            .handshake::<_, Bytes>(io)
-            .await
-            .map_err(|error| failed(&error))?;
-        let connection = tokio::spawn(connection);
-        let identity = self.shared.identity();
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("{url}{}", wire::STREAM_PATH)
-            .parse()
-            .map_err(|error| failed(&error))?;
-        *request.headers_mut() = wire::request_headers(&identity, self.id);
-        let mut sender = sender.ready().await.map_err(|error| failed(&error))?;
-        let (response, stream) = sender
-            .send_request(request, false)
-            .map_err(|error| failed(&error))?;
-        let response = response.await.map_err(|error| failed(&error))?;
-        let version = wire::version(response.headers());
-        let channel = Channel {
-            stream,
-            connection,
-            version,
-        };
-        if response.status() == StatusCode::OK {
-            return Ok(channel);
-        }
-        let status = response.status();
-        let text = body_text(response.into_body()).await;
-        Err(DialError::Refused(status, text))
     }
 
     /// Sends until the stream breaks (Err: why) or the link is no longer wanted (Ok).
@@ -270,41 +216,4 @@ impl Link {
             .await
             .map_err(|error| error.to_string())?
     }
-}
-
-/// Gives all of `bytes` to the stream as its window opens.
-async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), String> {
-    while !bytes.is_empty() {
-        stream.reserve_capacity(bytes.len());
-        let room = poll_fn(|context| stream.poll_capacity(context)).await;
-        let room = room
-            .ok_or("stream closed by peer")?
-            .map_err(|error| error.to_string())?;
-        let piece = bytes.split_to(room.min(bytes.len()));
-        stream
-            .send_data(piece, false)
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-/// A refusal's few words.
-async fn body_text(mut body: h2::RecvStream) -> String {
-    match body.data().await {
-        Some(Ok(bytes)) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
-        Some(Err(_)) | None => String::new(),
-    }
-}
-
-async fn connect(url: &str) -> io::Result<TcpStream> {
-    let authority = url.strip_prefix("http://").ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::Unsupported,
-            "only http:// peer URLs can be dialled",
-        )
-    })?;
-    let stream = TcpStream::connect(authority.trim_end_matches('/')).await?;
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_MAX))?;
-    Ok(stream)
 }

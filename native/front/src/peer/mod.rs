@@ -3,15 +3,19 @@
 //! never pass through it.
 
 mod accept;
+mod dial;
 mod frame;
 pub mod limits;
 mod link;
 mod ports;
 mod shared;
+mod snapshot;
 mod wire;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -22,25 +26,31 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::PeerAcceptor;
 pub use link::Payload;
-pub use ports::{LinkState, PeerEvents, PeerLog};
+pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore};
 pub use shared::PeerCounters;
 pub use wire::{Identity, Refusal};
 
 use link::{Link, Outgoing};
 use shared::{Shared, add};
+use snapshot::Transfer;
 
 /// This side's end of the link to one peer.
 struct Handle {
     queue: mpsc::Sender<Outgoing>,
     urls: watch::Sender<Vec<String>>,
     counters: Arc<PeerCounters>,
+    /// The copy of the store that is on its way: dropped, it ends.
+    sending: Option<oneshot::Sender<()>>,
 }
+
+/// What the links' thread does.
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All links of one member.
 pub struct Peers {
     shared: Arc<Shared>,
     handles: Mutex<HashMap<u64, Handle>>,
-    links: mpsc::UnboundedSender<Link>,
+    jobs: mpsc::UnboundedSender<Job>,
     thread: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -49,20 +59,21 @@ impl Peers {
     pub fn start(
         identity: Identity,
         log: Arc<dyn PeerLog>,
+        store: Arc<dyn PeerStore>,
         events: Arc<dyn PeerEvents>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (links, mut new_links) = mpsc::unbounded_channel::<Link>();
+        let (jobs, mut new_jobs) = mpsc::unbounded_channel::<Job>();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("netcd-peers".into())
             .spawn(move || {
                 runtime.block_on(async move {
                     let spawn_all = async {
-                        while let Some(link) = new_links.recv().await {
-                            tokio::spawn(link.run());
+                        while let Some(job) = new_jobs.recv().await {
+                            tokio::spawn(job);
                         }
                     };
                     tokio::select! {
@@ -74,9 +85,9 @@ impl Peers {
                 runtime.shutdown_background();
             })?;
         Ok(Self {
-            shared: Arc::new(Shared::new(identity, log, events)),
+            shared: Arc::new(Shared::new(identity, log, store, events)),
             handles: Mutex::default(),
-            links,
+            jobs,
             thread: Mutex::new(Some((stop, thread))),
         })
     }
@@ -104,13 +115,14 @@ impl Peers {
             queue: queued,
         };
         // The receiver lives as long as the thread; after close nothing is sent any more.
-        let _ = self.links.send(link);
+        let _ = self.jobs.send(Box::pin(link.run()));
         handles.insert(
             id,
             Handle {
                 queue,
                 urls,
                 counters,
+                sending: None,
             },
         );
     }
@@ -155,6 +167,29 @@ impl Peers {
             add(&handle.counters.sent_failures, 1);
         }
         sent
+    }
+
+    /// Sends a copy of the store behind this message; `PeerEvents::snapshot_sent` says how that ended. A copy that is
+    /// still on its way to the same peer is given up, without a word.
+    pub fn send_snapshot(&self, to: u64, header: Bytes) {
+        let mut handles = self.handles.lock();
+        let Some(handle) = handles.get_mut(&to) else {
+            self.shared
+                .events
+                .snapshot_sent(to, Err("peer is not known".into()));
+            return;
+        };
+        let (current, replaced) = oneshot::channel();
+        handle.sending = Some(current);
+        let transfer = Transfer {
+            to,
+            header,
+            shared: Arc::clone(&self.shared),
+            counters: Arc::clone(&handle.counters),
+            urls: handle.urls.subscribe(),
+        };
+        // The receiver lives as long as the thread; after close nothing is sent any more.
+        let _ = self.jobs.send(Box::pin(transfer.run(replaced)));
     }
 
     /// Serves the streams of peers that come in through a listener.

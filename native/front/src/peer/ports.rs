@@ -1,7 +1,10 @@
 //! What the peer links need of their neighbours: log entries to send, and someone to tell. Tests put fakes here.
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use netcd_engine::pipeline::LogEntry;
+use netcd_engine::snapshot::SnapshotInfo;
 
 /// The member's log, from which messages take their entries.
 pub trait PeerLog: Send + Sync + 'static {
@@ -9,6 +12,23 @@ pub trait PeerLog: Send + Sync + 'static {
     fn cached(&self, first: u64, last: u64) -> Option<Vec<LogEntry>>;
     /// Entries `first..=last`, from disk if need be; blocks. An error says why the message cannot be sent.
     fn read(&self, first: u64, last: u64) -> Result<Vec<LogEntry>, String>;
+}
+
+/// The member's store, as far as copies of it go to peers and come from them.
+pub trait PeerStore: Send + Sync + 'static {
+    /// Where the files are that go out or come in. What is left there at a start is removed.
+    fn directory(&self) -> &Path;
+    /// Writes a copy of the store for `to` to the new file `path`; blocks. An error leaves no file.
+    fn copy(&self, to: u64, path: &Path) -> Result<SnapshotInfo, String>;
+    /// A peer's store came whole, behind the message `header`. The file is the callee's from now on: it checks it, and
+    /// an error goes back to the sender. Blocks.
+    fn received(
+        &self,
+        from: u64,
+        header: Bytes,
+        path: PathBuf,
+        info: SnapshotInfo,
+    ) -> Result<(), String>;
 }
 
 /// What became of a link.
@@ -41,4 +61,6 @@ pub trait PeerEvents: Send + Sync + 'static {
     fn link(&self, peer: u64, state: LinkState);
     /// Messages to this peer were dropped: raft must not count on them.
     fn unreachable(&self, peer: u64);
+    /// A copy of the store on its way to this peer is there, whole and checked, or it is lost.
+    fn snapshot_sent(&self, peer: u64, outcome: Result<SnapshotInfo, String>);
 }

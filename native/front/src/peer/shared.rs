@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
 
-use super::ports::{PeerEvents, PeerLog};
+use super::ports::{PeerEvents, PeerLog, PeerStore};
 use super::wire::Identity;
 
 /// Counters of one peer, for metrics.
@@ -43,7 +44,10 @@ struct Roster {
 pub struct Shared {
     identity: RwLock<Arc<Identity>>,
     roster: RwLock<Roster>,
+    /// The transfer that comes from each peer: dropped, it ends.
+    receiving: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     pub(super) log: Arc<dyn PeerLog>,
+    pub(super) store: Arc<dyn PeerStore>,
     pub(super) events: Arc<dyn PeerEvents>,
 }
 
@@ -51,12 +55,15 @@ impl Shared {
     pub(super) fn new(
         identity: Identity,
         log: Arc<dyn PeerLog>,
+        store: Arc<dyn PeerStore>,
         events: Arc<dyn PeerEvents>,
     ) -> Self {
         Self {
             identity: RwLock::new(Arc::new(identity)),
             roster: RwLock::default(),
+            receiving: Mutex::default(),
             log,
+            store,
             events,
         }
     }
@@ -89,6 +96,13 @@ impl Shared {
 
     pub(super) fn counters(&self, id: u64) -> Option<Arc<PeerCounters>> {
         self.roster.read().peers.get(&id).cloned()
+    }
+
+    /// A transfer from this peer begins, which ends an older one. What is returned resolves when a newer one begins.
+    pub(super) fn begin_receiving(&self, from: u64) -> oneshot::Receiver<()> {
+        let (current, replaced) = oneshot::channel();
+        self.receiving.lock().insert(from, current);
+        replaced
     }
 
     pub(super) fn all_counters(&self) -> Vec<(u64, Arc<PeerCounters>)> {

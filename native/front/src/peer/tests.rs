@@ -1,9 +1,11 @@
 //! Two members' links over loopback: delivery in order, refusals, loss of the peer, entries that are gone.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use netcd_engine::pipeline::LogEntry;
+use netcd_engine::snapshot::SnapshotInfo;
 use netcd_engine::types::{EntryKind, LogMark};
 use parking_lot::Condvar;
 use tokio::net::{TcpListener, TcpSocket};
@@ -17,6 +19,8 @@ struct Seen {
     messages: Vec<(u64, Bytes, Vec<LogEntry>)>,
     links: Vec<(u64, LinkState)>,
     unreachable: usize,
+    copies_sent: Vec<Result<SnapshotInfo, String>>,
+    copies: Vec<(u64, Bytes, Vec<u8>, SnapshotInfo)>,
 }
 
 /// Records events and lets a test wait for them.
@@ -55,6 +59,62 @@ impl PeerEvents for Recorder {
     fn unreachable(&self, _peer: u64) {
         self.record(|seen| seen.unreachable += 1);
     }
+    fn snapshot_sent(&self, _peer: u64, outcome: Result<SnapshotInfo, String>) {
+        self.record(|seen| seen.copies_sent.push(outcome));
+    }
+}
+
+/// A store of random bytes in a directory of its own.
+struct FakeStore {
+    dir: tempfile::TempDir,
+    seen: Arc<Recorder>,
+    content: Mutex<Vec<u8>>,
+}
+
+impl FakeStore {
+    fn info(&self, content: &[u8]) -> SnapshotInfo {
+        SnapshotInfo {
+            applied: LogMark { index: 5, term: 2 },
+            revision: 4,
+            bytes: content.len() as u64,
+            checksum: content.iter().fold(7, |sum: u32, byte| {
+                sum.wrapping_mul(31).wrapping_add((*byte).into())
+            }),
+        }
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.dir.path())
+            .expect("directory")
+            .count()
+    }
+}
+
+impl PeerStore for FakeStore {
+    fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+    fn copy(&self, _to: u64, path: &Path) -> Result<SnapshotInfo, String> {
+        let content = self.content.lock().clone();
+        std::fs::write(path, &content).map_err(|error| error.to_string())?;
+        Ok(self.info(&content))
+    }
+    fn received(
+        &self,
+        from: u64,
+        header: Bytes,
+        path: PathBuf,
+        info: SnapshotInfo,
+    ) -> Result<(), String> {
+        let content = std::fs::read(&path).map_err(|error| error.to_string())?;
+        std::fs::remove_file(&path).map_err(|error| error.to_string())?;
+        if self.info(&content) != info {
+            return Err("damaged".into());
+        }
+        self.seen
+            .record(|seen| seen.copies.push((from, header, content, info)));
+        Ok(())
+    }
 }
 
 /// A log of 100 entries of term 1, the first 50 only "on disk".
@@ -84,6 +144,7 @@ impl PeerLog for FakeLog {
 struct Member {
     peers: Peers,
     seen: Arc<Recorder>,
+    store: Arc<FakeStore>,
     address: SocketAddr,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -98,10 +159,17 @@ impl Member {
             min_cluster_version: "3.0.0".into(),
             peer_urls: vec![],
         };
-        let peers = Peers::start(identity, Arc::new(FakeLog), seen.clone()).expect("thread");
+        let store = Arc::new(FakeStore {
+            dir: tempfile::tempdir().expect("directory"),
+            seen: seen.clone(),
+            content: Mutex::default(),
+        });
+        let peers = Peers::start(identity, Arc::new(FakeLog), store.clone(), seen.clone());
+        let peers = peers.expect("thread");
         let mut member = Self {
             peers,
             seen,
+            store,
             address: ([127, 0, 0, 1], 0).into(),
             server: None,
         };
@@ -323,4 +391,65 @@ fn a_peer_that_does_not_keep_up_costs_no_more_than_the_queue() {
         !one.peers.send(99, Bytes::new(), Payload::None, 0),
         "unknown peer"
     );
+}
+
+#[test]
+fn a_copy_of_the_store_arrives_whole_behind_its_message() {
+    let (one, two) = pair();
+    for bytes in [0, 10, 3_000_000] {
+        let content: Vec<u8> = (0..bytes).map(|at: u32| (at % 251) as u8).collect();
+        *one.store.content.lock() = content.clone();
+        let before = two.seen.seen.lock().copies.len();
+        one.peers.send_snapshot(2, "announced".into());
+        let sent = one
+            .seen
+            .wait("report", |seen| seen.copies_sent.get(before).cloned());
+        assert_eq!(sent, Ok(one.store.info(&content)));
+        let got = two.seen.seen.lock().copies[before].clone();
+        assert_eq!((got.0, got.1), (1, Bytes::from("announced")));
+        assert!(got.2 == content);
+        // The sender's copy goes with the end of the transfer, before the report.
+        assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_or_refuses_gets_no_copy() {
+    let (one, mut two) = pair();
+    one.peers.send_snapshot(99, "to a stranger".into());
+    two.peers.set_removed([1]);
+    one.peers.send_snapshot(2, "from a removed one".into());
+    let failed = |seen: &Seen, at: usize| seen.copies_sent.get(at).cloned();
+    let second = one.seen.wait("refusal", |seen| failed(seen, 1));
+    assert!(second.is_err_and(|reason| reason.contains("410")));
+    two.stop_serving();
+    one.peers.send_snapshot(2, "to nobody".into());
+    assert!(one.seen.wait("loss", |seen| failed(seen, 2)).is_err());
+    assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    assert_eq!(two.seen.seen.lock().copies.len(), 0);
+}
+
+#[test]
+fn a_receiver_that_dies_in_the_middle_leaves_nothing_and_gets_a_fresh_copy() {
+    let (one, mut two) = pair();
+    *one.store.content.lock() = vec![1; 64 << 20];
+    one.peers.send_snapshot(2, "cut".into());
+    let deadline = Instant::now() + PATIENCE;
+    while two.store.files() == 0 {
+        assert!(Instant::now() < deadline, "never began");
+        std::thread::yield_now();
+    }
+    two.stop_serving();
+    let cut = one
+        .seen
+        .wait("report", |seen| seen.copies_sent.first().cloned());
+    assert!(cut.is_err());
+    assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    two.serve();
+    *one.store.content.lock() = vec![2; 1000];
+    one.peers.send_snapshot(2, "again".into());
+    one.seen.wait("second", |seen| {
+        seen.copies_sent.get(1).map(|sent| assert!(sent.is_ok()))
+    });
+    assert_eq!(two.seen.seen.lock().copies[0].2, vec![2; 1000]);
 }

@@ -5,6 +5,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// Path of the stream that carries raft messages.
 pub const STREAM_PATH: &str = "/netcd/peer/stream";
 
+/// Path of the stream that carries a copy of the store.
+pub const SNAPSHOT_PATH: &str = "/netcd/peer/snapshot";
+/// Body of the answer to a copy that arrived whole.
+pub const STORED: &str = "stored";
+
 const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
 const FROM: HeaderName = HeaderName::from_static("x-server-from");
 const TO: HeaderName = HeaderName::from_static("x-raft-to");

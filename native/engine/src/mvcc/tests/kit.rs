@@ -93,6 +93,24 @@ impl Kit {
         }
     }
 
+    /// What a start after a crash finds that leaves these files.
+    pub fn copy_of(dir: &std::path::Path) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        let snap = crate::snapshot::DIRECTORY;
+        std::fs::create_dir(copy.path().join(snap)).unwrap();
+        for from in [dir.to_owned(), dir.join(snap)] {
+            let to = copy.path().join(from.strip_prefix(dir).unwrap());
+            for entry in std::fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                let lock = entry.file_name().to_string_lossy().ends_with("-lock");
+                if entry.file_type().unwrap().is_file() && !lock {
+                    std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+                }
+            }
+        }
+        Self::open(Arc::new(copy))
+    }
+
     /// Ends the store without a last commit and opens what is on disk.
     pub fn crash(self) -> Self {
         self.store.abandon();

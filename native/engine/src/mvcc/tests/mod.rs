@@ -2,6 +2,7 @@
 
 mod hashes;
 mod histories;
+mod install;
 mod kit;
 mod large;
 mod readers;

@@ -1,0 +1,86 @@
+//! Another member's store takes the place of this one while it serves: the file in one rename, which is the moment from
+//! which a crash finds the new store, and then what is in memory under one lock.
+//!
+//! Both stores have the same history, so a reader that holds a revision finds it in either, unless it is compacted in
+//! the new one: then it gets the compacted error.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::snapshot::{Received, SnapshotError};
+use crate::tree::{Tree, TreeSize};
+use crate::types::LogMark;
+
+use super::recover::{self, Recovered};
+use super::state::State;
+use super::tail::Tail;
+use super::{Store, StoreMarks};
+
+impl Store {
+    /// Puts a received store in place. Only for the apply thread, between two entries; the store must be ahead of this
+    /// one. After an error the caller must end the process: which of the two files is in place is not known.
+    pub fn install(&self, received: Received) -> Result<LogMark, SnapshotError> {
+        let recovered = recover::recover(received.tree())?;
+        let size = received.tree().size()?;
+        let mark = recovered.marks.applied;
+        // No commit runs from here on; the tail that waited for one is part of the old store.
+        let _gate = self.flush.gate.lock();
+        let tree = received.put_in_place(&self.dir)?;
+        self.flush.installs.fetch_add(1, Ordering::Relaxed);
+        self.swap(tree, recovered, size);
+        self.set_flushed(mark);
+        self.wake_flusher();
+        Ok(mark)
+    }
+
+    fn swap(&self, tree: Tree, recovered: Recovered, size: TreeSize) {
+        let marks = recovered.marks;
+        let mut leases = self.leases.lock();
+        let mut state = self.state.write();
+        assert!(marks.revision >= state.revision, "the store went back");
+        // Under the lock: who pins later does so in the new store.
+        self.pins.break_below(marks.compact_scheduled);
+        *self.tree.write() = Arc::new(tree);
+        let old_state = std::mem::replace(
+            &mut *state,
+            State {
+                index: recovered.index,
+                tail: Tail::default(),
+                revision: marks.revision,
+                compact_revision: marks.compact_scheduled,
+            },
+        );
+        let old_leases = std::mem::replace(&mut *leases, recovered.leases);
+        let granted = leases.ids();
+        drop(state);
+        drop(leases);
+        *self.marks.lock() = StoreMarks {
+            applied: marks.applied,
+            flushed: marks.applied,
+        };
+        self.db_bytes.store(size.bytes, Ordering::Relaxed);
+        self.db_used_bytes.store(size.used_bytes, Ordering::Relaxed);
+        self.compactions_installed(marks.compact_scheduled, marks.compact_finished);
+        let hub = self.watch_hub();
+        hub.jumped(marks.revision);
+        hub.compacted(marks.compact_scheduled);
+        self.tell_leases(&old_leases.ids(), &granted, &recovered.lease_rows);
+        drop(old_state);
+    }
+
+    /// Says which leases came and went with the change of the store.
+    fn tell_leases(&self, old: &[i64], new: &[i64], rows: &[super::RecoveredLease]) {
+        let (old, new): (BTreeSet<i64>, BTreeSet<i64>) =
+            (old.iter().copied().collect(), new.iter().copied().collect());
+        let granted: Vec<(i64, i64)> = rows
+            .iter()
+            .filter(|row| !old.contains(&row.id))
+            .map(|row| (row.id, row.ttl_seconds))
+            .collect();
+        let revoked: Vec<i64> = old.difference(&new).copied().collect();
+        if !granted.is_empty() || !revoked.is_empty() {
+            self.events.lease_changed(&granted, &revoked);
+        }
+    }
+}

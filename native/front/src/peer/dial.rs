@@ -1,0 +1,118 @@
+//! Opening a stream to a peer: connection, handshake, and writing as its window opens.
+
+use std::future::poll_fn;
+use std::io;
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::{Method, Request, StatusCode};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::limits;
+use super::shared::Shared;
+use super::wire;
+
+/// An open stream and the task that moves its connection's bytes.
+pub struct Channel {
+    /// To the peer.
+    pub stream: SendStream<Bytes>,
+    /// From the peer.
+    pub answer: RecvStream,
+    /// Moves the connection's bytes.
+    pub connection: JoinHandle<Result<(), h2::Error>>,
+    /// Of the peer's server.
+    pub version: String,
+}
+
+impl Channel {
+    /// The few words that the peer's answer consists of; empty if it is gone.
+    pub async fn words(&mut self) -> String {
+        match self.answer.data().await {
+            Some(Ok(bytes)) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+            Some(Err(_)) | None => String::new(),
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Why there is no stream.
+pub enum DialError {
+    /// The peer could not be reached.
+    Failed(String),
+    /// It refused, with this status and text.
+    Refused(StatusCode, String),
+}
+
+/// Opens a stream to the member `to` at this URL and waits until it is accepted.
+pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Channel, DialError> {
+    let failed = |error: &dyn std::fmt::Display| DialError::Failed(format!("{url}: {error}"));
+    let io = connect(url).await.map_err(|error| failed(&error))?;
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(limits::WINDOW_BYTES)
+        .initial_connection_window_size(limits::WINDOW_BYTES)
+        .max_frame_size(limits::HTTP2_FRAME_BYTES)
+        .handshake::<_, Bytes>(io)
+        .await
+        .map_err(|error| failed(&error))?;
+    let connection = tokio::spawn(connection);
+    let identity = shared.identity();
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = format!("{url}{}", path)
+        .parse()
+        .map_err(|error| failed(&error))?;
+    *request.headers_mut() = wire::request_headers(&identity, to);
+    let mut sender = sender.ready().await.map_err(|error| failed(&error))?;
+    let (response, stream) = sender
+        .send_request(request, false)
+        .map_err(|error| failed(&error))?;
+    let response = response.await.map_err(|error| failed(&error))?;
+    let version = wire::version(response.headers());
+    let status = response.status();
+    let mut channel = Channel {
+        stream,
+        answer: response.into_body(),
+        connection,
+        version,
+    };
+    if status == StatusCode::OK {
+        return Ok(channel);
+    }
+    let text = channel.words().await;
+    Err(DialError::Refused(status, text))
+}
+
+/// Gives all of `bytes` to the stream as its window opens.
+pub async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), String> {
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let room = poll_fn(|context| stream.poll_capacity(context)).await;
+        let room = room
+            .ok_or("stream closed by peer")?
+            .map_err(|error| error.to_string())?;
+        let piece = bytes.split_to(room.min(bytes.len()));
+        stream
+            .send_data(piece, false)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+async fn connect(url: &str) -> io::Result<TcpStream> {
+    let authority = url.strip_prefix("http://").ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "only http:// peer URLs can be dialled",
+        )
+    })?;
+    let stream = TcpStream::connect(authority.trim_end_matches('/')).await?;
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_MAX))?;
+    Ok(stream)
+}

@@ -1,0 +1,174 @@
+//! The sender: makes a copy of the store, then streams it at a bounded rate.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use netcd_engine::snapshot::SnapshotInfo;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{PartFile, encode_head};
+use crate::peer::dial::{self, Channel, DialError, write};
+use crate::peer::limits;
+use crate::peer::shared::{PeerCounters, Shared, add};
+use crate::peer::wire;
+
+/// One copy for one peer.
+pub struct Transfer {
+    /// The peer.
+    pub to: u64,
+    /// The message that goes before the copy.
+    pub header: Bytes,
+    /// What all links share.
+    pub shared: Arc<Shared>,
+    /// Of the peer.
+    pub counters: Arc<PeerCounters>,
+    /// Of the peer.
+    pub urls: watch::Receiver<Vec<String>>,
+}
+
+impl Transfer {
+    /// Sends, and says how it ended, unless another transfer replaces this one.
+    pub async fn run(self, replaced: oneshot::Receiver<()>) {
+        let outcome = tokio::select! {
+            _ = replaced => return,
+            outcome = self.send() => outcome,
+        };
+        if outcome.is_err() {
+            add(&self.counters.sent_failures, 1);
+        }
+        self.shared.events.snapshot_sent(self.to, outcome);
+    }
+
+    async fn send(&self) -> Result<SnapshotInfo, String> {
+        // First the peer: without one, no copy is made.
+        let mut channel = self.dial().await?;
+        drop(channel);
+        let (file, info) = self.copy().await?;
+        channel = self.dial().await?;
+        self.stream(&mut channel, &file, &info).await?;
+        let verdict = timeout(limits::SNAPSHOT_CHECK_MAX, channel.words()).await;
+        match verdict {
+            Ok(words) if words == wire::STORED => Ok(info),
+            Ok(words) if words.is_empty() => Err("the connection was lost".into()),
+            Ok(words) => Err(words),
+            Err(_) => Err("the peer did not say whether the copy arrived".into()),
+        }
+    }
+
+    /// The copy, on a thread that may block. If nobody waits for it any more the file goes with its guard.
+    async fn copy(&self) -> Result<(PartFile, SnapshotInfo), String> {
+        let (store, to) = (Arc::clone(&self.shared.store), self.to);
+        let copied = tokio::task::spawn_blocking(move || {
+            let file = PartFile::new(store.directory(), "send", to);
+            let info = store.copy(to, &file.path)?;
+            Ok::<_, String>((file, info))
+        });
+        copied.await.map_err(|error| error.to_string())?
+    }
+
+    async fn dial(&self) -> Result<Channel, String> {
+        let urls = self.urls.borrow().clone();
+        let mut reason = "peer has no URL".to_owned();
+        for url in &urls {
+            let opened = dial::open(&self.shared, self.to, url, wire::SNAPSHOT_PATH);
+            reason = match timeout(limits::CONNECT_TIMEOUT, opened).await {
+                Ok(Ok(channel)) => return Ok(channel),
+                Ok(Err(DialError::Failed(reason))) => reason,
+                Ok(Err(DialError::Refused(status, text))) => format!("{url}: {status}: {text}"),
+                Err(_) => format!("{url}: not connected in {:?}", limits::CONNECT_TIMEOUT),
+            };
+        }
+        Err(reason)
+    }
+
+    async fn stream(
+        &self,
+        channel: &mut Channel,
+        file: &PartFile,
+        info: &SnapshotInfo,
+    ) -> Result<(), String> {
+        let mut source = File::open(&file.path).map_err(|error| error.to_string())?;
+        self.write(channel, encode_head(&self.header, info)).await?;
+        let mut pace = Pace::new(limits::SNAPSHOT_BYTES_PER_SECOND);
+        let mut left = info.bytes;
+        while left > 0 {
+            let bytes = left.min(limits::SNAPSHOT_CHUNK_BYTES as u64) as usize;
+            let read = tokio::task::spawn_blocking(move || {
+                let mut chunk = vec![0; bytes];
+                source.read_exact(&mut chunk).map(|()| (source, chunk))
+            });
+            let read = read.await.map_err(|error| error.to_string())?;
+            let (back, chunk) = read.map_err(|error| error.to_string())?;
+            source = back;
+            self.write(channel, chunk.into()).await?;
+            left -= bytes as u64;
+            sleep_until(pace.sent(bytes as u64)).await;
+        }
+        channel
+            .stream
+            .send_data(Bytes::new(), true)
+            .map_err(|error| error.to_string())
+    }
+
+    async fn write(&self, channel: &mut Channel, bytes: Bytes) -> Result<(), String> {
+        add(&self.counters.sent_bytes, bytes.len() as u64);
+        match timeout(
+            limits::SNAPSHOT_STALL_MAX,
+            write(&mut channel.stream, bytes),
+        )
+        .await
+        {
+            Ok(Ok(())) => Ok(()),
+            // A receiver that ended the stream may have said why.
+            Ok(Err(reason)) => match timeout(limits::CONNECT_TIMEOUT, channel.words()).await {
+                Ok(words) if !words.is_empty() => Err(words),
+                Ok(_) | Err(_) => Err(reason),
+            },
+            Err(_) => Err(format!(
+                "the peer took nothing for {:?}",
+                limits::SNAPSHOT_STALL_MAX
+            )),
+        }
+    }
+}
+
+/// Spreads bytes over time.
+struct Pace {
+    bytes_per_second: u64,
+    start: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second,
+            start: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// So many more were sent; when to send on.
+    fn sent(&mut self, bytes: u64) -> Instant {
+        self.bytes += bytes;
+        let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_second as f64);
+        self.start + due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_spreads_bytes_evenly() {
+        let mut pace = Pace::new(1000);
+        let first = pace.sent(500);
+        assert_eq!(first - pace.start, Duration::from_millis(500));
+        assert_eq!(pace.sent(1000) - first, Duration::from_secs(1));
+    }
+}
