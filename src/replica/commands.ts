@@ -79,7 +79,7 @@ export function encodeJson(value: unknown): Uint8Array {
 /** @throws SyntaxError for bytes that encodeJson did not write */
 export function decodeJson(data: Uint8Array): unknown {
   const text = decoder.decode(data);
-  // A reviver is called for every value and takes five times the parsing; most messages of peers hold no id.
+  // A reviver is called for every value and takes three times the CPU; most messages of peers hold no id.
   return text.includes('"$id"') ? JSON.parse(text, readIds) : JSON.parse(text);
 }
 
