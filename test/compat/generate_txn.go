@@ -3,6 +3,7 @@ package compat
 
 import (
 	"fmt"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -23,7 +24,33 @@ func (g *generator) txnRequest(depth int) *pb.TxnRequest {
 	for range g.random.IntN(4) {
 		request.Failure = append(request.Failure, g.operation(depth))
 	}
+	if depth == 0 && deletes(request) {
+		keepNothing(request)
+	}
 	return request
+}
+
+// deletes tells whether a transaction or one inside it deletes.
+func deletes(request *pb.TxnRequest) bool {
+	for _, op := range slices.Concat(request.Success, request.Failure) {
+		if op.GetRequestDeleteRange() != nil || op.GetRequestTxn() != nil && deletes(op.GetRequestTxn()) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepNothing takes the flags away that keep a value or a lease: etcd panics, and again at every restart,
+// when the key was deleted earlier in the same transaction.
+func keepNothing(request *pb.TxnRequest) {
+	for _, op := range slices.Concat(request.Success, request.Failure) {
+		if put := op.GetRequestPut(); put != nil {
+			put.IgnoreValue, put.IgnoreLease = false, false
+		}
+		if nested := op.GetRequestTxn(); nested != nil {
+			keepNothing(nested)
+		}
+	}
 }
 
 // largeTxn is at the limit of operations or one over it.

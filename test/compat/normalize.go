@@ -17,7 +17,7 @@ import (
 func normalized(call Call, answer Answer) Answer {
 	answer.Messages = append([]proto.Message(nil), answer.Messages...)
 	if call.Method == "/etcdserverpb.KV/RangeStream" && answer.Code == 0 {
-		answer.Messages = []proto.Message{merged(call.Request.(*pb.RangeRequest), answer.Messages)}
+		answer.Messages = []proto.Message{merged(answer.Messages)}
 	}
 	orderTies(call.Request, answer.Messages)
 	for _, message := range answer.Messages {
@@ -55,10 +55,9 @@ func normalizeHeaders(message protoreflect.Message) {
 	})
 }
 
-// merged puts the chunks of a RangeStream together. Where chunks end is the server's choice, so with a sort
-// inside chunks only the set of keys is left to compare. A chunk before the last that carries what only the
-// last may carry shows up as a key of its own, and so as a difference.
-func merged(request *pb.RangeRequest, chunks []proto.Message) proto.Message {
+// merged puts the chunks of a RangeStream together: where they end is the server's choice. A chunk before the
+// last that carries what only the last may carry shows up as a key of its own, and so as a difference.
+func merged(chunks []proto.Message) proto.Message {
 	whole := &pb.RangeResponse{}
 	for i, chunk := range chunks {
 		part := chunk.(*pb.RangeStreamResponse).RangeResponse
@@ -74,9 +73,6 @@ func merged(request *pb.RangeRequest, chunks []proto.Message) proto.Message {
 		if last {
 			whole.Header, whole.Count, whole.More = part.Header, part.Count, part.More
 		}
-	}
-	if request.SortTarget != pb.RangeRequest_KEY {
-		sort.Slice(whole.Kvs, func(i, j int) bool { return bytes.Compare(whole.Kvs[i].Key, whole.Kvs[j].Key) < 0 })
 	}
 	return whole
 }
