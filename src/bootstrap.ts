@@ -1,5 +1,6 @@
 // How a member comes to its identity and to the first members of its cluster.
 
+import { forceNewCluster, unappliedSteps } from "./cluster/force.js";
 import { BootstrapError, initialCluster } from "./cluster/initial.js";
 import { joinCluster, refuseSecondBootstrap } from "./cluster/join.js";
 import type { Member } from "./cluster/member.js";
@@ -7,7 +8,7 @@ import { resolveUrl } from "./cluster/resolve.js";
 import type { Config } from "./config/config.js";
 import { type Identity, writeIdentity } from "./datadir.js";
 import type { Logger } from "./log/logger.js";
-import type { Recovered } from "./native/binding.js";
+import type { NativeEngine, Recovered } from "./native/binding.js";
 import { isEmpty } from "./replica/bootstrap.js";
 
 interface Found {
@@ -38,6 +39,33 @@ export async function createIdentity(config: Config, memberDir: string, log: Log
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
   writeIdentity(memberDir, identity);
   return identity;
+}
+
+/** Opens the data; with --force-new-cluster the log then ends with entries that leave this member alone. */
+export async function recover(
+  config: Config,
+  engine: NativeEngine,
+  { memberId, clusterId }: Identity,
+  log: Logger,
+): Promise<Recovered> {
+  const found = await engine.open();
+  if (!config.forceNewCluster || isEmpty(found)) return found;
+  const forced = forceNewCluster(found, memberId, await unappliedSteps(engine, found));
+  log.info("forcing restart member", {
+    "cluster-id": clusterId,
+    "local-member-id": memberId,
+    "wal-commit-index": found.hardState.commit,
+    "commit-index": forced.hardState.commit,
+  });
+  if (forced.discarded > 0) {
+    log.info("discarding uncommitted WAL entries", {
+      "commit-index-from-wal": found.hardState.commit,
+      "number-of-discarded-entries": forced.discarded,
+    });
+  }
+  if (forced.entries.length === 0) return found;
+  engine.persist(0, forced.hardState, forced.entries);
+  return forced.recovered;
 }
 
 /** Whom a member starts with, beyond what its store knows. */

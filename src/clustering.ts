@@ -1,6 +1,7 @@
 // One member among others: its links, who they lead to, and what changes when the membership does. Built by member.ts.
 
 import type { Alarms } from "./cluster/alarms.js";
+import { AutoPromotion } from "./cluster/autopromote.js";
 import { MembershipChanges } from "./cluster/changes.js";
 import type { Member } from "./cluster/member.js";
 import type { Membership } from "./cluster/membership.js";
@@ -35,6 +36,7 @@ export class Clustering {
   readonly links: PeerLinks;
   readonly #parts: ClusteringParts;
   readonly #peers: ClusterPeers;
+  #autoPromotion: AutoPromotion | null = null;
 
   constructor(parts: ClusteringParts) {
     const { config, engine, identity, membership, alarms, log, removed } = parts;
@@ -58,9 +60,18 @@ export class Clustering {
   }
 
   /** Links everyone that the store knows, and those that a joining member was told of. */
-  start(told: readonly Member[]): void {
+  start(replica: Replica, told: readonly Member[]): void {
     this.#peers.introduce(told);
     this.#peers.sync();
+    const { config, membership, log } = this.#parts;
+    if (!config.autoPromote) return;
+    const changes = this.changes(replica);
+    this.#autoPromotion = new AutoPromotion({ replica, membership, changes, clock: systemClock, log });
+    this.#autoPromotion.start();
+  }
+
+  stop(): void {
+    this.#autoPromotion?.stop();
   }
 
   membersChanged(): void {

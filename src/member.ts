@@ -2,7 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
-import { createIdentity, type FirstMembers, firstMembers } from "./bootstrap.js";
+import { createIdentity, type FirstMembers, firstMembers, recover } from "./bootstrap.js";
 import { Alarms, AlarmType } from "./cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
 import { Membership } from "./cluster/membership.js";
@@ -19,8 +19,6 @@ import type { Lessor } from "./lease/lessor.js";
 import { leaseForwarder } from "./lease/peers.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
-import { defragment } from "./maintenance/defragment.js";
-import { NoSpaceAlarm } from "./maintenance/nospace.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
 import { Engine } from "./native/engine.js";
 import { type HttpExchange, NativeServer } from "./native/server.js";
@@ -32,8 +30,6 @@ import { HealthState } from "./services/health.js";
 import { registerServices } from "./services/register.js";
 import { DEFAULT_QUOTA_BYTES, logNoTransfer, logRecovered, logStart } from "./startlog.js";
 
-/** The revision tree in the member directory. */
-const STORE_FILE = "store.mdb";
 /** How long calls may go on after a signal. */
 const SHUTDOWN_GRACE_MS = 5_000;
 /** etcd's request timeout beyond the election timeouts. */
@@ -54,7 +50,6 @@ interface Running {
   readonly server: NativeServer;
   readonly health: HealthState;
   readonly lessor: Lessor;
-  readonly noSpace: NoSpaceAlarm;
   /** Watch streams of services. */
   readonly watches: WatchStreams;
 }
@@ -114,7 +109,7 @@ export class Member {
     const identity = own ?? (await createIdentity(config, memberDir, this.#log));
     const engine = new Engine(this.#binding, this.#engineOptions(memberDir, identity));
     this.#engine = engine.native;
-    const recovered = await engine.native.open();
+    const recovered = await recover(config, engine.native, identity, this.#log);
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     const known = membership.members().length > 0;
     const first = await firstMembers(config, recovered, identity, known, this.#log);
@@ -122,7 +117,7 @@ export class Member {
     this.#running = running;
     engine.onWake(() => running.replica.wake());
     await this.#bind(engine.native, listeners);
-    running.clustering.start(first.told);
+    running.clustering.start(running.replica, first.told);
     running.replica.start();
     if (config.initialElectionTickAdvance && (membership.members().length > 1 || first.told.length > 1)) {
       this.#background(running.clustering.advanceTicks(running.replica, () => this.#stopping !== null));
@@ -161,6 +156,7 @@ export class Member {
     }
     await this.#engine?.close(SHUTDOWN_GRACE_MS);
     running?.lessor.stop();
+    running?.clustering.stop();
     running?.replica.stop();
     running?.watches.closeAll(rpcError("stopped"));
     if (running) {
@@ -277,23 +273,21 @@ export class Member {
       log: this.#log,
     });
     const watches = new WatchStreams(engine);
+    const changes = clustering.changes(replica);
     const context = serviceContext({
       engine,
       replica,
       identity,
       membership,
       alarms,
-      members: clustering.changes(replica),
+      members: changes,
       transferLeader: (to) => clustering.transferLeader(replica, to),
       quotaBytes: this.#quotaBytes(),
-      defragment: () => defragment(engine, join(config.dataDir, "member", STORE_FILE), this.#log),
       electionMs: config.electionTimeoutMs,
       lessor,
       watches,
       ready: this.#ready,
     });
-    const { changeAlarm, quotaBytes, memberId } = context;
-    const noSpace = new NoSpaceAlarm({ memberId, alarms, quotaBytes, changeAlarm, log: this.#log });
     const health = new HealthState();
     const server = new NativeServer(engine);
     registerServices(server, context, health);
@@ -305,7 +299,7 @@ export class Member {
       log: this.#log,
     });
     server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
+    return { identity, membership, alarms, replica, clustering, server, health, lessor, watches };
   }
 
   // --- serving ---
@@ -395,9 +389,6 @@ export class Member {
         break;
       case "watchMessage":
         this.#running?.watches.deliver(event);
-        break;
-      case "quotaExceeded":
-        if (this.#running) this.#background(this.#running.noSpace.quotaExceeded());
         break;
       case "leaseRenew":
         this.#running?.lessor.handleRenewal(event.renewal, event.lease);

@@ -33,7 +33,7 @@ export function logStart(log: Logger, config: Config, initialized: boolean): voi
     "wal-dir": config.walDir ?? "",
     "wal-dir-dedicated": config.walDir ?? "",
     "member-dir": join(config.dataDir, "member"),
-    "force-new-cluster": false,
+    "force-new-cluster": config.forceNewCluster,
     "heartbeat-interval": formatDuration(config.heartbeatIntervalMs),
     "election-timeout": formatDuration(config.electionTimeoutMs),
     "initial-election-tick-advance": config.initialElectionTickAdvance,

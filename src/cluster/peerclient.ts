@@ -23,7 +23,8 @@ export interface PeerQuestion {
 /** Rejects when there is no whole answer in time; any status is an answer. */
 export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQuestion): Promise<PeerAnswer> {
   return new Promise((resolve, reject) => {
-    const options = { method, headers: { ...headers }, agent: false as const, signal: AbortSignal.timeout(timeoutMs) };
+    const signal = AbortSignal.timeout(Math.ceil(timeoutMs));
+    const options = { method, headers: { ...headers }, agent: false as const, signal };
     const call = request(new URL(path, url), options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;

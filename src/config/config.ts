@@ -38,6 +38,10 @@ export interface Config {
   readonly strictReconfigCheck: boolean;
   readonly preVote: boolean;
   readonly maxLearners: number;
+  /** Make a voter of a learner that has caught up. */
+  readonly autoPromote: boolean;
+  /** Start as the only member, whoever else there was. */
+  readonly forceNewCluster: boolean;
 
   /** As given: 0 = the default of 2 GiB, negative = none. */
   readonly quotaBackendBytes: number;
@@ -139,6 +143,8 @@ function assembleRaft(settings: Settings) {
     strictReconfigCheck: settings.bool("strict-reconfig-check"),
     preVote: settings.bool("pre-vote"),
     maxLearners: settings.number("max-learners"),
+    autoPromote: settings.bool("experimental-auto-promote"),
+    forceNewCluster: settings.bool("force-new-cluster"),
   } as const;
 }
 

@@ -170,8 +170,6 @@ export type NativeEvent =
   | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
   /** A write or sync failed, or data is damaged: the process must end with this message. */
   | { type: "fatal"; message: string }
-  /** A write was refused because the database has reached its quota; once in a drain. */
-  | { type: "quotaExceeded" }
   /** A log line from Rust. */
   | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
   // --- other members ---
@@ -271,16 +269,6 @@ export interface StoreStatus {
   flushedIndex: number;
 }
 
-/** The answer to HashKV. */
-export interface StoreHash {
-  /** CRC-32C over the kept revisions. */
-  hash: number;
-  hashRevision: number;
-  compactRevision: number;
-  /** The store's revision when the hash began. */
-  revision: number;
-}
-
 export interface NativeEngine {
   /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
   open(): Promise<Recovered>;
@@ -303,6 +291,10 @@ export interface NativeEngine {
   controlApplied(index: number, writes: MetaWrite[]): void;
   /** Queue a Control or ConfChange entry under the grant; comes back in `appended`, then `control`. */
   proposeControl(kind: EntryKind, data: Uint8Array): void;
+  /** As proposeControl, for an entry whose payload is here already; its handle is then forgotten. */
+  stampPayload(kind: EntryKind, payload: PayloadHandle): void;
+  /** A forwarded batch may be lost: the next one no longer waits for it. It is answered when it comes back or drops. */
+  releaseBatch(payload: PayloadHandle): void;
   /** Forget log entries up to index; WAL segments before it are purged. */
   compactLog(index: number, term: number): void;
   /** The payloads of entries, for control-plane use (tests, conf changes of a restart). */
@@ -319,12 +311,6 @@ export interface NativeEngine {
   setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
-
-  // --- maintenance ---
-  /** The hash at a revision, 0 = the current one, off the main thread. Rejects with etcd's text if it is not there. */
-  hashKv(revision: number): Promise<StoreHash>;
-  /** Gives back the database's free pages, off the main thread, while the store serves. Rejects with the reason. */
-  defragment(): Promise<void>;
 
   // --- leases ---
   /** This member leads: time runs for its leases from now on, `extendMs` more for each, and checkpoints are due every

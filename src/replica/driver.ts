@@ -83,6 +83,7 @@ export class RaftDriver {
   receive(message: Message): void {
     this.#noteArrived(message);
     this.act((raft) => {
+      if (message.type === "propose" && this.#stampAll(message.entries)) return;
       if (raft.needsGrantWithdrawn(message)) this.withdrawGrant();
       raft.step(message);
     });
@@ -103,12 +104,23 @@ export class RaftDriver {
 
   /** Brings a proposal into the log, by the data plane if it holds the grant. */
   propose(entry: ProposedEntry & { payload: PayloadRef }): ProposeResult {
-    if (this.raft.holdsGrant && entry.kind === EntryKind.Control) {
-      this.engine.proposeControl(entry.kind, entry.payload as Uint8Array);
-      return "appended";
-    }
+    if (this.#stampAll([entry])) return "appended";
     if (this.raft.holdsGrant) this.withdrawGrant();
     return this.raft.propose([entry]);
+  }
+
+  /** Under the grant the data plane appends; false: it is not out, or raft must look at an entry itself. */
+  #stampAll(entries: readonly ProposedEntry[]): boolean {
+    if (!this.raft.holdsGrant || this.raft.grantExpired) return false;
+    if (entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
+    for (const { kind, payload } of entries) {
+      const ref = payload as PayloadRef;
+      if (typeof ref === "number" && ref !== 0) {
+        this.#arrived.delete(ref);
+        this.engine.stampPayload(kind, ref);
+      } else this.engine.proposeControl(kind, ref instanceof Uint8Array ? ref : new Uint8Array());
+    }
+    return true;
   }
 
   transferLeader(to: MemberId): void {

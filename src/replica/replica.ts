@@ -120,7 +120,7 @@ export class Replica {
     this.#controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#driver = this.#createDriver(recovered.appliedIndex);
-    const propose = (entry: Proposal["entry"]) => this.#driver.propose(entry);
+    const propose = (entry: Proposal["entry"]) => (this.#leaderOutOfReach() ? "noLeader" : this.#driver.propose(entry));
     this.#proposals = new ProposalQueue(clock, timeoutMs, propose);
     this.#confChanges = new ProposalQueue(clock, timeoutMs, propose);
     this.#reads = new ReadIndexer(
@@ -418,9 +418,21 @@ export class Replica {
           drop(this.#leadership.timeoutError(startedMs));
         });
         this.#forwardedBatches.add(timer);
+        const release = this.#options.clock.after(this.#options.heartbeatMs, () => {
+          this.#forwardedBatches.delete(release);
+          this.#engine.releaseBatch(payload);
+        });
+        this.#forwardedBatches.add(release);
       },
     });
     if (!taken) drop(replicaErrors.tooManyRequests());
+  }
+
+  /** What is forwarded over a broken link is lost, and its fate unknown: better to wait for the link or a new leader. */
+  #leaderOutOfReach(): boolean {
+    const { transport, clock } = this.#options;
+    if (this.isLeader || this.#raft.lead === NONE || transport === null) return false;
+    return !transport.connectedSince(this.#raft.lead, clock.nowMs());
   }
 
   #handleSoftState({ lead, role }: SoftState): void {

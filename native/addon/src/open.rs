@@ -98,8 +98,6 @@ pub struct Running {
     pub store: Arc<Store>,
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
-    /// The pipeline behind the quota.
-    pub backend: Arc<EngineBackend>,
     /// The transport.
     pub front: Front,
     /// Watch streams of the control plane.
@@ -163,14 +161,9 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         store.close();
         reason(error)
     })?;
-    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline), Arc::clone(queue)));
+    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline)));
     let events = sink as Arc<dyn FrontEvents>;
-    let front = Front::start(
-        settings.front.clone(),
-        Arc::clone(&backend) as _,
-        events,
-        &completions,
-    );
+    let front = Front::start(settings.front.clone(), backend, events, &completions);
     let front = front.map_err(|error| {
         pipeline.close();
         store.close();
@@ -203,7 +196,6 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
     let running = Running {
         store,
         pipeline,
-        backend,
         front,
         watches,
         peers,

@@ -53,11 +53,10 @@ export const tuningFlags = [
     missing: "defragmentation at start",
   }),
   tuning("max-learners", "int", "1", "Most learners in the cluster."),
+  tuning("experimental-auto-promote", "bool", "false", "Make a voter of a learner that has caught up (netcd's own)."),
 ] as const;
 
 export const unsafeFlags = [
-  unsafe("force-new-cluster", "bool", "false", "Restart as the only member of a new cluster.", {
-    missing: "forcing a new cluster",
-  }),
+  unsafe("force-new-cluster", "bool", "false", "Restart as the only member of a new cluster."),
   unsafe("unsafe-no-fsync", "bool", "false", "Do not sync files; a crash may lose data."),
 ] as const;

@@ -210,6 +210,20 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#stamp(kind, data, () => {});
   }
 
+  stampPayload(kind: EntryKind, payload: number): void {
+    const data = this.#payloads.get(payload);
+    if (data === undefined) throw new Error(`no payload ${payload} to stamp`);
+    this.#payloads.delete(payload);
+    const own = this.#ownBatches.delete(payload);
+    this.#stamp(kind, data, () => {
+      if (own) this.#batchDone();
+    });
+  }
+
+  releaseBatch(payload: number): void {
+    if (this.#ownBatches.delete(payload)) this.#batchDone();
+  }
+
   compactLog(index: number, term: number): void {
     if (index > this.disk.store.appliedIndex) throw new Error("compacted what is not flushed");
     this.#wal.append({ type: "compact", index, term }, () => {});

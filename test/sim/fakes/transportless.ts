@@ -21,8 +21,6 @@ type Unused = Pick<
   | "watchOpen"
   | "watchSend"
   | "watchClose"
-  | "hashKv"
-  | "defragment"
   | "storeStatus"
   | "metrics"
 >;
@@ -66,12 +64,6 @@ export class WithoutTransport implements Unused {
   }
   watchClose(): void {
     unused("watchClose");
-  }
-  hashKv(): never {
-    return unused("hashKv");
-  }
-  defragment(): never {
-    return unused("defragment");
   }
   storeStatus(): StoreStatus {
     return unused("storeStatus");

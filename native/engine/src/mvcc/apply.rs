@@ -143,7 +143,6 @@ impl Store {
         for key in &keys {
             write.delete_key(key);
         }
-        write.did.deletes += keys.len() as u64;
         write.push_row(RowWrite {
             table: Table::Leases,
             key: lease_key(request.id),

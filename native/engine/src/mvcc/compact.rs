@@ -157,7 +157,6 @@ impl Compaction {
                 break;
             };
             let mut state = store.state.write();
-            let locked = Instant::now();
             let round = &mut self.round;
             self.cursor =
                 state
@@ -166,7 +165,6 @@ impl Compaction {
                         round.push(revision);
                     });
             RwLockWriteGuard::unlock_fair(state);
-            store.metrics.index_paused(locked.elapsed());
         }
         if self.cursor.is_none() || self.round.len() >= COMPACTION_ROUND_REVISIONS {
             self.round.sort_unstable();
@@ -198,9 +196,6 @@ impl Compaction {
     /// Notes the end and logs it.
     pub fn finish(&self, store: &Store) {
         store.compactions.lock().finished = self.at;
-        store
-            .metrics
-            .compacted(self.started.elapsed(), self.removed);
         store.events.log(
             LogLevel::Info,
             "finished scheduled compaction",

@@ -15,7 +15,6 @@ mod hash;
 mod history;
 mod install;
 mod kv;
-mod metrics;
 mod page;
 mod pins;
 mod plan;
@@ -52,7 +51,6 @@ use crate::watch::WatchHub;
 use compact::Compactions;
 use encode::Header;
 use flusher::{FlushControl, Flusher};
-use metrics::StoreMetrics;
 use page::ReadError;
 use pins::{Pin, Pins};
 use select::Look;
@@ -82,7 +80,6 @@ pub struct Store {
     flush: FlushControl,
     flusher: Mutex<Option<JoinHandle<()>>>,
     marks: Mutex<StoreMarks>,
-    metrics: StoreMetrics,
     no_space: AtomicBool,
     corrupt: AtomicBool,
     db_bytes: AtomicU64,
@@ -146,7 +143,6 @@ impl Store {
                 applied: marks.applied,
                 flushed: marks.applied,
             }),
-            metrics: StoreMetrics::default(),
             no_space: AtomicBool::new(false),
             corrupt: AtomicBool::new(false),
             db_bytes: AtomicU64::new(size.bytes),
@@ -260,11 +256,6 @@ impl Store {
             flushed: marks.flushed,
             leases,
         }
-    }
-
-    /// What the store counted, in Prometheus text.
-    pub fn metrics(&self) -> String {
-        self.metrics.render()
     }
 
     fn tree(&self) -> Arc<Tree> {

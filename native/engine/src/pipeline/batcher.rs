@@ -164,6 +164,14 @@ impl State {
             .clone())
     }
 
+    /// The batch behind a handle makes room for the next.
+    pub fn release_slot(&mut self, handle: u64) {
+        let payload = self.payloads.get(&handle);
+        if let Some(sequence) = payload.and_then(|payload| payload.sequence) {
+            self.landed(sequence);
+        }
+    }
+
     /// A handle is not needed any more; its batch goes on waiting.
     pub fn release_payload(&mut self, handle: u64) {
         self.payloads.remove(&handle);

@@ -246,6 +246,56 @@ fn control_entries_are_barriers_in_log_order() {
 }
 
 #[test]
+fn payloads_are_stamped_under_the_grant_and_only_own_batches_answered() {
+    let rig = Rig::over(&MemLog::default());
+    let mut foreign = batch::OpenBatch::new(99, 1, 0);
+    foreign.push(OpKind::Put, b"5", Token(5));
+    let foreign = rig.pipeline.add_payload(foreign.finish());
+    let refused = rig.pipeline.stamp_payload(EntryKind::Batch, foreign);
+    assert_eq!(refused, Err(PipelineError::NoGrant));
+    rig.put(1);
+    let own = rig.inbox.take_until(|event| match event {
+        Event::Batch(handle) => Some(*handle),
+        _ => None,
+    });
+    rig.lead(1, 0, true);
+    rig.pipeline
+        .stamp_payload(EntryKind::Batch, foreign)
+        .unwrap();
+    rig.pipeline.stamp_payload(EntryKind::Batch, own).unwrap();
+    assert!(rig.clients.wait([1])[0].is_ok());
+    assert_eq!(rig.store.requests(), requests([5, 1]));
+    assert_eq!(rig.clients.order(), [1]);
+    let again = rig.pipeline.stamp_payload(EntryKind::Batch, own);
+    assert_eq!(again, Err(PipelineError::UnknownPayload(own)));
+}
+
+#[test]
+fn a_forwarded_batch_that_does_not_come_back_does_not_hold_up_the_next() {
+    let rig = Rig::over(&MemLog::default());
+    let mut handles = Vec::new();
+    for token in 1..=BATCHES_IN_FLIGHT_MAX as u64 {
+        rig.put(token);
+        handles.push(rig.inbox.take_until(|event| match event {
+            Event::Batch(handle) => Some(*handle),
+            _ => None,
+        }));
+    }
+    rig.put(100);
+    rig.pipeline.release_batch(handles[0]);
+    let Event::Batch(next) = rig.inbox.take() else {
+        panic!("the next batch has room now")
+    };
+    assert!(!handles.contains(&next));
+    // It is still answered, and its place is free only once.
+    rig.pipeline.release_batch(handles[0]);
+    rig.pipeline.drop_payloads(&handles[..1], &TIMEOUT);
+    assert_eq!(rig.clients.wait([1]), [Err(TIMEOUT)]);
+    rig.pipeline.close();
+    assert_eq!(rig.clients.wait([100]), [Err(STOPPED)]);
+}
+
+#[test]
 fn the_grant_may_end_in_the_middle_of_load() {
     let rig = Arc::new(Rig::over(&MemLog::default()));
     let driver = rig.drive(1, 0, true);

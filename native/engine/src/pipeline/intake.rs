@@ -82,6 +82,31 @@ impl<A: Apply> Core<A> {
         Ok(())
     }
 
+    /// Stamps the payload behind a handle under the grant: a batch that another member forwarded, or one of this
+    /// process that was closed before the grant.
+    pub fn stamp_payload(&self, kind: EntryKind, handle: u64) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if state.grant.is_none() {
+            return Err(PipelineError::NoGrant);
+        }
+        let payload = state.payload(handle)?;
+        state.release_payload(handle);
+        let sequence = self.own_sequence(kind, &payload);
+        self.stamp(&mut state, kind, payload, sequence);
+        Ok(())
+    }
+
+    /// A batch that was forwarded may be lost: others no longer wait for it to come back. It is answered when it does,
+    /// or when its handle is dropped.
+    pub fn release_batch(&self, handle: u64) {
+        let mut state = self.state.lock();
+        state.release_slot(handle);
+        self.close_if_due(&mut state);
+    }
+
     /// Queues entries and hard state for the WAL. Nothing of it is taken if it returns an error.
     pub fn persist(
         &self,
