@@ -57,7 +57,7 @@ async function oneVoter(dir) {
     electionMs: 1000,
     preVote: true,
     appendGrant: true,
-    snapshotCatchUpEntries: 5000,
+    logRetention: { snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: Number.POSITIVE_INFINITY },
     initialMembers: [{ id: memberId, context: null }],
     handlers: {},
     membership: { check: () => null, applied: noWork },
@@ -66,6 +66,8 @@ async function oneVoter(dir) {
     random: (below) => randomInt(below),
     otherEvent: () => {},
     snapshotInstalled: () => {},
+    snapshotApplied: () => {},
+    logCompacted: () => {},
   });
   engine.onWake(() => replica.wake());
   const leads = new Promise((done) => replica.onLeaderChanged(({ isLeader }) => isLeader && done()));

@@ -25,6 +25,8 @@ export const limits = {
   pendingRenewalsMax: 100_000,
   /** Lock, Campaign and Observe calls that are open at once. */
   openRecipesMax: 10_000,
+  /** Bytes of a file of the write-ahead log, as the data plane makes them (native/engine/src/limits.rs). */
+  walSegmentBytes: 64 * 1024 * 1024,
   /** Bytes of an HTTP answer of another member. */
   peerAnswerBytesMax: 4 * 1024 * 1024,
 } as const;

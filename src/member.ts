@@ -17,6 +17,7 @@ import { HttpRouter } from "./http/router.js";
 import { createLessor } from "./lease/create.js";
 import type { Lessor } from "./lease/lessor.js";
 import { leaseForwarder } from "./lease/peers.js";
+import { limits } from "./limits.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
@@ -28,6 +29,7 @@ import { type Leadership, type OtherEvent, Replica } from "./replica/replica.js"
 import { serviceContext } from "./servicecontext.js";
 import { HealthState } from "./services/health.js";
 import { registerServices } from "./services/register.js";
+import { SnapshotLog } from "./snapshotlog.js";
 import { DEFAULT_QUOTA_BYTES, logNoTransfer, logRecovered, logStart } from "./startlog.js";
 
 /** How long calls may go on after a signal. */
@@ -243,13 +245,18 @@ export class Member {
     };
     announceAlarms();
     logRecovered(this.#log, recovered, membership, identity);
+    const snapshots = new SnapshotLog(this.#log, identity.memberId, config.snapshotCount, recovered.snapshotIndex);
     const replica = new Replica(engine, recovered, {
       id: identity.memberId,
       heartbeatMs: config.heartbeatIntervalMs,
       electionMs: config.electionTimeoutMs,
       preVote: config.preVote,
       appendGrant: true,
-      snapshotCatchUpEntries: config.snapshotCatchupEntries,
+      logRetention: {
+        snapshotCount: config.snapshotCount,
+        catchUpEntries: config.snapshotCatchupEntries,
+        bytesMax: config.maxWals === 0 ? Number.POSITIVE_INFINITY : config.maxWals * limits.walSegmentBytes,
+      },
       initialMembers: first.initial?.map((member) => ({ id: member.id, context: member })) ?? null,
       handlers: controlHandlers(state),
       membership: membershipHandler(state),
@@ -257,10 +264,13 @@ export class Member {
       clock: systemClock,
       random: (below) => randomInt(below),
       otherEvent: (event) => this.#handleEvent(event),
-      snapshotInstalled: () => {
+      snapshotInstalled: (snapshot, applied) => {
+        snapshots.applying(snapshot, applied);
         announceAlarms();
         clustering.membersChanged();
       },
+      snapshotApplied: (snapshot) => snapshots.applied(snapshot),
+      logCompacted: (compaction) => snapshots.compacted(compaction),
     });
     replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
     const lessor = createLessor({

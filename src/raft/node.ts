@@ -334,6 +334,10 @@ export class Raft {
     return this.#core.log.applied;
   }
 
+  get firstIndex(): number {
+    return this.#core.log.firstIndex;
+  }
+
   get isSoleVoter(): boolean {
     return this.#core.tracker.isSoleVoter(this.#core.id);
   }

@@ -157,7 +157,8 @@ export class RaftDriver {
         break;
       case "applied":
         this.#engineApplied = Math.max(this.#engineApplied, event.index);
-        this.hooks.applied(this.#engineApplied);
+        // Not what a snapshot will bring that is still being installed.
+        this.hooks.applied(event.index);
         break;
       default:
         this.hooks.event(event);

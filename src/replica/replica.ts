@@ -23,6 +23,7 @@ import {
   type MembershipChange,
   type MembershipHandler,
 } from "./commands.js";
+import { CompactionPolicy, type LogCompaction, type LogRetention } from "./compaction.js";
 import { RaftDriver } from "./driver.js";
 import { ReplicaError, replicaErrors } from "./errors.js";
 import { type Leadership, LeadershipWatch } from "./leadership.js";
@@ -57,8 +58,7 @@ export interface ReplicaOptions {
   preVote: boolean;
   /** Off in tests of the slow path. */
   appendGrant: boolean;
-  /** Log entries kept for followers that lag, when the log is compacted. */
-  snapshotCatchUpEntries: number;
+  logRetention: LogRetention;
   /** Members of a new cluster; null: this member joins an existing one, or restarts. */
   initialMembers: readonly InitialMember[] | null;
   handlers: ControlHandlers;
@@ -69,8 +69,15 @@ export interface ReplicaOptions {
   /** A uniform integer in [0, below), below ≤ 2^47. */
   random: (below: number) => number;
   otherEvent: (event: OtherEvent) => void;
-  /** The whole store was replaced: control-plane state must be read anew. Never called without a transport. */
-  snapshotInstalled: (snapshot: SnapshotMeta) => void;
+  /**
+   * A store takes the place of the own one, which has applied up to `applied`: control-plane state must be read anew.
+   * Never called without a transport.
+   */
+  snapshotInstalled: (snapshot: SnapshotMeta, applied: number) => void;
+  /** What is read from now on comes from that store. */
+  snapshotApplied: (snapshot: SnapshotMeta) => void;
+  /** The log was compacted, or the store alone is what a compaction would rest on. */
+  logCompacted: (compaction: LogCompaction) => void;
 }
 
 /** Beyond the election timeouts in which a leader may be found: etcd's request timeout. */
@@ -92,8 +99,11 @@ export class Replica {
   readonly #reads: ReadIndexer;
   readonly #forwardedBatches = new Set<Timer>();
   readonly #leadership: LeadershipWatch;
+  readonly #compaction: CompactionPolicy;
   #appliedWaiters: { index: number; reply: Reply<void> }[] = [];
   #applied: number;
+  /** The data plane was told to install it, and has not done so yet. */
+  #installing: SnapshotMeta | null = null;
   #nextRequest = 1;
   #ticker: Timer | null = null;
   #campaigned = false;
@@ -108,6 +118,7 @@ export class Replica {
     this.#requestTimeoutMs = requestTimeoutBaseMs + 2 * options.electionMs;
     this.#raft = this.#createRaft(recovered);
     this.#applied = recovered.appliedIndex;
+    this.#compaction = this.#createCompaction(recovered.appliedIndex);
     this.#leadership = new LeadershipWatch(
       options.id,
       clock,
@@ -158,6 +169,17 @@ export class Replica {
     return new Raft(raftOptions, state);
   }
 
+  #createCompaction(applied: number): CompactionPolicy {
+    const raft = this.#raft;
+    const log = {
+      entryBytes: (index: number) => raft.entryAt(index)?.bytes ?? 0,
+      get compactedIndex() {
+        return raft.firstIndex - 1;
+      },
+    };
+    return new CompactionPolicy(this.#options.logRetention, log, applied);
+  }
+
   #createDriver(applied: number): RaftDriver {
     return new RaftDriver(
       this.#raft,
@@ -170,8 +192,9 @@ export class Replica {
         termChanged: () => this.#announce(),
         reads: (states, dropped) => this.#driver.later(() => this.#reads.answered(states, dropped)),
         snapshotInstalled: (snapshot) => {
-          this.#handleApplied(snapshot.index);
-          this.#options.snapshotInstalled(snapshot);
+          this.#compaction.restarted(snapshot.index);
+          this.#installing = snapshot;
+          this.#options.snapshotInstalled(snapshot, this.#applied);
         },
         idle: () => this.#idle(),
         applied: (index) => this.#handleApplied(index),
@@ -454,6 +477,11 @@ export class Replica {
 
   #handleApplied(index: number): void {
     this.#applied = Math.max(this.#applied, index);
+    const installing = this.#installing;
+    if (installing !== null && index >= installing.index) {
+      this.#installing = null;
+      this.#options.snapshotApplied(installing);
+    }
     const ready = this.#appliedWaiters.filter((waiter) => waiter.index <= this.#applied);
     if (ready.length === 0) return;
     this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > this.#applied);
@@ -474,10 +502,13 @@ export class Replica {
 
   /** Keeps what followers may still need; the rest is in the store, durably. */
   #compact(flushed: number): void {
-    const { firstIndex, applied } = this.#raft.status();
-    const upTo = Math.min(flushed, applied) - this.#options.snapshotCatchUpEntries;
-    // In steps, so that not every flush writes a compaction mark.
-    if (upTo - firstIndex + 1 < this.#options.snapshotCatchUpEntries / 5) return;
+    const due = this.#compaction.due(Math.min(flushed, this.#raft.appliedIndex));
+    if (due === null) return;
+    if (due.upTo !== null) this.#compactLog(due.upTo);
+    this.#options.logCompacted(due);
+  }
+
+  #compactLog(upTo: number): void {
     const term = this.#raft.entryTerm(upTo);
     if (term === null) throw new Error(`entry ${upTo} is not in the log`);
     this.#raft.compact(upTo);

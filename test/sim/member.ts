@@ -3,6 +3,7 @@
 import type { MemberId, Message } from "../../src/raft/index.js";
 import type { InitialMember } from "../../src/replica/bootstrap.js";
 import type { ControlHandlers, MembershipHandler } from "../../src/replica/commands.js";
+import type { LogRetention } from "../../src/replica/compaction.js";
 import { Replica } from "../../src/replica/replica.js";
 import type { PeerSink, PeerTransport } from "../../src/replica/transport.js";
 import type { Invariants } from "./checks.js";
@@ -18,7 +19,7 @@ export interface MemberSettings {
   appendGrant: boolean;
   heartbeatMs: number;
   electionMs: number;
-  snapshotCatchUpEntries: number;
+  logRetention: LogRetention;
   /** A sync takes up to so long on a disk that is well. */
   syncMsMax: number;
 }
@@ -90,6 +91,8 @@ export class SimMember {
         throw new Error(`unexpected event ${event.type}`);
       },
       snapshotInstalled: () => {},
+      snapshotApplied: () => {},
+      logCompacted: () => {},
     });
     this.running = { clock, engine, replica };
     replica.onLeaderChanged(({ isLeader, term }) => {

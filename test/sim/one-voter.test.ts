@@ -8,6 +8,7 @@ import {
   decodeJson,
   type MembershipHandler,
 } from "../../src/replica/commands.js";
+import type { LogCompaction } from "../../src/replica/compaction.js";
 import type { Reply } from "../../src/replica/pending.js";
 import { Replica } from "../../src/replica/replica.js";
 import { FakeDisk } from "./fakes/disk.js";
@@ -22,6 +23,7 @@ class Alone {
   readonly random = new Random(7);
   readonly answers = new Map<number, number | null>();
   readonly commands: ControlCommand[] = [];
+  readonly compactions: LogCompaction[] = [];
   clock = new MemberClock(this.scheduler, 1);
   engine!: FakeEngine;
   replica!: Replica;
@@ -70,7 +72,7 @@ class Alone {
       electionMs: 1000,
       preVote: true,
       appendGrant: this.appendGrant,
-      snapshotCatchUpEntries: 100,
+      logRetention: { snapshotCount: 150, catchUpEntries: 100, bytesMax: Number.POSITIVE_INFINITY },
       initialMembers: [{ id: 1n, context: { name: "alone" } }],
       handlers,
       membership,
@@ -83,6 +85,10 @@ class Alone {
       snapshotInstalled: () => {
         throw new Error("a snapshot without peers");
       },
+      snapshotApplied: () => {
+        throw new Error("a snapshot without peers");
+      },
+      logCompacted: (compaction) => this.compactions.push(compaction),
     });
     this.replica.start();
   }
@@ -223,6 +229,12 @@ describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
     const { firstIndex, lastIndex } = alone.replica.status();
     expect(lastIndex - firstIndex).toBeLessThan(300);
     expect(lastIndex - firstIndex).toBeGreaterThanOrEqual(99);
+    expect(alone.compactions.length).toBeGreaterThan(3);
+    for (const { snapshotIndex, previousSnapshotIndex, upTo, forced } of alone.compactions) {
+      expect(snapshotIndex - previousSnapshotIndex).toBeGreaterThanOrEqual(150);
+      expect(upTo).toBe(snapshotIndex - 100);
+      expect(forced).toBe(false);
+    }
     alone.crash();
     alone.boot();
     alone.scheduler.run(50);

@@ -36,7 +36,7 @@ class Trio {
         appendGrant,
         heartbeatMs: 50,
         electionMs: 500,
-        snapshotCatchUpEntries: 5,
+        logRetention: { snapshotCount: 1, catchUpEntries: 5, bytesMax: Number.POSITIVE_INFINITY },
         syncMsMax: 1,
       },
       nextOrigin: () => ++origins,

@@ -53,7 +53,11 @@ class Simulation implements World {
       appendGrant: this.random.chance(0.5),
       heartbeatMs,
       electionMs,
-      snapshotCatchUpEntries: this.random.pick([5, 20, 1000]),
+      logRetention: {
+        snapshotCount: this.random.pick([1, 10, 200]),
+        catchUpEntries: this.random.pick([5, 20, 1000]),
+        bytesMax: this.random.pick([2_000, Number.POSITIVE_INFINITY]),
+      },
       syncMsMax: this.random.pick([2, 2, 20, 100]),
     };
     this.network = new Network(this.scheduler, this.random, {

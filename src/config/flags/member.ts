@@ -22,8 +22,13 @@ export const memberFlags = [
   member("listen-client-http-urls", "urls", "", "URLs for HTTP only; listen-client-urls then serves gRPC only.", {
     exception: "",
   }),
-  member("max-snapshots", "uint", "5", "Snapshot files to keep, 0 = all; deprecated."),
-  member("max-wals", "uint", "5", "Write-ahead log files to keep, 0 = all."),
+  member("max-snapshots", "uint", "5", "No effect, the store itself is the snapshot; deprecated."),
+  member(
+    "max-wals",
+    "uint",
+    "5",
+    "Write-ahead log files of 64 MiB that force a compaction of the log, 0 = any number.",
+  ),
   member("quota-backend-bytes", "int", "0", "Size of the database that raises an alarm; 0 = 2 GiB, negative = none."),
   member("backend-bbolt-freelist-type", "string", "", "array or map; no effect on netcd's store."),
   member("backend-batch-interval", "duration", "0s", "Longest time between commits of the store; 0 = 100ms."),
