@@ -15,6 +15,11 @@ import { authService, clusterService, healthService, kvService, maintenanceServi
 
 const binding = loadBinding();
 
+const QUOTA_BYTES = 4 << 20;
+// The sums of etcd 3.7.3 after the same requests, as `etcdctl endpoint hashkv` shows them.
+const FIRST_HASH = 3560048439;
+const COMPACTED_HASH = 2985412826;
+
 let folder: string;
 let lines: Record<string, unknown>[];
 let cleanups: (() => Promise<void> | void)[];
@@ -156,6 +161,74 @@ describe("a member", () => {
     await call(maintenanceService.alarm, { action: 2, memberID, alarm: 2 });
     await call(kvService.put, { key: Buffer.from("a") });
     expect((await call(maintenanceService.alarm, {})).alarms).toEqual([]);
+  });
+
+  it("raises NOSPACE when the quota refuses a write, and serves again once it has room and is disarmed", async () => {
+    const where = await ports();
+    await started(where, [`--quota-backend-bytes=${QUOTA_BYTES}`]);
+    const call = connect(where);
+    const put = (key: number) =>
+      call(kvService.put, { key: Buffer.from(`k${key}`), value: Buffer.alloc(QUOTA_BYTES / 4) });
+    const refused = { code: status.RESOURCE_EXHAUSTED, details: "etcdserver: mvcc: database space exceeded" };
+    // The database grows with its commits, so how many are let in is not said.
+    const fill = async () => {
+      for (let key = 0; ; key++) await put(key);
+    };
+    await expect(fill()).rejects.toMatchObject(refused);
+    const alarms = async () => (await call(maintenanceService.alarm, {})).alarms ?? [];
+    await expect.poll(alarms, { timeout: 10_000 }).toHaveLength(1);
+    const [set] = await alarms();
+    expect(set).toMatchObject({ alarm: 1 });
+    expect(messages()).toContain("message exceeded backend quota; raising alarm");
+    expect((await fetch(`http://127.0.0.1:${where.client}/health`)).status).toBe(503);
+    await expect(call(kvService.put, { key: Buffer.from("small") })).rejects.toMatchObject(refused);
+
+    const deleted = await call(kvService.deleteRange, { key: Buffer.from("k"), rangeEnd: Buffer.from("l") });
+    await call(kvService.compact, { revision: deleted.header?.revision, physical: true });
+    await call(maintenanceService.defragment, {});
+    expect(messages()).toContain("finished defragmenting directory");
+    await call(maintenanceService.alarm, { action: 2, memberID: set?.memberID, alarm: 1 });
+    await call(kvService.put, { key: Buffer.from("small") });
+    expect(await alarms()).toEqual([]);
+  });
+
+  it("answers HashKV as etcd does on the same history, and refuses revisions that are not there", async () => {
+    const where = await ports();
+    await started(where);
+    const call = connect(where);
+    const put = (key: string, value: string) =>
+      call(kvService.put, { key: Buffer.from(key), value: Buffer.from(value) });
+    const del = (key: string) => call(kvService.deleteRange, { key: Buffer.from(key) });
+    await put("a", "1\n");
+    const first = await call(maintenanceService.hashKv, {});
+    expect(first).toMatchObject({ hash: FIRST_HASH });
+    expect(first.compactRevision?.toNumber()).toBe(-1);
+    await put("b", "2\n");
+    await del("a");
+    await put("a", "3\n");
+    await call(kvService.compact, { revision: first.header?.revision?.add(2), physical: true });
+    const hashed = await call(maintenanceService.hashKv, { revision: first.header?.revision?.add(3) });
+    expect(hashed.compactRevision?.toNumber()).toBe(4);
+    expect(hashed.hashRevision?.toNumber()).toBe(5);
+    expect(hashed.hash).toBe(COMPACTED_HASH);
+    expect((await call(maintenanceService.hash, {})).hash).toBe(hashed.hash);
+    const code = status.OUT_OF_RANGE;
+    await expect(call(maintenanceService.hashKv, { revision: 3 })).rejects.toMatchObject({
+      code,
+      details: "etcdserver: mvcc: required revision has been compacted",
+    });
+    await expect(call(maintenanceService.hashKv, { revision: 9 })).rejects.toMatchObject({
+      code,
+      details: "etcdserver: mvcc: required revision is a future revision",
+    });
+    const metrics = await (await fetch(`http://127.0.0.1:${where.client}/metrics`)).text();
+    for (const line of [
+      "etcd_mvcc_put_total 3",
+      "etcd_mvcc_delete_total 1",
+      "etcd_mvcc_hash_rev_duration_seconds_count 3",
+    ]) {
+      expect(metrics.split("\n")).toContain(line);
+    }
   });
 
   it("answers gRPC health, and says by name what it does not have", async () => {
