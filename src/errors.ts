@@ -16,6 +16,9 @@ export class RpcError extends Error {
 }
 
 const TABLE = {
+  compacted: [status.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"],
+  futureRevision: [status.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"],
+  noSpace: [status.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
   keyNotProvided: [status.INVALID_ARGUMENT, "etcdserver: key is not provided"],
   leaseNotFound: [status.NOT_FOUND, "etcdserver: requested lease not found"],
   leaseExists: [status.FAILED_PRECONDITION, "etcdserver: lease already exists"],
@@ -38,6 +41,12 @@ export type ErrorName = keyof typeof TABLE;
 export function rpcError(name: ErrorName): RpcError {
   const [code, text] = TABLE[name];
   return new RpcError(code, text);
+}
+
+/** The error of the table that has this text; null if none has. */
+export function rpcErrorOfText(text: string): RpcError | null {
+  const name = (Object.keys(TABLE) as ErrorName[]).find((each) => TABLE[each][1] === text);
+  return name === undefined ? null : rpcError(name);
 }
 
 /** Any thrown value as an error with a status; what is no RpcError is a bug and says so as Unknown. */

@@ -20,6 +20,8 @@ import { leaseForwarder } from "./lease/peers.js";
 import { limits } from "./limits.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
+import { defragment } from "./maintenance/defragment.js";
+import { NoSpaceAlarm } from "./maintenance/nospace.js";
 import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
 import { Engine } from "./native/engine.js";
 import { type HttpExchange, NativeServer } from "./native/server.js";
@@ -32,6 +34,8 @@ import { registerServices } from "./services/register.js";
 import { SnapshotLog } from "./snapshotlog.js";
 import { DEFAULT_QUOTA_BYTES, logNoTransfer, logRecovered, logStart } from "./startlog.js";
 
+/** The revision tree in the member directory. */
+const STORE_FILE = "store.mdb";
 /** How long calls may go on after a signal. */
 const SHUTDOWN_GRACE_MS = 5_000;
 /** etcd's request timeout beyond the election timeouts. */
@@ -52,6 +56,7 @@ interface Running {
   readonly server: NativeServer;
   readonly health: HealthState;
   readonly lessor: Lessor;
+  readonly noSpace: NoSpaceAlarm;
   /** Watch streams of services. */
   readonly watches: WatchStreams;
 }
@@ -293,11 +298,14 @@ export class Member {
       members: changes,
       transferLeader: (to) => clustering.transferLeader(replica, to),
       quotaBytes: this.#quotaBytes(),
+      defragment: () => defragment(engine, join(config.dataDir, "member", STORE_FILE), this.#log),
       electionMs: config.electionTimeoutMs,
       lessor,
       watches,
       ready: this.#ready,
     });
+    const { changeAlarm, quotaBytes, memberId } = context;
+    const noSpace = new NoSpaceAlarm({ memberId, alarms, quotaBytes, changeAlarm, log: this.#log });
     const health = new HealthState();
     const server = new NativeServer(engine);
     registerServices(server, context, health);
@@ -309,7 +317,7 @@ export class Member {
       log: this.#log,
     });
     server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    return { identity, membership, alarms, replica, clustering, server, health, lessor, watches };
+    return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
   }
 
   // --- serving ---
@@ -399,6 +407,9 @@ export class Member {
         break;
       case "watchMessage":
         this.#running?.watches.deliver(event);
+        break;
+      case "quotaExceeded":
+        if (this.#running) this.#background(this.#running.noSpace.quotaExceeded());
         break;
       case "leaseRenew":
         this.#running?.lessor.handleRenewal(event.renewal, event.lease);

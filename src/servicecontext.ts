@@ -4,6 +4,7 @@ import type { Alarms } from "./cluster/alarms.js";
 import type { MembershipChanges } from "./cluster/changes.js";
 import type { Membership } from "./cluster/membership.js";
 import type { Identity } from "./datadir.js";
+import { rpcErrorOfText } from "./errors.js";
 import type { Lessor } from "./lease/lessor.js";
 import type { NativeEngine } from "./native/binding.js";
 import type { WatchStreams } from "./native/watch.js";
@@ -20,6 +21,7 @@ export interface ContextParts {
   readonly members: MembershipChanges;
   readonly transferLeader: (to: bigint) => Promise<void>;
   readonly quotaBytes: number;
+  readonly defragment: () => Promise<void>;
   readonly electionMs: number;
   readonly lessor: Lessor;
   readonly watches: WatchStreams;
@@ -64,6 +66,11 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     },
     lessor,
     watches,
+    hashKv: (revision) =>
+      engine.hashKv(revision).catch((error: Error) => {
+        throw rpcErrorOfText(error.message) ?? error;
+      }),
+    defragment: parts.defragment,
     changeAlarm: async (change) => {
       await replica.proposeControl({ type: "alarm", ...change });
     },

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Alarms, AlarmType } from "../cluster/alarms.js";
 import { Membership } from "../cluster/membership.js";
 import { resolveGates } from "../config/gates.js";
+import { rpcError } from "../errors.js";
 import { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
 import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
@@ -48,6 +49,11 @@ class FakeMember implements ServiceContext {
     if (this.serializableError) throw this.serializableError;
   };
   changeAlarm = async () => {};
+  hashKv = async (revision: number) => {
+    if (revision > 1) throw rpcError("futureRevision");
+    return { hash: 1084519789, hashRevision: revision, compactRevision: -1, revision: 1 };
+  };
+  defragment = async () => {};
   propose = () => Promise.reject(new Error("no proposals here"));
   range = () => Promise.reject(new Error("no ranges here"));
   leases = { ttlSecondsMin: 2, nextId: () => 1n, all: () => [], timeToLive: async () => null };
@@ -94,9 +100,12 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
   return new HttpRouter({ context: member, metrics, rules, log });
 }
 
-function ask(url: string, options: { method?: string; role?: ListenerRole; headers?: [string, string][] } = {}) {
-  const { method = "GET", role = "client", headers = [["Host", "127.0.0.1:2379"]] } = options;
-  return router.serve(httpRequest({ method, url, headers, body: new Uint8Array(), role }));
+function ask(
+  url: string,
+  options: { method?: string; role?: ListenerRole; headers?: [string, string][]; body?: string } = {},
+) {
+  const { method = "GET", role = "client", headers = [["Host", "127.0.0.1:2379"]], body = "" } = options;
+  return router.serve(httpRequest({ method, url, headers, body: Buffer.from(body), role }));
 }
 
 const header = (given: HttpAnswer, name: string) => given.headers.find(([key]) => key === name)?.[1];
@@ -293,4 +302,33 @@ it("paths with double slashes are redirected", async () => {
   const given = await ask("//version");
   expect(given.status).toBe(307);
   expect(header(given, "Location")).toBe("/version");
+});
+
+describe("/members/hashkv", () => {
+  const hashOf = (body: string, more: { method?: string; headers?: [string, string][] } = {}) =>
+    ask("/members/hashkv", { role: "peer", body, ...more });
+
+  it("answers with the hash of the revision that the body names", async () => {
+    const given = await hashOf('{"revision":1}');
+    expect(given.status).toBe(200);
+    expect(header(given, "Content-Type")).toBe("application/json");
+    expect(header(given, "X-Etcd-Cluster-Id")).toBe("d1cfaf999eb97a2a");
+    expect(given.body).toBe('{"header":{"revision":1},"hash":1084519789,"compact_revision":-1,"hash_revision":1}');
+  });
+
+  it.each(["", "x", "[]", '"1"', '{"revision":"1"}', '{"revision":1.5}'])("refuses the body %j", async (body) => {
+    expect(await hashOf(body)).toMatchObject({ status: 400, body: "error unmarshalling request\n" });
+  });
+
+  it("refuses revisions that are not there, other clusters and methods", async () => {
+    expect(await hashOf('{"revision":2}')).toMatchObject({
+      status: 400,
+      body: "mvcc: required revision is a future revision\n",
+    });
+    expect(messages()).toContain("failed to get hashKV");
+    const other: [string, string][] = [["X-Etcd-Cluster-ID", "1"]];
+    expect(await hashOf("{}", { headers: other })).toMatchObject({ status: 412, body: "cluster ID mismatch\n" });
+    expect((await hashOf("{}", { method: "POST" })).status).toBe(405);
+    expect(await ask("/members/hashkv")).toMatchObject({ status: 404 });
+  });
 });

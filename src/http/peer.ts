@@ -3,7 +3,9 @@
 import { encodeMemberList } from "../cluster/peerclient.js";
 import { toRpcError } from "../errors.js";
 import { answerLease } from "../lease/peers.js";
+import type { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
+import { serveHashKv } from "./hashkv.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, withHeaders } from "./message.js";
 
 const JSON_TYPE = "application/json";
@@ -19,13 +21,18 @@ const PROMOTE_REFUSALS: Readonly<Record<string, readonly [number, string]>> = {
 };
 
 /** null: no endpoint of this file. */
-export async function servePeer(context: ServiceContext, request: HttpRequest): Promise<HttpAnswer | null> {
+export async function servePeer(
+  context: ServiceContext,
+  request: HttpRequest,
+  log: Logger,
+): Promise<HttpAnswer | null> {
   const { path, method } = request;
   if (path === "/raft/probing") return answer(200, JSON_TYPE, `{"OK":true,"Now":"${now()}"}\n`);
   if (path === "/members") {
     if (method !== "GET") return withCluster(context, methodNotAllowed());
     return withCluster(context, memberList(context));
   }
+  if (path === "/members/hashkv") return withCluster(context, await serveHashKv(context, request, log));
   if (method === "POST") {
     const lease = await answerLease(context.lessor, path, request.body);
     if (lease !== null) return withCluster(context, answer(lease.status, lease.type, lease.body));

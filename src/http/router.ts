@@ -66,7 +66,8 @@ export class HttpRouter {
     if (!SERVED[request.role].includes(first)) return notFound();
     if (request.path === "/version") return this.#version(request);
     if (request.path === "/metrics") return this.#options.metrics.serve();
-    if (request.role === "peer") return (await servePeer(this.#options.context, request)) ?? notFound();
+    if (request.role === "peer")
+      return (await servePeer(this.#options.context, request, this.#options.log)) ?? notFound();
     return (await this.#health.serve(request)) ?? notFound();
   }
 

@@ -170,6 +170,8 @@ export type NativeEvent =
   | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
   /** A write or sync failed, or data is damaged: the process must end with this message. */
   | { type: "fatal"; message: string }
+  /** A write was refused because the database has reached its quota; once in a drain. */
+  | { type: "quotaExceeded" }
   /** A log line from Rust. */
   | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
   // --- other members ---
@@ -269,6 +271,16 @@ export interface StoreStatus {
   flushedIndex: number;
 }
 
+/** The answer to HashKV. */
+export interface StoreHash {
+  /** CRC-32C over the kept revisions. */
+  hash: number;
+  hashRevision: number;
+  compactRevision: number;
+  /** The store's revision when the hash began. */
+  revision: number;
+}
+
 export interface NativeEngine {
   /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
   open(): Promise<Recovered>;
@@ -311,6 +323,12 @@ export interface NativeEngine {
   setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
+
+  // --- maintenance ---
+  /** The hash at a revision, 0 = the current one, off the main thread. Rejects with etcd's text if it is not there. */
+  hashKv(revision: number): Promise<StoreHash>;
+  /** Gives back the database's free pages, off the main thread, while the store serves. Rejects with the reason. */
+  defragment(): Promise<void>;
 
   // --- leases ---
   /** This member leads: time runs for its leases from now on, `extendMs` more for each, and checkpoints are due every

@@ -5,7 +5,7 @@ import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import type { LeaseStatus } from "../lease/forward.js";
 import type { Lessor } from "../lease/lessor.js";
-import type { OpKind, StoreStatus } from "../native/binding.js";
+import type { OpKind, StoreHash, StoreStatus } from "../native/binding.js";
 import type { WatchStreams } from "../native/watch.js";
 import { toInt64, toUint64 } from "../wire/int64.js";
 
@@ -60,6 +60,10 @@ export interface ServiceContext {
   /** This member's own lessor, for other members. */
   readonly lessor: Pick<Lessor, "renewHere" | "timeToLiveHere">;
   readonly watches: Pick<WatchStreams, "open">;
+  /** HashKV of this member's store at a revision, 0 = the current one. Rejects with an error that has a status. */
+  hashKv(revision: number): Promise<StoreHash>;
+  /** Rejects with the data plane's reason. */
+  defragment(): Promise<void>;
   /** Sets or clears an alarm on all members. Rejects with an RpcError. */
   changeAlarm(change: AlarmChange): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// etcdserverpb.Maintenance: status and alarms. What else it has is in missing.ts until it is there.
+// etcdserverpb.Maintenance: status, alarms, hashes, defragmentation. What else it has is in missing.ts until it is there.
 
 import { alarmName } from "../cluster/alarms.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
@@ -9,7 +9,10 @@ import { isLearner, responseHeader, type ServiceContext } from "./context.js";
 import type { maintenanceService } from "./definitions.js";
 import { type HandlersOf, unary } from "./handlers.js";
 
-type Handlers = Pick<HandlersOf<typeof maintenanceService>, "status" | "alarm" | "moveLeader">;
+type Handlers = Pick<
+  HandlersOf<typeof maintenanceService>,
+  "status" | "alarm" | "moveLeader" | "defragment" | "hash" | "hashKv"
+>;
 
 const ALARM_ACTIONS = ["get", "activate", "deactivate"] as const;
 const UNKNOWN = 2;
@@ -18,6 +21,24 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
   return {
     status: unary(context, () => statusOf(context), { learner: true }),
     alarm: unary(context, (request) => alarm(context, request)),
+    defragment: unary(context, async () => {
+      await context.defragment();
+      return {};
+    }),
+    // etcd sums its whole database file here, page for page; what members can compare is the same: the revisions.
+    hash: unary(context, async () => {
+      const { hash, revision } = await context.hashKv(0);
+      return { header: responseHeader(context, revision), hash };
+    }),
+    hashKv: unary(context, async (request) => {
+      const found = await context.hashKv(Number(toBigint(request.revision)));
+      return {
+        header: responseHeader(context, found.revision),
+        hash: found.hash,
+        compactRevision: toInt64(found.compactRevision),
+        hashRevision: toInt64(found.hashRevision),
+      };
+    }),
     moveLeader: unary(context, async (request) => {
       await context.transferLeader(toBigint(request.targetID));
       return { header: responseHeader(context, null) };

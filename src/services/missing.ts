@@ -12,7 +12,7 @@ interface Definition {
 export const MISSING = {
   lease: { leaseKeepAlive: leaseService.leaseKeepAlive },
   auth: authService,
-  maintenance: without(maintenanceService, "status", "alarm", "moveLeader"),
+  maintenance: without(maintenanceService, "status", "alarm", "moveLeader", "defragment", "hash", "hashKv"),
 } as const;
 
 function without<D extends object, K extends keyof D>(definition: D, ...served: K[]): Omit<D, K> {

@@ -12,22 +12,24 @@ use netcd_front::Backend;
 use prost::Message;
 
 use crate::limits::QUOTA_HEADROOM_BYTES;
+use crate::queue::EventQueue;
 
 /// Pipeline and store behind the transport's hot calls.
-pub struct EngineBackend(pub Arc<Pipeline>);
+pub struct EngineBackend(pub Arc<Pipeline>, pub Arc<EventQueue>);
 
 impl EngineBackend {
     fn store(&self) -> &Arc<Store> {
         self.0.store()
     }
 
-    /// Refuses a write that the quota does not let in. Far from the quota nothing is decoded for it.
-    fn check_quota(&self, kind: OpKind, request: &[u8]) -> Result<(), EtcdError> {
+    /// Refuses a write that the quota does not let in, and says so to the control plane. Far from the quota nothing is
+    /// decoded for it.
+    pub fn check_quota(&self, kind: OpKind, request: &[u8]) -> Result<(), EtcdError> {
         let bound = request.len() as u64 + QUOTA_HEADROOM_BYTES;
         if self.store().quota_admits(bound) {
             return Ok(());
         }
-        // The transport has decoded and checked the request already: it decodes.
+        // The transport has decoded and checked the request already: it decodes. What does not is refused by apply.
         let cost = match kind {
             OpKind::Put => PutRequest::decode(request).map(|put| validate::put_cost(&put)),
             OpKind::Txn => TxnRequest::decode(request).map(|txn| validate::txn_cost(&txn)),
@@ -35,7 +37,10 @@ impl EngineBackend {
             _ => Ok(0),
         };
         match cost {
-            Ok(cost) if !self.store().quota_admits(cost) => Err(NO_SPACE),
+            Ok(cost) if !self.store().quota_admits(cost) => {
+                self.1.put(|waiting| waiting.quota_exceeded = true);
+                Err(NO_SPACE)
+            }
             _ => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use netcd_engine::error::EtcdError;
 use netcd_engine::pipeline::{Pipeline, PipelineError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::types::{LogMark, Token};
-use netcd_front::{Front, ServingState};
+use netcd_front::{Backend, Front, ServingState};
 use parking_lot::RwLock;
 use prost::Message;
 
@@ -22,7 +22,7 @@ use crate::options::{
     ServingOptions, copy, entry_kind, metadata, number, op_kind,
 };
 use crate::queue::EventQueue;
-use crate::tasks::{Close, Listen, Open, Range, ReadEntries};
+use crate::tasks::{Close, Defragment, HashKv, Listen, Open, Range, ReadEntries};
 
 /// What the methods and their promises share.
 pub struct Shared {
@@ -281,7 +281,7 @@ impl NativeEngine {
         let (kind, number) = (op_kind(kind)?, number(token)?);
         let token = Token(number | Token::JS_BIT);
         self.enqueue(|running| {
-            if let Err(error) = running.pipeline.submit(kind, &request, token) {
+            if let Err(error) = Backend::submit(&*running.backend, kind, &request, token) {
                 self.shared.queue.push(Event::Proposed {
                     token: number,
                     result: Err(error),
@@ -330,6 +330,18 @@ impl NativeEngine {
             });
             Ok(())
         })
+    }
+
+    /// The hash of the store at a revision, 0 = the current one.
+    #[napi]
+    pub fn hash_kv(&self, revision: f64) -> AsyncTask<HashKv> {
+        AsyncTask::new(HashKv(Arc::clone(&self.shared), revision as i64))
+    }
+
+    /// Gives back the database's free pages.
+    #[napi]
+    pub fn defragment(&self) -> AsyncTask<Defragment> {
+        AsyncTask::new(Defragment(Arc::clone(&self.shared)))
     }
 
     /// Which alarms are set.
@@ -452,6 +464,7 @@ impl NativeEngine {
     pub fn metrics(&self) -> Result<String> {
         let running = self.shared.running()?;
         Ok(running.pipeline.metrics()
+            + &running.store.metrics()
             + &running.store.leases().metrics()
             + &running.store.watch_hub().metrics()
             + &running.front.metrics())

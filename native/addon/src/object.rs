@@ -44,6 +44,9 @@ impl<'e> Objects<'e> {
         if let Some(mark) = drained.flushed {
             objects.push(self.mark(c"flushed", mark)?);
         }
+        if drained.quota_exceeded {
+            objects.push(self.object(c"quotaExceeded")?);
+        }
         if drained.dropped_logs > 0 {
             let message = format!(
                 "{} log lines of the data plane were dropped",

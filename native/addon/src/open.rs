@@ -98,6 +98,8 @@ pub struct Running {
     pub store: Arc<Store>,
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// The pipeline behind the quota.
+    pub backend: Arc<EngineBackend>,
     /// The transport.
     pub front: Front,
     /// Watch streams of the control plane.
@@ -161,9 +163,14 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         store.close();
         reason(error)
     })?;
-    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline)));
+    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline), Arc::clone(queue)));
     let events = sink as Arc<dyn FrontEvents>;
-    let front = Front::start(settings.front.clone(), backend, events, &completions);
+    let front = Front::start(
+        settings.front.clone(),
+        Arc::clone(&backend) as _,
+        events,
+        &completions,
+    );
     let front = front.map_err(|error| {
         pipeline.close();
         store.close();
@@ -196,6 +203,7 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
     let running = Running {
         store,
         pipeline,
+        backend,
         front,
         watches,
         peers,

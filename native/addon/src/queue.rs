@@ -30,6 +30,8 @@ pub struct Drained {
     pub applied: Option<u64>,
     /// Durable in the revision tree up to here.
     pub flushed: Option<LogMark>,
+    /// A write was refused for the quota.
+    pub quota_exceeded: bool,
     logs: usize,
     /// Log lines over the limit.
     pub dropped_logs: u64,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, Buffer};
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
-use netcd_engine::mvcc::{MetaTable, RangeAnswer};
+use netcd_engine::mvcc::{KvHash, MetaTable, RangeAnswer};
 use netcd_engine::pipeline::{EntryMeta, LogEntry};
 use netcd_engine::proto::etcdserverpb::RangeRequest;
 use netcd_front::ListenerConfig;
@@ -264,6 +264,56 @@ impl Task for Range {
 
     fn resolve(&mut self, _: Env, answer: Vec<u8>) -> Result<Buffer> {
         Ok(answer.into())
+    }
+}
+
+/// The answer to `hashKv`.
+#[napi(object, object_from_js = false)]
+pub struct StoreHash {
+    /// CRC-32C over the kept revisions.
+    pub hash: u32,
+    /// Revision that was hashed.
+    pub hash_revision: f64,
+    /// Last compacted revision, -1 = none.
+    pub compact_revision: f64,
+    /// Current revision.
+    pub revision: f64,
+}
+
+/// `hashKv`.
+pub struct HashKv(pub Arc<Shared>, pub i64);
+
+impl Task for HashKv {
+    type Output = KvHash;
+    type JsValue = StoreHash;
+
+    fn compute(&mut self) -> Result<KvHash> {
+        self.0.running()?.store.hash_kv(self.1).map_err(reason)
+    }
+
+    fn resolve(&mut self, _: Env, answer: KvHash) -> Result<StoreHash> {
+        Ok(StoreHash {
+            hash: answer.hash,
+            hash_revision: answer.hash_revision as f64,
+            compact_revision: answer.compact_revision as f64,
+            revision: answer.revision as f64,
+        })
+    }
+}
+
+/// `defragment`.
+pub struct Defragment(pub Arc<Shared>);
+
+impl Task for Defragment {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        self.0.running()?.store.defragment().map_err(reason)
+    }
+
+    fn resolve(&mut self, _: Env, (): ()) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -21,6 +21,8 @@ type Unused = Pick<
   | "watchOpen"
   | "watchSend"
   | "watchClose"
+  | "hashKv"
+  | "defragment"
   | "storeStatus"
   | "metrics"
 >;
@@ -64,6 +66,12 @@ export class WithoutTransport implements Unused {
   }
   watchClose(): void {
     unused("watchClose");
+  }
+  hashKv(): never {
+    return unused("hashKv");
+  }
+  defragment(): never {
+    return unused("defragment");
   }
   storeStatus(): StoreStatus {
     return unused("storeStatus");

@@ -143,6 +143,7 @@ impl Store {
         for key in &keys {
             write.delete_key(key);
         }
+        write.did.deletes += keys.len() as u64;
         write.push_row(RowWrite {
             table: Table::Leases,
             key: lease_key(request.id),

@@ -157,6 +157,7 @@ impl Compaction {
                 break;
             };
             let mut state = store.state.write();
+            let locked = Instant::now();
             let round = &mut self.round;
             self.cursor =
                 state
@@ -165,6 +166,7 @@ impl Compaction {
                         round.push(revision);
                     });
             RwLockWriteGuard::unlock_fair(state);
+            store.metrics.index_paused(locked.elapsed());
         }
         if self.cursor.is_none() || self.round.len() >= COMPACTION_ROUND_REVISIONS {
             self.round.sort_unstable();
@@ -196,6 +198,9 @@ impl Compaction {
     /// Notes the end and logs it.
     pub fn finish(&self, store: &Store) {
         store.compactions.lock().finished = self.at;
+        store
+            .metrics
+            .compacted(self.started.elapsed(), self.removed);
         store.events.log(
             LogLevel::Info,
             "finished scheduled compaction",

@@ -32,6 +32,7 @@ pub enum DefragmentError {
 impl Store {
     /// Gives back the database's free pages. Blocks its caller for the time of a copy; puts and reads go on.
     pub fn defragment(&self) -> Result<(), DefragmentError> {
+        let _running = self.metrics.defragmenting();
         let _gate = self.flush.gate.lock();
         let path = self.copy_path();
         let fresh = self.copy(&path);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -244,17 +244,22 @@ impl Flusher {
         segment: Option<&Segment>,
         compacting: bool,
     ) -> Result<(), TreeError> {
+        let started = Instant::now();
         let mut batch = tree.batch()?;
         if let Some(segment) = segment {
             write_segment(&mut batch, segment)?;
         }
         let Some(compaction) = self.compaction.as_mut().filter(|_| compacting) else {
-            return batch.commit();
+            batch.commit()?;
+            self.store.metrics.committed(started.elapsed());
+            return Ok(());
         };
         let max = self.store.compaction_batch_limit * COMPACTION_BATCH_FACTOR;
         let removed = compaction.remove(&mut batch, max)?;
         batch.commit()?;
         compaction.advance(removed);
+        self.store.metrics.committed(started.elapsed());
+        self.store.metrics.compaction_paused(started.elapsed());
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! HashKV: CRC-32C over the kept revisions, byte for byte as etcd sums them, so that members of both kinds agree.
 
+use std::time::Instant;
+
 use crate::error::{self, EtcdError};
 use crate::index::Revision;
 use crate::tree::{StoredKey, TreeError};
@@ -27,6 +29,7 @@ struct Hasher<'s> {
 impl Store {
     /// The hash of the store at `revision`, 0 = the current one.
     pub fn hash_kv(&self, revision: i64) -> Result<KvHash, EtcdError> {
+        let started = Instant::now();
         let (hasher, current, records, pin) = self.look(|state| {
             if revision > 0 && revision < state.compact_revision {
                 return Err(error::COMPACTED);
@@ -54,6 +57,7 @@ impl Store {
             .run(&records, &pin)
             .map_err(|error| self.fatal(&error))?
             .ok_or(error::COMPACTED)?;
+        self.metrics.hashed(started.elapsed());
         Ok(KvHash {
             hash,
             hash_revision: at,

@@ -15,6 +15,7 @@ mod hash;
 mod history;
 mod install;
 mod kv;
+mod metrics;
 mod page;
 mod pins;
 mod plan;
@@ -51,6 +52,7 @@ use crate::watch::WatchHub;
 use compact::Compactions;
 use encode::Header;
 use flusher::{FlushControl, Flusher};
+use metrics::StoreMetrics;
 use page::ReadError;
 use pins::{Pin, Pins};
 use select::Look;
@@ -80,6 +82,7 @@ pub struct Store {
     flush: FlushControl,
     flusher: Mutex<Option<JoinHandle<()>>>,
     marks: Mutex<StoreMarks>,
+    metrics: StoreMetrics,
     no_space: AtomicBool,
     corrupt: AtomicBool,
     db_bytes: AtomicU64,
@@ -143,6 +146,7 @@ impl Store {
                 applied: marks.applied,
                 flushed: marks.applied,
             }),
+            metrics: StoreMetrics::default(),
             no_space: AtomicBool::new(false),
             corrupt: AtomicBool::new(false),
             db_bytes: AtomicU64::new(size.bytes),
@@ -256,6 +260,11 @@ impl Store {
             flushed: marks.flushed,
             leases,
         }
+    }
+
+    /// What the store counted, in Prometheus text.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
     }
 
     fn tree(&self) -> Arc<Tree> {

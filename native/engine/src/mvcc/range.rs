@@ -34,6 +34,7 @@ impl Store {
         request: &RangeRequest,
         raft_term: u64,
     ) -> Result<RangeAnswer, EtcdError> {
+        self.metrics.read(1);
         let plan = Arc::new(Plan::new(request));
         for _ in 0..READ_RETRIES_MAX {
             match self.try_range(&plan, raft_term) {

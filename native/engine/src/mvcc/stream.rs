@@ -27,6 +27,7 @@ impl Store {
         request: &RangeRequest,
         raft_term: u64,
     ) -> Result<Chunks, EtcdError> {
+        self.metrics.read(1);
         let mut plan = Plan::new(request);
         let sort = plan.sort.take();
         let plan = Arc::new(plan);

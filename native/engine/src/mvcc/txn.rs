@@ -102,6 +102,7 @@ impl Store {
                 Err(error) => return Ok(Err(error)),
             }
         }
+        self.metrics.read(responses.len() as u64);
         let header = self.header(at, raft_term);
         Ok(Ok(
             encode::txn_response(header, succeeded, &responses).into()
@@ -153,7 +154,10 @@ impl Run<'_> {
 
     fn op(&mut self, request: &Request) -> Result<Vec<u8>, ReadError> {
         Ok(match request {
-            Request::RequestRange(range) => op_response(OpResponse::Range, &self.range(range)?),
+            Request::RequestRange(range) => {
+                self.write.did.ranges += 1;
+                op_response(OpResponse::Range, &self.range(range)?)
+            }
             Request::RequestPut(put) => {
                 let prev_kv = self.write.put(put)?;
                 let header = Header::nested(self.write.revision());

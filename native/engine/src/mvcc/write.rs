@@ -14,6 +14,7 @@ use crate::tree::{Tree, TreeError};
 use super::Store;
 use super::api::Event;
 use super::kv::KvView;
+use super::metrics::Operation;
 use super::state::{State, Values};
 use super::tail::{Record, RowWrite};
 
@@ -27,6 +28,8 @@ pub(super) struct Write<'s> {
     main: i64,
     changes: u32,
     events: Vec<Event>,
+    /// What it did, for the metrics.
+    pub did: Operation,
 }
 
 /// What a delete removed.
@@ -50,6 +53,7 @@ impl<'s> Write<'s> {
             main,
             changes: 0,
             events: Vec::new(),
+            did: Operation::default(),
         }
     }
 
@@ -92,6 +96,8 @@ impl<'s> Write<'s> {
         } else {
             request.lease
         };
+        self.did.puts += 1;
+        self.did.put_bytes += (request.key.len() + value.len()) as u64;
         let revision = self.next();
         let found = self.state.index.put(&request.key, revision);
         let kv = KvView {
@@ -122,6 +128,7 @@ impl<'s> Write<'s> {
 
     /// Deletes the keys of a range.
     pub fn delete_range(&mut self, request: &DeleteRangeRequest) -> Result<Deleted, TreeError> {
+        self.did.deletes += 1;
         let mut keys = Vec::new();
         let mut revisions = Vec::new();
         let end = RangeEnd::from_wire(&request.range_end);
@@ -187,6 +194,7 @@ impl<'s> Write<'s> {
         self.state.revision = revision;
         drop(self.state);
         drop(self.leases);
+        self.store.metrics.operation(self.did);
         if !self.events.is_empty() {
             self.store.tell_watchers(revision, &self.events);
         }

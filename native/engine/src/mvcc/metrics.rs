@@ -1,0 +1,289 @@
+//! What the store counts, under etcd's names and in Prometheus text. Fed from any thread.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Counts values into buckets whose upper bounds double.
+struct Histogram {
+    first_bound: f64,
+    /// One per bound, and one for what is above the last.
+    buckets: Box<[AtomicU64]>,
+    /// Bits of an f64.
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    fn new(first_bound: f64, bounds: usize) -> Self {
+        Self {
+            first_bound,
+            buckets: (0..=bounds).map(|_| AtomicU64::new(0)).collect(),
+            sum: AtomicU64::new(0),
+        }
+    }
+
+    fn bound(&self, bucket: usize) -> f64 {
+        self.first_bound * (1u64 << bucket) as f64
+    }
+
+    fn observe(&self, value: f64) {
+        let bounds = self.buckets.len() - 1;
+        let bucket = (0..bounds).find(|bucket| value <= self.bound(*bucket));
+        self.buckets[bucket.unwrap_or(bounds)].fetch_add(1, Relaxed);
+        // The closure always gives a value, so this cannot fail.
+        let _previous = self.sum.fetch_update(Relaxed, Relaxed, |sum| {
+            Some((f64::from_bits(sum) + value).to_bits())
+        });
+    }
+
+    fn render(&self, out: &mut String, name: &str, help: &str) {
+        head(out, name, "histogram", help);
+        let mut total = 0;
+        let bounds = self.buckets.len() - 1;
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            total += count.load(Relaxed);
+            if bucket < bounds {
+                let bound = self.bound(bucket);
+                line(out, format_args!("{name}_bucket{{le=\"{bound}\"}} {total}"));
+            }
+        }
+        let sum = f64::from_bits(self.sum.load(Relaxed));
+        line(out, format_args!("{name}_bucket{{le=\"+Inf\"}} {total}"));
+        line(out, format_args!("{name}_sum {sum}"));
+        line(out, format_args!("{name}_count {total}"));
+    }
+}
+
+/// The requests of one operation.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Operation {
+    pub ranges: u64,
+    pub puts: u64,
+    pub deletes: u64,
+    /// Keys and values that were put.
+    pub put_bytes: u64,
+}
+
+/// The store's counters since it was opened.
+pub(super) struct StoreMetrics {
+    ranges: AtomicU64,
+    puts: AtomicU64,
+    deletes: AtomicU64,
+    txns: AtomicU64,
+    put_bytes: AtomicU64,
+    compacted_revisions: AtomicU64,
+    /// Seconds since 1970, 0 = never.
+    last_compaction: AtomicU64,
+    defragmenting: AtomicU64,
+    commit: Histogram,
+    defragment: Histogram,
+    /// etcd's sum over its whole file, which this store has not: it stays empty.
+    hash: Histogram,
+    hash_revision: Histogram,
+    compaction: Histogram,
+    compaction_pause: Histogram,
+    index_pause: Histogram,
+}
+
+impl Default for StoreMetrics {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            ranges: zero(),
+            puts: zero(),
+            deletes: zero(),
+            txns: zero(),
+            put_bytes: zero(),
+            compacted_revisions: zero(),
+            last_compaction: zero(),
+            defragmenting: zero(),
+            commit: Histogram::new(0.001, 14),
+            defragment: Histogram::new(0.1, 13),
+            hash: Histogram::new(0.01, 15),
+            hash_revision: Histogram::new(0.01, 15),
+            compaction: Histogram::new(100.0, 14),
+            compaction_pause: Histogram::new(1.0, 13),
+            index_pause: Histogram::new(0.5, 14),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+impl StoreMetrics {
+    /// An operation ended: all its requests at once, as a txn if there were several.
+    pub fn operation(&self, operation: Operation) {
+        let Operation {
+            ranges,
+            puts,
+            deletes,
+            put_bytes,
+        } = operation;
+        for (counter, count) in [
+            (&self.ranges, ranges),
+            (&self.puts, puts),
+            (&self.deletes, deletes),
+            (&self.put_bytes, put_bytes),
+            (&self.txns, u64::from(ranges + puts + deletes > 1)),
+        ] {
+            if count > 0 {
+                counter.fetch_add(count, Relaxed);
+            }
+        }
+    }
+
+    /// So many ranges of one read.
+    pub fn read(&self, ranges: u64) {
+        self.operation(Operation {
+            ranges,
+            ..Operation::default()
+        });
+    }
+
+    /// A commit of the revision tree.
+    pub fn committed(&self, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
+    }
+
+    /// A commit of a compaction.
+    pub fn compaction_paused(&self, took: Duration) {
+        self.compaction_pause.observe(milliseconds(took));
+    }
+
+    /// A step of a compaction that kept the index locked.
+    pub fn index_paused(&self, took: Duration) {
+        self.index_pause.observe(milliseconds(took));
+    }
+
+    /// A compaction that removed so many revisions ended.
+    pub fn compacted(&self, took: Duration, removed: usize) {
+        self.compaction.observe(milliseconds(took));
+        self.compacted_revisions.fetch_add(removed as u64, Relaxed);
+        // A clock before 1970 counts as never.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.last_compaction
+            .store(now.map_or(0, |now| now.as_secs()), Relaxed);
+    }
+
+    /// A HashKV.
+    pub fn hashed(&self, took: Duration) {
+        self.hash_revision.observe(took.as_secs_f64());
+    }
+
+    /// Counts a defragmentation until the answer is dropped.
+    pub fn defragmenting(&self) -> Defragmenting<'_> {
+        self.defragmenting.fetch_add(1, Relaxed);
+        Defragmenting(self, Instant::now())
+    }
+
+    /// Prometheus text exposition.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let o = &mut out;
+        for (name, kind, help, of) in self.scalars() {
+            head(o, name, kind, help);
+            line(o, format_args!("{name} {}", of.load(Relaxed)));
+        }
+        for (name, help, histogram) in self.histograms() {
+            histogram.render(o, name, help);
+        }
+        out
+    }
+
+    #[rustfmt::skip]
+    fn scalars(&self) -> [(&'static str, &'static str, &'static str, &AtomicU64); 8] {
+        [
+            ("etcd_mvcc_range_total", "counter", "Ranges.", &self.ranges),
+            ("etcd_mvcc_put_total", "counter", "Puts.", &self.puts),
+            ("etcd_mvcc_delete_total", "counter", "Deletes.", &self.deletes),
+            ("etcd_mvcc_txn_total", "counter", "Transactions of several requests.", &self.txns),
+            ("etcd_debugging_mvcc_total_put_size_in_bytes", "gauge", "Bytes of keys and values put.", &self.put_bytes),
+            ("etcd_debugging_mvcc_db_compaction_keys_total", "counter", "Revisions that compactions removed.", &self.compacted_revisions),
+            ("etcd_debugging_mvcc_db_compaction_last", "gauge", "When the last compaction ended, in seconds since 1970.", &self.last_compaction),
+            ("etcd_disk_defrag_inflight", "gauge", "1 while the database is defragmented.", &self.defragmenting),
+        ]
+    }
+
+    #[rustfmt::skip]
+    fn histograms(&self) -> [(&'static str, &'static str, &Histogram); 7] {
+        [
+            ("etcd_disk_backend_commit_duration_seconds", "Time of one commit of the revision tree.", &self.commit),
+            ("etcd_disk_backend_defrag_duration_seconds", "Time of one defragmentation.", &self.defragment),
+            ("etcd_mvcc_hash_duration_seconds", "Time of one hash of the whole store.", &self.hash),
+            ("etcd_mvcc_hash_rev_duration_seconds", "Time of one hash up to a revision.", &self.hash_revision),
+            ("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Time of one compaction.", &self.compaction),
+            ("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Time of one commit of a compaction.", &self.compaction_pause),
+            ("etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds", "Time for which a step of a compaction locked the index.", &self.index_pause),
+        ]
+    }
+}
+
+/// A defragmentation that runs.
+pub(super) struct Defragmenting<'m>(&'m StoreMetrics, Instant);
+
+impl Drop for Defragmenting<'_> {
+    fn drop(&mut self) {
+        self.0.defragmenting.fetch_sub(1, Relaxed);
+        self.0.defragment.observe(self.1.elapsed().as_secs_f64());
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    line(out, format_args!("# HELP {name} {help}"));
+    line(out, format_args!("# TYPE {name} {kind}"));
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_of_several_requests_are_txns() {
+        let metrics = StoreMetrics::default();
+        metrics.read(1);
+        metrics.operation(Operation {
+            ranges: 1,
+            puts: 2,
+            deletes: 0,
+            put_bytes: 7,
+        });
+        let text = metrics.render();
+        for expected in [
+            "etcd_mvcc_range_total 2\n",
+            "etcd_mvcc_put_total 2\n",
+            "etcd_mvcc_delete_total 0\n",
+            "etcd_mvcc_txn_total 1\n",
+            "etcd_debugging_mvcc_total_put_size_in_bytes 7\n",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+
+    #[test]
+    fn durations_fall_into_doubling_buckets() {
+        let metrics = StoreMetrics::default();
+        metrics.committed(Duration::from_millis(3));
+        metrics.compacted(Duration::from_millis(150), 4);
+        drop(metrics.defragmenting());
+        let text = metrics.render();
+        for expected in [
+            "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.002\"} 0\n",
+            "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.004\"} 1\n",
+            "etcd_disk_backend_commit_duration_seconds_bucket{le=\"8.192\"} 1\n",
+            "etcd_disk_backend_commit_duration_seconds_sum 0.003\n",
+            "compaction_total_duration_milliseconds_bucket{le=\"100\"} 0\n",
+            "compaction_total_duration_milliseconds_bucket{le=\"819200\"} 1\n",
+            "etcd_debugging_mvcc_db_compaction_keys_total 4\n",
+            "etcd_disk_backend_defrag_duration_seconds_count 1\n",
+            "etcd_disk_defrag_inflight 0\n",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+}
