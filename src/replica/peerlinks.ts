@@ -119,9 +119,16 @@ export class PeerLinks implements PeerTransport {
     if (message.type !== "snapshot") throw new Error(`a store came with a ${message.type} message`);
     const confState = restoredConfState(meta);
     this.#arrived = { handle, index, meta };
-    this.#sink?.message({ ...message, snapshot: { index, term, confState } });
-    if (this.#arrived !== null) this.#engine.dropSnapshot(handle);
-    this.#arrived = null;
+    const sink = this.#sink;
+    sink?.message({ ...message, snapshot: { index, term, confState } });
+    // Raft decides within this turn, but not within the call: the event itself is a part of the turn.
+    const dropUnlessTaken = () => {
+      if (this.#arrived?.handle !== handle) return;
+      this.#arrived = null;
+      this.#engine.dropSnapshot(handle);
+    };
+    if (sink === null) dropUnlessTaken();
+    else sink.later(dropUnlessTaken);
   }
 
   /** Raft takes the store that has just arrived. */

@@ -213,6 +213,7 @@ export class Replica {
       unreachable: (id) => {
         if (!this.#stopped) this.#driver.act((raft) => raft.reportUnreachable(id));
       },
+      later: (call) => this.#driver.later(call),
       snapshotSent: (id, arrived) => {
         if (!this.#stopped) this.#driver.act((raft) => raft.reportSnapshot(id, arrived));
       },

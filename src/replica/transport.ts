@@ -4,6 +4,8 @@ import type { MemberId, Message, SnapshotMeta } from "../raft/index.js";
 
 /** What a transport tells the replica. */
 export interface PeerSink {
+  /** Calls when everything that came of the messages before is done. */
+  later(call: () => void): void;
   /** A message arrived. The payloads of its entries are handles of the own data plane, or bytes. */
   message(message: Message): void;
   /** The connection was lost: optimistic sending stops. */

@@ -1,0 +1,156 @@
+// A member that was away until the log it needs was compacted: it gets a leader's whole store, and keeps it.
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+
+	"netcd.test/member"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// Rounds of writes until all members that run have compacted their log; one is enough unless flushes are slow.
+	compactRoundsMax = 200
+	putsPerRound     = 100
+	// Larger than one chunk of a streamed store in sum.
+	snapshotValueBytes = 4096
+)
+
+func TestSnapshotToMemberThatWasAway(t *testing.T) {
+	running := member.StartCluster(t, "netcd", member.Netcd(), 3,
+		"--snapshot-count=50", "--snapshot-catchup-entries=20", "--log-level=debug")
+	leader := running.Leader(t)
+	away := otherThan(running.Members, leader)
+	rest := []*member.Member{leader, otherThan(running.Members, leader, away)}
+	for _, key := range []string{"kept", "deleted"} {
+		if err := put(t, leader, key, "before"); err != nil {
+			t.Fatal(err)
+		}
+		if value, err := get(t, away, key, false); value != "before" {
+			t.Fatalf("%s before it goes away: %q, %v", key, value, err)
+		}
+	}
+	status, err := away.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, leader, "deleted")
+	last := writePast(t, rest, status.RaftIndex)
+
+	if err := away.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"received and saved database snapshot", "applying snapshot", "applied snapshot"} {
+		if err := away.AwaitLog(`"` + line + `"`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := away.AwaitServing(); err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, running, away, last)
+	// What follows the snapshot comes through the log.
+	if err := put(t, away, "after", "snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, running, away, last)
+	if value, err := get(t, away, "after", true); value != "snapshot" {
+		t.Fatalf("after: %q, %v", value, err)
+	}
+}
+
+// writePast puts keys until the members have compacted their logs past an entry; it returns the last key.
+func writePast(t *testing.T, members []*member.Member, index uint64) string {
+	t.Helper()
+	connection, err := members[0].Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	kv := pb.NewKVClient(connection)
+	value := bytes.Repeat([]byte("v"), snapshotValueBytes)
+	for round := range compactRoundsMax {
+		var last string
+		for at := range putsPerRound {
+			// One after the other: requests at the same time would share an entry.
+			last = fmt.Sprintf("k-%d-%d", round, at)
+			if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte(last), Value: value}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := true
+		for _, one := range members {
+			all = all && compactedTo(t, one) > index
+		}
+		if all {
+			return last
+		}
+	}
+	t.Fatalf("the logs were not compacted past %d", index)
+	return ""
+}
+
+// compactedTo is the newest compaction of the raft log that the member has logged; 0: none.
+func compactedTo(t *testing.T, one *member.Member) uint64 {
+	t.Helper()
+	log, err := os.ReadFile(one.LogPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest uint64
+	for line := range bytes.Lines(log) {
+		if !bytes.Contains(line, []byte(`"compacted Raft logs"`)) {
+			continue
+		}
+		var fields struct {
+			Index uint64 `json:"compact-index"`
+		}
+		if err := json.Unmarshal(line, &fields); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		newest = fields.Index
+	}
+	return newest
+}
+
+func remove(t *testing.T, through *member.Member, key string) {
+	t.Helper()
+	connection, err := through.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	answer, err := pb.NewKVClient(connection).DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte(key)})
+	if err != nil || answer.Deleted != 1 {
+		t.Fatalf("delete %s: %v, %v", key, answer, err)
+	}
+}
+
+// holdsAll compares what the member itself holds with what was written, and its revision with that of the others.
+func holdsAll(t *testing.T, running *member.Cluster, one *member.Member, last string) {
+	t.Helper()
+	if value, err := get(t, one, last, true); len(value) != snapshotValueBytes {
+		t.Fatalf("%s: %d bytes, %v", last, len(value), err)
+	}
+	if value, err := get(t, one, "kept", true); value != "before" {
+		t.Fatalf("kept: %q, %v", value, err)
+	}
+	if value, err := get(t, one, "deleted", true); value != "" || err == nil {
+		t.Fatalf("deleted: %q, %v", value, err)
+	}
+	sameContent(t, running)
+}
