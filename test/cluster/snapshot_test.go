@@ -154,3 +154,50 @@ func holdsAll(t *testing.T, running *member.Cluster, one *member.Member, last st
 	}
 	sameContent(t, running)
 }
+
+func TestSnapshotToNewMember(t *testing.T) {
+	running := member.StartCluster(t, "netcd", member.Netcd(), 3,
+		"--snapshot-count=50", "--snapshot-catchup-entries=20", "--log-level=debug")
+	leader := running.Leader(t)
+	for _, key := range []string{"kept", "deleted"} {
+		if err := put(t, leader, key, "before"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(t, leader, "deleted")
+	last := writePast(t, running.Members, 1)
+
+	joined := running.Join(t)
+	_, members := dial(t, leader)
+	if told := settled(t, "etcdserver: unhealthy cluster", func() error {
+		_, err := members.MemberAdd(t.Context(), &pb.MemberAddRequest{PeerURLs: []string{joined.PeerURL}})
+		return err
+	}); told != "OK" {
+		t.Fatal(told)
+	}
+	running.Start(t, joined)
+	if err := joined.AwaitLog(`"received and saved database snapshot"`); err != nil {
+		t.Fatal(err)
+	}
+	if err := joined.AwaitServing(); err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, running, joined, last)
+	// The snapshot brought the members too: the new one counts for the quorum, and finds the others after a restart.
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := joined.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := joined.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, joined, "after", "joining"); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, running, joined, last)
+}
