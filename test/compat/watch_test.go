@@ -177,14 +177,17 @@ func (r *watchRun) cancelWatch() {
 	w.live = slices.DeleteFunc(w.live, func(live int64) bool { return live == id })
 }
 
+// settle waits until a stream has all there is. A write first makes the answer to the request for progress a
+// new one: an older may still be on its way from before a watcher was made.
 func (r *watchRun) settle(w *watchPair) {
-	if len(w.live) > 0 {
-		for r.g.revision < w.future {
-			call := putCall(&pb.PutRequest{Key: []byte("k")})
-			r.g.follow(call, r.compare(call))
-		}
-		r.must(w.both(func(stream *watchStream) error { return stream.settle(r.g.revision) }))
+	if len(w.live) == 0 {
+		return
 	}
+	for written := false; !written || r.g.revision < w.future; written = true {
+		call := putCall(&pb.PutRequest{Key: []byte("k")})
+		r.g.follow(call, r.compare(call))
+	}
+	r.must(w.both(func(stream *watchStream) error { return stream.settle(r.g.revision) }))
 }
 
 func (r *watchRun) settleAll() {
