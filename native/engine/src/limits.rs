@@ -34,6 +34,8 @@ pub const WAL_PREPARE_BYTES: usize = 1 << 20;
 pub const TAIL_BYTES_MAX: usize = 64 << 20;
 /// Bytes of the tail that make the flusher commit before its timer.
 pub const TAIL_FLUSH_BYTES: usize = 8 << 20;
+/// Free bytes of the file system below which a write of LMDB that failed is taken for a full disk and tried again.
+pub const DISK_EXHAUSTED_BYTES: u64 = 16 << 20;
 /// Milliseconds between two commits of the flusher while there is something to flush.
 pub const FLUSH_INTERVAL_MS: u64 = 100;
 /// A range answer above this many bytes is streamed in chunks and not encoded at once.

@@ -10,6 +10,7 @@
 mod key;
 mod marks;
 mod snapshot;
+mod space;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -78,8 +79,14 @@ impl TreeError {
     /// True if the disk (or the map) is full: the same write may succeed later.
     pub fn is_no_space(&self) -> bool {
         match self {
-            TreeError::Lmdb { source, .. } => match source {
-                heed::Error::Io(error) => error.raw_os_error() == Some(libc::ENOSPC),
+            TreeError::Lmdb { source, path } => match source {
+                // LMDB calls a write that was cut short for lack of room EIO too. If it was a failed sync after all,
+                // LMDB refuses the next transaction, so nothing is ever retried that must not be.
+                heed::Error::Io(error) => match error.raw_os_error() {
+                    Some(libc::ENOSPC) => true,
+                    Some(libc::EIO) => space::is_exhausted(path),
+                    _ => false,
+                },
                 heed::Error::Mdb(error) => matches!(error, heed::MdbError::MapFull),
                 _ => false,
             },
