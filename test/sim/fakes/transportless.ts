@@ -23,6 +23,25 @@ type Unused = Pick<
   | "watchClose"
   | "hashKv"
   | "defragment"
+  | "leasePromote"
+  | "leaseDemote"
+  | "leaseAttend"
+  | "leaseExpired"
+  | "leaseCheckpoints"
+  | "leaseRenew"
+  | "leaseTimes"
+  | "leaseKeys"
+  | "leases"
+  | "nextLeaseId"
+  | "leaseRenewed"
+  | "setPeerIdentity"
+  | "setPeer"
+  | "removePeer"
+  | "setRemovedPeers"
+  | "peerSend"
+  | "peerForward"
+  | "peerSendSnapshot"
+  | "dropSnapshot"
   | "storeStatus"
   | "metrics"
 >;
@@ -72,6 +91,63 @@ export class WithoutTransport implements Unused {
   }
   defragment(): never {
     return unused("defragment");
+  }
+  leasePromote(): never {
+    return unused("leasePromote");
+  }
+  leaseDemote(): never {
+    return unused("leaseDemote");
+  }
+  leaseAttend(): never {
+    return unused("leaseAttend");
+  }
+  leaseExpired(): never {
+    return unused("leaseExpired");
+  }
+  leaseCheckpoints(): never {
+    return unused("leaseCheckpoints");
+  }
+  leaseRenew(): never {
+    return unused("leaseRenew");
+  }
+  leaseTimes(): never {
+    return unused("leaseTimes");
+  }
+  leaseKeys(): never {
+    return unused("leaseKeys");
+  }
+  leases(): never {
+    return unused("leases");
+  }
+  nextLeaseId(): never {
+    return unused("nextLeaseId");
+  }
+  leaseRenewed(): never {
+    return unused("leaseRenewed");
+  }
+  setPeerIdentity(): never {
+    return unused("setPeerIdentity");
+  }
+  setPeer(): never {
+    return unused("setPeer");
+  }
+  removePeer(): never {
+    return unused("removePeer");
+  }
+  setRemovedPeers(): never {
+    return unused("setRemovedPeers");
+  }
+  peerSend(): never {
+    return unused("peerSend");
+  }
+  peerForward(): never {
+    return unused("peerForward");
+  }
+  peerSendSnapshot(): never {
+    return unused("peerSendSnapshot");
+  }
+  dropSnapshot(): never {
+    return unused("dropSnapshot");
   }
   storeStatus(): StoreStatus {
     return unused("storeStatus");
