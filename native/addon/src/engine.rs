@@ -200,12 +200,15 @@ impl NativeEngine {
     #[napi]
     pub fn grant(&self, term: f64, next_index: f64, sole_voter: bool) -> Result<()> {
         let (term, next_index) = (number(term)?, number(next_index)?);
-        self.pipeline(|pipeline| pipeline.grant(term, next_index, sole_voter))
+        self.pipeline(|pipeline| pipeline.grant(term, next_index, sole_voter))?;
+        self.shared.queue.set_patient(sole_voter);
+        Ok(())
     }
 
     /// Ends the grant; returns the last index that was stamped.
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {
+        self.shared.queue.set_patient(false);
         self.enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
     }
 

@@ -123,6 +123,7 @@ pub struct Found {
 /// Opens or creates everything; reads the disk.
 pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Found)> {
     let sink = Arc::new(Sink(Arc::clone(queue)));
+    queue.start_delays().map_err(reason)?;
     // The WAL's lock is taken first: a second process must not come near the store.
     let disk = RealDisk::open(
         &settings.wal_dir,
@@ -131,30 +132,30 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         },
     )
     .map_err(|error| reason(format!("opening {}: {error}", settings.wal_dir.display())))?;
-    let (store, recovered) = Store::open(StoreConfig {
-        dir: settings.member_dir.clone(),
-        identity: settings.identity,
-        quota_bytes: settings.quota_bytes,
-        max_request_bytes: settings.pipeline.max_request_bytes,
-        compaction_batch_limit: settings.compaction_batch_limit,
-        compaction_sleep_ms: settings.compaction_sleep_ms,
-        no_fsync: settings.no_fsync,
-        events: Arc::clone(&sink) as Arc<dyn StoreEvents>,
-    })
-    .map_err(reason)?;
-    let completions = FrontCompletions::new(settings.front_threads);
-    let router = Arc::new(Router {
-        front: Arc::clone(&completions),
-        queue: Arc::clone(queue),
-    });
     let place = LogPlace {
         disk,
         identity: settings.identity,
         options: WalOptions::default(),
     };
+    // Both are read from end to end; side by side that takes as long as the longer one.
+    let (log, store) = std::thread::scope(|scope| {
+        let log = scope.spawn(|| place.open());
+        let store = open_store(settings, &sink);
+        (log.join().expect("opening the log does not panic"), store)
+    });
+    let (store, recovered) = store?;
+    let log = log.map_err(|error| {
+        store.close();
+        reason(error)
+    })?;
+    let completions = FrontCompletions::new(settings.front_threads);
+    let router = Arc::new(Router {
+        front: Arc::clone(&completions),
+        queue: Arc::clone(queue),
+    });
     let opened = Pipeline::open(
         settings.pipeline.clone(),
-        place,
+        log,
         (Arc::clone(&store), recovered.applied, recovered.installed),
         Arc::clone(&sink) as _,
         router as Arc<dyn Completions>,
@@ -211,6 +212,20 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         identity: settings.identity,
     };
     Ok((running, found))
+}
+
+fn open_store(settings: &Settings, sink: &Arc<Sink>) -> Result<(Arc<Store>, StoreRecovered)> {
+    let config = StoreConfig {
+        dir: settings.member_dir.clone(),
+        identity: settings.identity,
+        quota_bytes: settings.quota_bytes,
+        max_request_bytes: settings.pipeline.max_request_bytes,
+        compaction_batch_limit: settings.compaction_batch_limit,
+        compaction_sleep_ms: settings.compaction_sleep_ms,
+        no_fsync: settings.no_fsync,
+        events: Arc::clone(sink) as Arc<dyn StoreEvents>,
+    };
+    Store::open(config).map_err(reason)
 }
 
 fn start_peers(

@@ -1,16 +1,20 @@
 //! What waits for JavaScript. It is woken once, when the queue becomes non-empty, and takes everything.
 //!
 //! Marks that only ever move on (stable, persisted, applied, flushed) are kept as their newest value, and `appended`
-//! as one list that is delivered first: raft may learn early that an entry exists, and late that it is stable.
+//! as one list that is delivered first: raft may learn early that an entry exists, and late that it is stable. Under the
+//! grant of a sole voter nobody waits for what JavaScript makes of them, so they wake it at most once in `MARKS_DELAY`.
+
+use std::sync::Arc;
+use std::thread::Builder;
 
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::LogMark;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::event::Event;
-use crate::limits::LOG_EVENTS_MAX;
+use crate::limits::{LOG_EVENTS_MAX, MARKS_DELAY};
 
 /// The wake function of JavaScript.
 pub type Wake = ThreadsafeFunction<(), (), (), Status, false>;
@@ -37,37 +41,109 @@ pub struct Drained {
     pub dropped_logs: u64,
 }
 
+impl Drained {
+    fn has_marks(&self) -> bool {
+        !self.appended.is_empty()
+            || self.stable.is_some()
+            || self.applied.is_some()
+            || self.flushed.is_some()
+    }
+}
+
 struct Inner {
     waiting: Drained,
     woken: bool,
     wake: Option<Wake>,
+    /// Marks can wait for `MARKS_DELAY`: the data plane commits by itself, so JavaScript has nobody to tell.
+    patient: bool,
+    /// The thread that wakes for delayed marks has been told.
+    delayed: bool,
+}
+
+impl Inner {
+    fn wake(&mut self) {
+        if self.woken {
+            return;
+        }
+        if let Some(wake) = &self.wake {
+            let status = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            // Closing: the environment of this engine ends, and with it everyone who could drain.
+            debug_assert!(matches!(status, Status::Ok | Status::Closing), "{status:?}");
+            self.woken = true;
+        }
+    }
 }
 
 /// See the file's head.
-pub struct EventQueue(Mutex<Inner>);
+pub struct EventQueue {
+    inner: Mutex<Inner>,
+    /// Signalled when marks begin to wait, and at the end.
+    delayed: Condvar,
+}
 
 impl EventQueue {
     /// An empty queue.
     pub fn new(wake: Wake) -> Self {
-        Self(Mutex::new(Inner {
-            waiting: Drained::default(),
-            woken: false,
-            wake: Some(wake),
-        }))
+        Self {
+            inner: Mutex::new(Inner {
+                waiting: Drained::default(),
+                woken: false,
+                wake: Some(wake),
+                patient: false,
+                delayed: false,
+            }),
+            delayed: Condvar::new(),
+        }
+    }
+
+    /// Starts the thread that wakes JavaScript for delayed marks; it ends with `release`.
+    pub fn start_delays(self: &Arc<Self>) -> std::io::Result<()> {
+        let queue = Arc::clone(self);
+        let body = move || queue.wake_delayed();
+        Builder::new().name("netcd-marks".into()).spawn(body)?;
+        Ok(())
+    }
+
+    fn wake_delayed(&self) {
+        let mut inner = self.inner.lock();
+        while inner.wake.is_some() {
+            if !inner.delayed {
+                self.delayed.wait(&mut inner);
+                continue;
+            }
+            MutexGuard::unlocked(&mut inner, || std::thread::sleep(MARKS_DELAY));
+            inner.delayed = false;
+            if inner.waiting.has_marks() {
+                inner.wake();
+            }
+        }
+    }
+
+    /// Whether marks may wait: under the grant of a sole voter.
+    pub fn set_patient(&self, patient: bool) {
+        let mut inner = self.inner.lock();
+        inner.patient = patient;
+        if !patient && inner.waiting.has_marks() {
+            inner.wake();
+        }
     }
 
     /// Adds to what waits; only queues.
     pub fn put(&self, add: impl FnOnce(&mut Drained)) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         add(&mut inner.waiting);
-        if inner.woken {
-            return;
-        }
-        if let Some(wake) = &inner.wake {
-            let status = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-            // Closing: the environment of this engine ends, and with it everyone who could drain.
-            debug_assert!(matches!(status, Status::Ok | Status::Closing), "{status:?}");
-            inner.woken = true;
+        inner.wake();
+    }
+
+    /// Adds a mark or stamped entries, for which JavaScript is woken a little later if it can be.
+    pub fn put_mark(&self, add: impl FnOnce(&mut Drained)) {
+        let mut inner = self.inner.lock();
+        add(&mut inner.waiting);
+        if !inner.patient {
+            inner.wake();
+        } else if !inner.woken && !inner.delayed {
+            inner.delayed = true;
+            self.delayed.notify_one();
         }
     }
 
@@ -94,14 +170,15 @@ impl EventQueue {
 
     /// Takes everything.
     pub fn drain(&self) -> Drained {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.woken = false;
         std::mem::take(&mut inner.waiting)
     }
 
     /// Lets go of JavaScript: it is not woken again, and may end.
     pub fn release(&self) {
-        let wake = self.0.lock().wake.take();
+        let wake = self.inner.lock().wake.take();
+        self.delayed.notify_all();
         drop(wake);
     }
 }

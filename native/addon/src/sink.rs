@@ -27,11 +27,11 @@ impl PipelineEvents for Sink {
 
     fn appended(&self, entries: &[EntryMeta]) {
         self.0
-            .put(|waiting| waiting.appended.extend_from_slice(entries));
+            .put_mark(|waiting| waiting.appended.extend_from_slice(entries));
     }
 
     fn stable(&self, mark: LogMark) {
-        self.0.put(|waiting| waiting.stable = Some(mark));
+        self.0.put_mark(|waiting| waiting.stable = Some(mark));
     }
 
     fn persisted(&self, seq: u64) {
@@ -39,7 +39,7 @@ impl PipelineEvents for Sink {
     }
 
     fn applied(&self, index: u64) {
-        self.0.put(|waiting| waiting.applied = Some(index));
+        self.0.put_mark(|waiting| waiting.applied = Some(index));
     }
 
     fn control(&self, mark: LogMark, kind: EntryKind, data: Bytes) {
@@ -67,7 +67,7 @@ impl PipelineEvents for Sink {
 
 impl StoreEvents for Sink {
     fn flushed(&self, mark: LogMark) {
-        self.0.put(|waiting| waiting.flushed = Some(mark));
+        self.0.put_mark(|waiting| waiting.flushed = Some(mark));
     }
 
     fn lease_changed(&self, granted: &[(i64, i64)], revoked: &[i64]) {

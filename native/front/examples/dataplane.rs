@@ -96,12 +96,12 @@ fn open(
     };
     let (pipeline, log) = Pipeline::open(
         config,
-        place,
+        place.open().expect("the log opens"),
         (store, found.applied, found.installed),
         alone.clone(),
         completions,
     )
-    .expect("the log opens");
+    .expect("log and store belong together");
     assert!(log.fresh, "an empty directory is needed");
     pipeline
 }

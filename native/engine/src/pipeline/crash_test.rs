@@ -44,7 +44,7 @@ pub fn open_installed(
     };
     let (pipeline, recovered) = Pipeline::open(
         config(),
-        place,
+        place.open()?,
         (Arc::clone(&store), applied, installed),
         Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
         Arc::clone(&clients) as Arc<dyn Completions>,

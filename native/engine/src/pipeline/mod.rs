@@ -40,7 +40,7 @@ pub use self::ports::{
 };
 pub use self::queue::Install;
 pub use self::reads::ReadBarrier;
-pub use self::wal_log::{LogPlace, LogRecovered, PipelineOpenError, WalLog};
+pub use self::wal_log::{LogPlace, LogRecovered, OpenedLog, PipelineOpenError, WalLog};
 
 use self::batcher::State;
 use self::cache::LogCache;

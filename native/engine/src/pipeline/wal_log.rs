@@ -133,18 +133,45 @@ pub struct LogPlace {
     pub options: WalOptions,
 }
 
+/// A WAL that was read to its end and is not yet compared with the store.
+pub struct OpenedLog {
+    wal: Wal,
+    replay: Replay,
+    fresh: bool,
+}
+
+impl LogPlace {
+    /// Opens or creates the WAL. Reads all of it, which the store's own start need not wait for.
+    ///
+    /// # Errors
+    /// The WAL is damaged, another member's, or cannot be read.
+    pub fn open(self) -> Result<OpenedLog, WalError> {
+        let fresh = !Wal::exists(self.disk.as_ref())?;
+        let (wal, replay) = if fresh {
+            let wal = Wal::create(self.disk, self.identity, self.options)?;
+            let replay = Replay {
+                identity: self.identity,
+                ..Replay::default()
+            };
+            (wal, replay)
+        } else {
+            Wal::open(self.disk, self.identity, self.options)?
+        };
+        Ok(OpenedLog { wal, replay, fresh })
+    }
+}
+
 impl<A: Apply> Pipeline<A> {
-    /// Opens or creates the WAL, checks it against `applied`, the last entry that the store has, and starts. Reads
-    /// the disk. Entries above `applied` are applied again when raft commits them. If the store came from another
+    /// Checks the opened WAL against `applied`, the last entry that the store has, and starts. Entries above `applied` are applied again when raft commits them. If the store came from another
     /// member (`installed`) and a crash kept the log from starting after it, it does so now.
     pub fn open(
         config: PipelineConfig,
-        place: LogPlace,
+        log: OpenedLog,
         (store, applied, installed): (Arc<A>, LogMark, LogMark),
         events: Arc<dyn PipelineEvents>,
         completions: Arc<dyn Completions>,
     ) -> Result<(Arc<Self>, LogRecovered), PipelineOpenError> {
-        let (wal, recovered) = open_log(place, applied, installed)?;
+        let (wal, recovered) = reconcile(log, applied, installed)?;
         let reader = wal.reader();
         check(&recovered.replay, &reader, applied)?;
         let marks = StartMarks {
@@ -165,22 +192,17 @@ impl<A: Apply> Pipeline<A> {
     }
 }
 
-fn open_log(
-    place: LogPlace,
+/// What the log holds, once it starts after an installed store.
+fn reconcile(
+    log: OpenedLog,
     applied: LogMark,
     installed: LogMark,
 ) -> Result<(Wal, LogRecovered), WalError> {
-    let fresh = !Wal::exists(place.disk.as_ref())?;
-    let (mut wal, mut replay) = if fresh {
-        let wal = Wal::create(place.disk, place.identity, place.options)?;
-        let replay = Replay {
-            identity: place.identity,
-            ..Replay::default()
-        };
-        (wal, replay)
-    } else {
-        Wal::open(place.disk, place.identity, place.options)?
-    };
+    let OpenedLog {
+        mut wal,
+        mut replay,
+        fresh,
+    } = log;
     let interrupted = applied == installed && installed.index > replay.compacted.index;
     if interrupted && !fresh {
         restart_log(&mut wal, &mut replay, installed)?;
