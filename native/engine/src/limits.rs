@@ -69,7 +69,7 @@ pub const COMPACTION_INDEX_STEPS: usize = 50;
 /// Revisions that a compaction takes out of the index before it removes them from the tree.
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
 /// Revisions that one commit removes, for each one of `compaction_batch_limit`.
-pub const COMPACTION_BATCH_FACTOR: usize = 15;
+pub const COMPACTION_BATCH_FACTOR: usize = 8;
 /// Bytes of a snapshot that are read at once.
 pub const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 /// Milliseconds until a write that failed because the disk is full is tried again.
