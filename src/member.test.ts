@@ -257,7 +257,8 @@ describe("a member", () => {
       return { code: response.status, text: await response.text() };
     };
     const version = '{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0"}';
-    expect(await get(where.client, "/version")).toEqual({ code: 200, text: version });
+    // As with etcd, a member serves before the cluster's version is decided.
+    await expect.poll(() => get(where.client, "/version")).toEqual({ code: 200, text: version });
     expect(await get(where.peer, "/version")).toEqual({ code: 200, text: version });
     expect(await get(metrics, "/health")).toEqual({ code: 200, text: '{"health":"true","reason":""}' });
     expect((await get(metrics, "/version")).code).toBe(404);

@@ -343,6 +343,8 @@ export class Member {
   /** Publishes this member, then lets clients in. */
   async #becomeServing(running: Running, listeners: readonly PlannedListener[]): Promise<void> {
     await publishMember(this.#publication(running));
+    // Clients that wait for this member are not sent away as `not capable`.
+    await running.membership.versionDecided;
     if (this.#stopping) return;
     this.#becomeReady();
     const clients = listeners.filter((listener) => listener.role === "client");

@@ -22,6 +22,11 @@ export class Membership {
   /** Ids never come back: a removed member must not rejoin with its old data. */
   readonly #removed = new Set<bigint>();
   #clusterVersion: string | null = null;
+  #decide: () => void = () => {};
+  /** Resolves once the cluster has a version; calls are refused as `not capable` before. */
+  readonly versionDecided = new Promise<void>((resolve) => {
+    this.#decide = resolve;
+  });
 
   constructor(clusterId: bigint) {
     this.clusterId = clusterId;
@@ -46,6 +51,7 @@ export class Membership {
         else this.#put(decodeMember(row.value));
       } else if (row.table === "meta" && key.equals(CLUSTER_VERSION)) {
         this.#clusterVersion = Buffer.from(row.value).toString();
+        this.#decide();
       }
     }
   }
@@ -98,6 +104,7 @@ export class Membership {
 
   setClusterVersion(version: string): MetaWrite[] {
     this.#clusterVersion = version;
+    this.#decide();
     return [{ table: "meta", key: CLUSTER_VERSION, value: Buffer.from(version) }];
   }
 
