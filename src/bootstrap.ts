@@ -17,8 +17,8 @@ interface Found {
   readonly members: readonly Member[];
 }
 
-function find(config: Config): Promise<Found> {
-  if (config.initialClusterState === "existing") return joinCluster(config);
+function find(config: Config, log: Logger): Promise<Found> {
+  if (config.initialClusterState === "existing") return joinCluster(config, log);
   return initialCluster(
     {
       name: config.name,
@@ -33,7 +33,7 @@ function find(config: Config): Promise<Found> {
 /** The ids of a new member, by its flags; written into its directory for good. Rejects with BootstrapError. */
 export async function createIdentity(config: Config, memberDir: string, log: Logger): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await find(config);
+  const { local, clusterId } = await find(config, log);
   if (config.initialClusterState === "new") await refuseSecondBootstrap(config, local, log);
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
@@ -98,7 +98,7 @@ export async function firstMembers(
     // A cluster that started here has its members in the log.
     if (known || !joins) return { initial: null, told: [] };
   }
-  const found = await find(config);
+  const found = await find(config, log);
   if (found.local.id !== identity.memberId || found.clusterId !== identity.clusterId) {
     const owner = identity.memberId.toString(16);
     throw new BootstrapError(`the data directory belongs to member ${owner}, not to one with these flags`);

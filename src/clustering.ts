@@ -6,6 +6,7 @@ import { MembershipChanges } from "./cluster/changes.js";
 import type { Member } from "./cluster/member.js";
 import type { Membership } from "./cluster/membership.js";
 import { ClusterPeers } from "./cluster/peers.js";
+import { VersionMonitor } from "./cluster/versions.js";
 import type { Config } from "./config/config.js";
 import { formatDuration } from "./config/duration.js";
 import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "./config/help.js";
@@ -37,6 +38,7 @@ export class Clustering {
   readonly #parts: ClusteringParts;
   readonly #peers: ClusterPeers;
   #autoPromotion: AutoPromotion | null = null;
+  #versions: VersionMonitor | null = null;
 
   constructor(parts: ClusteringParts) {
     const { config, engine, identity, membership, alarms, log, removed } = parts;
@@ -63,7 +65,10 @@ export class Clustering {
   start(replica: Replica, told: readonly Member[]): void {
     this.#peers.introduce(told);
     this.#peers.sync();
-    const { config, membership, log } = this.#parts;
+    const { config, identity, membership, log } = this.#parts;
+    const { memberId } = identity;
+    this.#versions = new VersionMonitor({ memberId, membership, replica, clock: systemClock, log });
+    this.#versions.start();
     if (!config.autoPromote) return;
     const changes = this.changes(replica);
     this.#autoPromotion = new AutoPromotion({ replica, membership, changes, clock: systemClock, log });
@@ -72,6 +77,12 @@ export class Clustering {
 
   stop(): void {
     this.#autoPromotion?.stop();
+    this.#versions?.stop();
+  }
+
+  /** This member leads from now on. Never rejects. */
+  async leads(): Promise<void> {
+    await this.#versions?.look();
   }
 
   membersChanged(): void {

@@ -6,7 +6,8 @@ import { createIdentity, type FirstMembers, firstMembers, recover } from "./boot
 import { Alarms, AlarmType } from "./cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
 import { Membership } from "./cluster/membership.js";
-import { decideClusterVersion, type Publication, publishMember } from "./cluster/publish.js";
+import { type Publication, publishMember } from "./cluster/publish.js";
+import { refuseDowngrade } from "./cluster/versions.js";
 import { Clustering } from "./clustering.js";
 import type { Config, ListenUrl } from "./config/config.js";
 import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
@@ -118,6 +119,7 @@ export class Member {
     this.#engine = engine.native;
     const recovered = await recover(config, engine.native, identity, this.#log);
     const membership = Membership.restore(identity.clusterId, recovered.meta);
+    refuseDowngrade(membership, this.#log);
     const known = membership.members().length > 0;
     const first = await firstMembers(config, recovered, identity, known, this.#log);
     const running = this.#build(engine.native, recovered, identity, membership, first);
@@ -382,7 +384,7 @@ export class Member {
     else if (before === 0n) raft.info(`${own} elected leader ${now} at term ${term}`);
     else raft.info(`${own} changed leader from ${old} to ${now} at term ${term}`);
     if (leader !== 0n) this.#metrics.leaderChanged();
-    if (isLeader) this.#background(decideClusterVersion(this.#publication(running)));
+    if (isLeader) this.#background(running.clustering.leads());
   }
 
   /** Work that nobody waits for; it deals with its own errors, so one that comes out is a bug and ends the process. */

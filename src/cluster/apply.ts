@@ -9,6 +9,7 @@ import { type Alarms, AlarmType } from "./alarms.js";
 import { clusterErrors } from "./errors.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
+import { shortVersion } from "./versions.js";
 
 export interface ClusterState {
   readonly membership: Membership;
@@ -22,11 +23,6 @@ export interface ClusterState {
   removed(): void;
   /** The alarms that restrain the data plane changed. */
   alarmsChanged(noSpace: boolean, corrupt: boolean): void;
-}
-
-/** Majors and minors of `X.Y.Z`, as log lines have them. */
-function shortVersion(version: string): string {
-  return version.split(".").slice(0, 2).join(".");
 }
 
 /** Commands whose feature is not there cannot be proposed here; one in the log means a newer version wrote it. */

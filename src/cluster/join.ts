@@ -5,6 +5,7 @@ import type { Logger } from "../log/logger.js";
 import { BootstrapError, parseInitialCluster } from "./initial.js";
 import type { Member } from "./member.js";
 import { fetchCluster, type RemoteCluster } from "./peerclient.js";
+import { askVersions, canRun } from "./versions.js";
 
 /** How long one peer may take to answer, as with etcd. */
 const FETCH_TIMEOUT_MS = 10_000;
@@ -26,7 +27,7 @@ function remoteUrls(named: ReadonlyMap<string, readonly string[]>, name: string)
 }
 
 /** The identity that a running cluster gave this member when it was added there. Rejects with BootstrapError. */
-export async function joinCluster(config: Config): Promise<Joined> {
+export async function joinCluster(config: Config, log: Logger): Promise<Joined> {
   const named = parseInitialCluster(config.initialCluster);
   if (!named.has(config.name)) {
     throw new BootstrapError(
@@ -42,11 +43,26 @@ export async function joinCluster(config: Config): Promise<Joined> {
   const ids = matchMembers(named, remote);
   const local = remote.members.find((member) => member.id === ids.get(config.name));
   if (!local) throw new TypeError("every name was matched a moment ago");
+  const others = remote.members.filter((member) => member.id !== local.id);
+  if (!(await isCompatible(others, log))) throw new BootstrapError("incompatible with current running cluster");
   const learners = remote.members.filter((member) => member.isLearner);
   if (learners.length > config.maxLearners) {
     throw new BootstrapError("membership: too many learner members in cluster");
   }
   return { clusterId: remote.clusterId, local, members: remote.members };
+}
+
+/** Whether a member that runs says so, and none runs a cluster version that this server cannot run. */
+async function isCompatible(others: readonly Member[], log: Logger): Promise<boolean> {
+  const answers = await Promise.all(others.map((member) => askVersions(member, log)));
+  const decided = answers.flatMap((answer) => (answer === null ? [] : [answer.cluster]));
+  const versions = decided.filter((version) => version !== "not_decided");
+  const tooHigh = versions.find((version) => !canRun(version));
+  if (tooHigh === undefined) return versions.length > 0;
+  log.warn("cluster version of remote member is not compatible; too high", {
+    "remote-member-cluster-version": tooHigh,
+  });
+  return false;
 }
 
 /** The id of every name of --initial-cluster: the member of the cluster with the same peer URLs. */

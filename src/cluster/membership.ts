@@ -22,6 +22,8 @@ export class Membership {
   /** Ids never come back: a removed member must not rejoin with its old data. */
   readonly #removed = new Set<bigint>();
   #clusterVersion: string | null = null;
+  /** Cancelled as long as no entry can begin one: commands for that are refused. */
+  readonly downgrade: Downgrade = { enabled: false, targetVersion: "" };
   #decide: () => void = () => {};
   /** Resolves once the cluster has a version; calls are refused as `not capable` before. */
   readonly versionDecided = new Promise<void>((resolve) => {

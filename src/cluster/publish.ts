@@ -1,7 +1,6 @@
-// What a member does once there is a leader: it publishes itself, and the leader decides the cluster's version.
+// What a member does once there is a leader: it publishes itself.
 
 import { formatDuration } from "../config/duration.js";
-import { CLUSTER_VERSION } from "../config/help.js";
 import type { Logger } from "../log/logger.js";
 import type { Replica } from "../replica/replica.js";
 import type { Membership } from "./membership.js";
@@ -41,21 +40,6 @@ export async function publishMember(publication: Publication): Promise<void> {
         "publish-timeout": timeout,
         error: error as Error,
       });
-    }
-  }
-}
-
-/** The leader sets the version of a cluster that has none, again and again until it has one or another leads. */
-export async function decideClusterVersion(publication: Publication): Promise<void> {
-  const { replica, membership, log, stopped } = publication;
-  const version = CLUSTER_VERSION.split(".").slice(0, 2).join(".");
-  while (replica.isLeader && membership.clusterVersion === null && !stopped()) {
-    log.info("setting up initial cluster version using v3 API", { "cluster-version": version });
-    try {
-      await replica.proposeControl({ type: "clusterVersion", version: CLUSTER_VERSION });
-      log.info("cluster version is updated", { "cluster-version": version });
-    } catch (error) {
-      if (!stopped()) log.warn("failed to update cluster version", { error: error as Error });
     }
   }
 }

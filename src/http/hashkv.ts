@@ -3,15 +3,14 @@
 import { toRpcError } from "../errors.js";
 import type { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
-import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed } from "./message.js";
+import { answer, errorAnswer, type HttpAnswer, type HttpRequest, withHeaders } from "./message.js";
 
 /** gRPC texts begin with it; this endpoint's do not. */
 const GRPC_PREFIX = "etcdserver: ";
 
 export async function serveHashKv(context: ServiceContext, request: HttpRequest, log: Logger): Promise<HttpAnswer> {
-  if (request.method !== "GET") return methodNotAllowed();
-  const cluster = request.headers.get("x-etcd-cluster-id");
-  if (cluster !== undefined && cluster !== "" && cluster !== context.clusterId.toString(16)) {
+  const named = request.headers.get("x-etcd-cluster-id");
+  if (named !== undefined && named !== "" && named !== context.clusterId.toString(16)) {
     return errorAnswer(412, "cluster ID mismatch");
   }
   const revision = requestedRevision(request.body);
@@ -24,7 +23,8 @@ export async function serveHashKv(context: ServiceContext, request: HttpRequest,
       compact_revision: found.compactRevision,
       hash_revision: found.hashRevision,
     };
-    return answer(200, "application/json", JSON.stringify(body));
+    const cluster = [["X-Etcd-Cluster-Id", context.clusterId.toString(16)]] as const;
+    return withHeaders(answer(200, "application/json", JSON.stringify(body)), cluster);
   } catch (error) {
     const text = toRpcError(error).message.replace(GRPC_PREFIX, "");
     log.warn("failed to get hashKV", { "requested-revision": revision, error: text });

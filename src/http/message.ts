@@ -73,10 +73,10 @@ export function notFound(): HttpAnswer {
   return errorAnswer(404, "404 page not found");
 }
 
-/** For an endpoint that only answers GET; HEAD counts as wrong too. */
-export function methodNotAllowed(): HttpAnswer {
+/** For an endpoint that only answers one method; HEAD is not GET here. */
+export function methodNotAllowed(allowed: "GET" | "POST" = "GET"): HttpAnswer {
   const error = errorAnswer(405, "Method Not Allowed");
-  return { ...error, headers: [["Allow", "GET"], ...error.headers] };
+  return { ...error, headers: [["Allow", allowed], ...error.headers] };
 }
 
 export function withHeaders(given: HttpAnswer, headers: readonly (readonly [string, string])[]): HttpAnswer {

@@ -2,7 +2,7 @@
 
 import { encodeMemberList } from "../cluster/peerclient.js";
 import { toRpcError } from "../errors.js";
-import { answerLease } from "../lease/peers.js";
+import { answerLease, isLeasePath } from "../lease/peers.js";
 import type { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
 import { serveHashKv } from "./hashkv.js";
@@ -20,6 +20,14 @@ const PROMOTE_REFUSALS: Readonly<Record<string, readonly [number, string]>> = {
   ],
 };
 
+type Endpoint = (context: ServiceContext, request: HttpRequest, log: Logger) => HttpAnswer | Promise<HttpAnswer>;
+
+const GET_ENDPOINTS: Readonly<Record<string, Endpoint>> = {
+  "/members": memberList,
+  "/members/hashkv": serveHashKv,
+  "/downgrade/enabled": downgradeEnabled,
+};
+
 /** null: no endpoint of this file. */
 export async function servePeer(
   context: ServiceContext,
@@ -27,18 +35,18 @@ export async function servePeer(
   log: Logger,
 ): Promise<HttpAnswer | null> {
   const { path, method } = request;
-  if (path === "/raft/probing") return answer(200, JSON_TYPE, `{"OK":true,"Now":"${now()}"}\n`);
-  if (path === "/members") {
-    if (method !== "GET") return withCluster(context, methodNotAllowed());
-    return withCluster(context, memberList(context));
-  }
-  if (path === "/members/hashkv") return withCluster(context, await serveHashKv(context, request, log));
-  if (method === "POST") {
+  if (path === "/raft/probing") return answer(200, "text/plain; charset=utf-8", `{"OK":true,"Now":"${now()}"}\n`);
+  const endpoint = GET_ENDPOINTS[path];
+  if (endpoint) return method === "GET" ? endpoint(context, request, log) : methodNotAllowed();
+  if (isLeasePath(path)) {
+    // etcd does not say here what is allowed.
+    if (method !== "POST") return errorAnswer(405, "Method Not Allowed");
     const lease = await answerLease(context.lessor, path, request.body);
-    if (lease !== null) return withCluster(context, answer(lease.status, lease.type, lease.body));
+    if (typeof lease.body === "string") return errorAnswer(lease.status, lease.body);
+    return answer(lease.status, lease.type, lease.body);
   }
-  if (path.startsWith(PROMOTE)) return withCluster(context, await promote(context, request));
-  return null;
+  if (!path.startsWith(PROMOTE)) return null;
+  return method === "POST" ? withCluster(context, await promote(context, path)) : methodNotAllowed("POST");
 }
 
 /** As Go prints a time: with the fraction that is there. */
@@ -51,19 +59,24 @@ function withCluster(context: ServiceContext, given: HttpAnswer): HttpAnswer {
 }
 
 function memberList(context: ServiceContext): HttpAnswer {
-  return answer(200, JSON_TYPE, encodeMemberList(context.membership.members()));
+  return withCluster(context, answer(200, JSON_TYPE, encodeMemberList(context.membership.members())));
 }
 
-async function promote(context: ServiceContext, { path, method }: HttpRequest): Promise<HttpAnswer> {
-  if (method !== "POST") {
-    const error = errorAnswer(405, "Method Not Allowed");
-    return { ...error, headers: [["Allow", "POST"], ...error.headers] };
+async function downgradeEnabled(context: ServiceContext): Promise<HttpAnswer> {
+  try {
+    await context.linearizable();
+  } catch (error) {
+    return withCluster(context, errorAnswer(500, `failed linearized read: ${(error as Error).message}`));
   }
+  return withCluster(context, answer(200, "text/plain", String(context.membership.downgrade.enabled)));
+}
+
+async function promote(context: ServiceContext, path: string): Promise<HttpAnswer> {
   const text = path.slice(PROMOTE.length);
   if (!/^\d{1,20}$/.test(text)) return errorAnswer(404, `member ${text} not found in cluster`);
   try {
     await context.members.promoteHere(BigInt(text));
-    return memberList(context);
+    return answer(200, JSON_TYPE, encodeMemberList(context.membership.members()));
   } catch (error) {
     const refusal = PROMOTE_REFUSALS[toRpcError(error).message];
     if (refusal === undefined) return answer(500, JSON_TYPE, '{"message":"Internal Server Error"}');

@@ -28,7 +28,7 @@ export interface RouterOptions {
 const SERVED: Readonly<Record<ListenerRole, readonly string[]>> = {
   client: ["version", "health", "livez", "readyz", "metrics"],
   metrics: ["health", "livez", "readyz", "metrics"],
-  peer: ["version", "members", "raft", "leases"],
+  peer: ["version", "members", "raft", "leases", "downgrade"],
 };
 
 export class HttpRouter {
@@ -61,14 +61,18 @@ export class HttpRouter {
 
   async #route(request: HttpRequest): Promise<HttpAnswer> {
     const clean = cleanPath(request.path);
-    if (clean !== request.path) return redirect(clean);
+    if (clean !== request.path) return redirect(request.method, clean);
     const first = request.path.split("/")[1] ?? "";
     if (!SERVED[request.role].includes(first)) return notFound();
     if (request.path === "/version") return this.#version(request);
     if (request.path === "/metrics") return this.#options.metrics.serve();
-    if (request.role === "peer")
-      return (await servePeer(this.#options.context, request, this.#options.log)) ?? notFound();
+    if (request.role === "peer") return this.#servePeer(request);
     return (await this.#health.serve(request)) ?? notFound();
+  }
+
+  async #servePeer(request: HttpRequest): Promise<HttpAnswer> {
+    if (request.path === "/members/promote") return redirect(request.method, "/members/promote/");
+    return (await servePeer(this.#options.context, request, this.#options.log)) ?? notFound();
   }
 
   #version(request: HttpRequest): HttpAnswer {
@@ -94,13 +98,18 @@ function cleanPath(path: string): string {
   return path.endsWith("/") && clean !== "/" ? `${clean}/` : clean;
 }
 
-function redirect(path: string): HttpAnswer {
+/** As Go's: only an answer to GET has a body, and only one to GET or HEAD says of which type. */
+function redirect(method: string, path: string): HttpAnswer {
+  const location = [["Location", path]] as const;
+  if (method !== "GET" && method !== "HEAD") return { status: 307, headers: location, body: "" };
+  const escaped = path
+    .replaceAll("&", "&amp;")
+    .replaceAll('"', "&#34;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;");
   return {
     status: 307,
-    headers: [
-      ["Content-Type", "text/html; charset=utf-8"],
-      ["Location", path],
-    ],
-    body: `<a href="${path.replaceAll("&", "&amp;").replaceAll('"', "&#34;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")}">Temporary Redirect</a>.\n\n`,
+    headers: [["Content-Type", "text/html; charset=utf-8"], ...location],
+    body: method === "GET" ? `<a href="${escaped}">Temporary Redirect</a>.\n\n` : "",
   };
 }

@@ -57,17 +57,21 @@ function decodeStatus(body: Uint8Array, keys: boolean): LeaseStatus {
 export interface LeaseAnswer {
   readonly status: number;
   readonly type: string;
+  /** A text is why there is no answer. */
   readonly body: string | Uint8Array;
 }
 
-/** What this member's lessor answers to another; null: the path is none of lease calls. */
+export function isLeasePath(path: string): boolean {
+  return path === PATHS.renew || path === PATHS.timeToLive;
+}
+
+/** What this member's lessor answers to another at a path of lease calls. */
 export async function answerLease(
   lessor: Pick<Lessor, "renewHere" | "timeToLiveHere">,
   path: string,
   body: Uint8Array,
-): Promise<LeaseAnswer | null> {
-  if (path !== PATHS.renew && path !== PATHS.timeToLive) return null;
-  if (body.length > BODY_BYTES_MAX) return refusal(413, "http: request body too large");
+): Promise<LeaseAnswer> {
+  if (body.length > BODY_BYTES_MAX) return refusal(413, "request body too large");
   try {
     const answer = path === PATHS.renew ? await renew(lessor, body) : await timeToLive(lessor, body);
     return answer === null ? refusal(404, "lease not found") : { status: 200, type: PROTOBUF, body: answer };
@@ -81,7 +85,7 @@ export async function answerLease(
 }
 
 function refusal(status: number, text: string): LeaseAnswer {
-  return { status, type: "text/plain; charset=utf-8", body: `${text}\n` };
+  return { status, type: "text/plain; charset=utf-8", body: text };
 }
 
 async function renew(lessor: Pick<Lessor, "renewHere">, body: Uint8Array): Promise<Uint8Array | null> {

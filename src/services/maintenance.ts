@@ -65,7 +65,7 @@ function statusOf(context: ServiceContext): etcdserverpb.StatusResponse.$Propert
     isLearner: isLearner(context),
     storageVersion: STORAGE_VERSION,
     dbSizeQuota: toInt64(context.quotaBytes),
-    downgradeInfo: { enabled: false, targetVersion: "" },
+    downgradeInfo: context.membership.downgrade,
   };
 }
 

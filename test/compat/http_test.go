@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"sort"
 	"strings"
 	"testing"
@@ -13,10 +14,10 @@ import (
 
 // comparedHeaders are those that a client can rely on.
 var comparedHeaders = []string{"Content-Type", "Allow", "X-Content-Type-Options", "Location", "Access-Control-Allow-Methods",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Headers"}
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Headers", "X-Etcd-Cluster-Id"}
 
 type httpCase struct {
-	method, path string
+	method, path, body string
 	// sortLines is for bodies whose lines have no order.
 	sortLines bool
 }
@@ -57,6 +58,44 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// peerCases are the endpoints of peer URLs without those of raft's own messages, whose protocol is netcd's own.
+func peerCases() []httpCase {
+	var cases []httpCase
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
+		for _, path := range []string{"/downgrade/enabled", "/members", "/members/", "/members/promote/1", "/members/promote/zz", "/members/promote/",
+			"/members/promote", "/version", "/raft/probing", "/raft/probing/", "/raft/x", "/leases/x", "/downgrade", "/downgrade/x", "/health", "/metrics",
+			"/", "/v3/kv/put", "//members", "/v2/keys"} {
+			cases = append(cases, httpCase{method: method, path: path})
+		}
+		for _, body := range []string{"", "{", "{}", `{"revision":1}`, `{"revision":9}`, `{"revision":"1"}`, `[]`, `null`} {
+			cases = append(cases, httpCase{method: method, path: "/members/hashkv", body: body})
+		}
+		for _, path := range []string{"/leases", "/leases/internal"} {
+			// Without a message etcd's /leases/internal breaks off the connection.
+			cases = append(cases, httpCase{method: method, path: path, body: "\x0a\x02\x08\x07"})
+		}
+	}
+	return append(cases, httpCase{method: "POST", path: "/leases"}, httpCase{method: "POST", path: "/leases", body: strings.Repeat("x", 1<<16+1)})
+}
+
+// peerMasks are what each server chooses itself.
+var peerMasks = regexp.MustCompile(`\d{15,20}|127\.0\.0\.1:\d+|[0-9-]{10}T[0-9:.]+Z`)
+
+func TestPeerHTTP(t *testing.T) {
+	p := newPair(t, "HTTP of peer URLs")
+	defer p.report()
+	awaitClusterVersion(t, p)
+	client := &http.Client{Timeout: callWaitMax, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, request := range peerCases() {
+		ours := peerMasks.ReplaceAllString(fetched(t, client, p.servers[0].PeerURL, request), "MASK")
+		theirs := peerMasks.ReplaceAllString(fetched(t, client, p.servers[1].PeerURL, request), "MASK")
+		p.compared++
+		if ours != theirs {
+			p.differ(fmt.Sprintf("%s %s %q", request.method, request.path, request.body[:min(20, len(request.body))]), ours, theirs)
+		}
+	}
+}
+
 // awaitClusterVersion waits until both have decided it, which happens a moment after they serve.
 func awaitClusterVersion(t *testing.T, p *pair) {
 	t.Helper()
@@ -76,7 +115,7 @@ func awaitClusterVersion(t *testing.T, p *pair) {
 // fetched is everything of an answer that is compared, as text.
 func fetched(t *testing.T, client *http.Client, base string, request httpCase) string {
 	t.Helper()
-	made, err := http.NewRequest(request.method, base+request.path, nil)
+	made, err := http.NewRequest(request.method, base+request.path, strings.NewReader(request.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +135,9 @@ func fetched(t *testing.T, client *http.Client, base string, request httpCase) s
 	var headers []string
 	for _, name := range comparedHeaders {
 		if value, set := answer.Header[name]; set {
+			if name == "X-Etcd-Cluster-Id" {
+				value = []string{"set"}
+			}
 			headers = append(headers, fmt.Sprintf("%s=%q", name, value))
 		}
 	}
