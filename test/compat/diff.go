@@ -20,7 +20,9 @@ type pair struct {
 	t           *testing.T
 	netcd, etcd *grpc.ClientConn
 	what        string
-	servers     [2]*member.Member
+	servers     []*member.Member
+	// crowd is set when netcd is a cluster, whose members take turns.
+	crowd       *crowd
 	compared    int
 	differences int
 	// codes counts etcd's answers by gRPC code: a run in which all fail proves little.
@@ -30,7 +32,7 @@ type pair struct {
 func newPair(t *testing.T, what string, flags ...string) *pair {
 	t.Helper()
 	netcd, etcd := member.StartPair(t, flags...)
-	p := &pair{t: t, what: what, codes: map[uint32]int{}, servers: [2]*member.Member{netcd, etcd}}
+	p := &pair{t: t, what: what, codes: map[uint32]int{}, servers: []*member.Member{netcd, etcd}}
 	for _, side := range []struct {
 		server     *member.Member
 		connection **grpc.ClientConn
@@ -49,6 +51,7 @@ func newPair(t *testing.T, what string, flags ...string) *pair {
 // generator can follow revisions.
 func (p *pair) compare(call Call) Answer {
 	p.t.Helper()
+	p.turn()
 	var ours, theirs Answer
 	var both sync.WaitGroup
 	both.Add(2)
@@ -61,6 +64,13 @@ func (p *pair) compare(call Call) Answer {
 		p.differ(call.String(), ours.String(), theirs.String())
 	}
 	return theirs
+}
+
+// turn chooses the member of netcd that gets the next call.
+func (p *pair) turn() {
+	if p.crowd != nil {
+		p.netcd = p.crowd.next()
+	}
 }
 
 func (p *pair) differ(what, ours, theirs string) {
@@ -77,6 +87,9 @@ func (p *pair) differ(what, ours, theirs string) {
 func (p *pair) report() {
 	p.t.Logf("%s: %d answers compared (%d ok; by code: %v), %d differences",
 		p.what, p.compared, p.codes[0], p.codes, p.differences)
+	if p.crowd != nil {
+		p.crowd.report()
+	}
 }
 
 // numberFrom reads a whole number from the environment.

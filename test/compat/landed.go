@@ -21,11 +21,11 @@ const (
 
 // landed is where a feature is turned on, with the issue that brings it.
 var landed = map[feature]bool{
-	keysAndValues: true,  // issue 3
-	watches:       true,  // issue 4
-	leases:        true,  // issue 4
-	locks:         true,  // issue 4
-	clusters:      false, // issue 5
+	keysAndValues: true, // issue 3
+	watches:       true, // issue 4
+	leases:        true, // issue 4
+	locks:         true, // issue 4
+	clusters:      true, // issue 5
 }
 
 // has tells whether a feature is turned on; COMPAT_FEATURES=watch,lease turns more on for one run.

@@ -21,8 +21,9 @@ const (
 )
 
 type watchStream struct {
-	stream grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
-	cancel context.CancelFunc
+	connection *grpc.ClientConn
+	stream     grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
+	cancel     context.CancelFunc
 
 	lock  sync.Mutex
 	grown *sync.Cond
@@ -48,7 +49,7 @@ func openWatch(connection *grpc.ClientConn) (*watchStream, error) {
 		cancel()
 		return nil, err
 	}
-	w := &watchStream{stream: stream, cancel: cancel, said: map[int64][]string{}, lastEvent: map[int64]int64{},
+	w := &watchStream{connection: connection, stream: stream, cancel: cancel, said: map[int64][]string{}, lastEvent: map[int64]int64{},
 		fragments: map[int64]*pb.WatchResponse{}, over: map[int64]bool{}}
 	w.grown = sync.NewCond(&w.lock)
 	go w.receive()

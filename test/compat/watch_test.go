@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -85,6 +86,7 @@ func (r *watchRun) step() {
 }
 
 func (r *watchRun) openStream() {
+	r.turn()
 	netcd, err := openWatch(r.netcd)
 	r.must(err)
 	etcd, err := openWatch(r.etcd)
@@ -106,6 +108,10 @@ func (r *watchRun) createWatch() {
 	w := pick(r.g, r.streams...)
 	if len(w.live) >= watchersPerMax {
 		return
+	}
+	if r.crowd != nil {
+		// What is past and what is future is the same on both sides.
+		r.crowd.catchUp(w.netcd.connection)
 	}
 	request := r.createRequest()
 	ended := w.etcd.canceled
@@ -193,6 +199,14 @@ func (r *watchRun) settle(w *watchPair) {
 func (r *watchRun) settleAll() {
 	for _, w := range r.streams {
 		r.settle(w)
+	}
+}
+
+func (r *watchRun) closeStreamsOf(connection *grpc.ClientConn) {
+	for i := len(r.streams) - 1; i >= 0; i-- {
+		if r.streams[i].netcd.connection == connection {
+			r.closeStream(i)
+		}
 	}
 }
 

@@ -54,6 +54,12 @@ func StartNetcd(t testing.TB, flags ...string) *Member {
 	return startFor(t, "netcd", Netcd(), flags)
 }
 
+// StartEtcd starts the reference server alone; it is killed at the end of the test.
+func StartEtcd(t testing.TB, flags ...string) *Member {
+	t.Helper()
+	return startFor(t, "etcd", Etcd(), flags)
+}
+
 // StartPair starts netcd and etcd with the same flags; both are killed at the end of the test.
 func StartPair(t testing.TB, flags ...string) (netcd, etcd *Member) {
 	t.Helper()
