@@ -46,6 +46,9 @@ export class Core {
   /** The term of an own candidacy whose vote for itself waits for stable storage; 0: none. */
   unstableSelfVote = 0;
 
+  /** The leader's own log at the last check of the quorum. */
+  #checkedLog = { stable: 0, last: 0 };
+
   readonly outbox: Message[] = [];
   readonly outboxAfterPersist: Message[] = [];
   readonly readStates: ReadState[] = [];
@@ -160,6 +163,18 @@ export class Core {
     self.becomeReplicate();
     // Anything in the log that is not applied may be a conf change; better to wait than to look.
     this.pendingConfIndex = this.log.lastIndex;
+    this.noteLog();
+  }
+
+  /** To be called by a leader at every check of the quorum. */
+  noteLog(): void {
+    this.#checkedLog = { stable: this.log.stable, last: this.log.lastIndex };
+  }
+
+  /** Nothing became durable here since the last check, although there was something to write. */
+  get diskStalled(): boolean {
+    const { stable, last } = this.#checkedLog;
+    return stable < last && this.log.stable <= stable;
   }
 
   /** True once the leader knows which entries are committed: it has committed one of its own term. */

@@ -83,10 +83,13 @@ export class Raft {
   #checkQuorum(): void {
     const core = this.#core;
     if (!core.options.checkQuorum) return;
-    if (!core.tracker.quorumActive(core.id)) {
+    // A leader that cannot write takes no more proposals; while it says that it lives, nobody else could take them.
+    const unableToWrite = core.diskStalled && !this.isSoleVoter;
+    if (unableToWrite || !core.tracker.quorumActive(core.id)) {
       core.becomeFollower(core.term, NONE);
       return;
     }
+    core.noteLog();
     for (const [id, progress] of core.tracker.progress) {
       if (id !== core.id) progress.recentActive = false;
     }
