@@ -2,9 +2,12 @@
 # Finds or installs what the comparison with real etcd needs, under bin/reference/ (not committed):
 #   etcd, etcdctl, etcdutl   built with Go from the versions that test/go.mod pins
 #   etcdctl-3.4              from Debian's etcd-client package, unpacked there so that it shadows nothing
-#   h2load                   the unary load generator of the benches (Debian's nghttp2-client)
+# and installs from Debian where they are missing:
+#   h2load                   the unary load generator of the benches
+#   ip, nft                  what tests of partitions make their network with
+#   cc                       what tests of stalling disks compile their library with
 # Quick when everything is there. Exit codes: 0 all there; 3 no Go, so that nothing can be compared;
-# 4 only an optional tool (etcdctl-3.4, h2load) is missing, named on stderr; others are failures.
+# 4 only an optional tool (etcdctl-3.4 or one from Debian) is missing, named on stderr; others are failures.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -42,12 +45,13 @@ install_etcdctl_34() {
   [ -x "$reference/etcdctl-3.4" ]
 }
 
-install_h2load() {
-  if command -v h2load >/dev/null; then return; fi
+# install_tool COMMAND PACKAGE
+install_tool() {
+  if command -v "$1" >/dev/null; then return; fi
   command -v apt-get >/dev/null || return 1
-  say "installing nghttp2-client for h2load"
-  { as_root apt-get install -y -q nghttp2-client || { as_root apt-get update -q && as_root apt-get install -y -q nghttp2-client; }; } >&2
-  command -v h2load >/dev/null
+  say "installing $2 for $1"
+  { as_root apt-get install -y -q "$2" || { as_root apt-get update -q && as_root apt-get install -y -q "$2"; }; } >&2
+  command -v "$1" >/dev/null
 }
 
 if ! command -v go >/dev/null; then
@@ -59,5 +63,8 @@ build_reference etcd go.etcd.io/etcd/server/v3
 build_reference etcdctl go.etcd.io/etcd/etcdctl/v3
 build_reference etcdutl go.etcd.io/etcd/etcdutl/v3
 if ! install_etcdctl_34; then say "etcdctl 3.4 could not be installed"; optional_missing=1; fi
-if ! install_h2load; then say "h2load could not be installed"; optional_missing=1; fi
+for needed in h2load:nghttp2-client ip:iproute2 nft:nftables cc:gcc; do
+  tool=${needed%%:*}
+  if ! install_tool "$tool" "${needed##*:}"; then say "$tool could not be installed"; optional_missing=1; fi
+done
 [ "$optional_missing" = 0 ] || exit 4

@@ -83,7 +83,7 @@ export class Raft {
   #checkQuorum(): void {
     const core = this.#core;
     if (!core.options.checkQuorum) return;
-    // A leader that cannot write takes no more proposals; while it says that it lives, nobody else could take them.
+    // A leader that cannot write applies nothing either: it knows no new lease, and what others forward piles up here.
     const unableToWrite = core.diskStalled && !this.isSoleVoter;
     if (unableToWrite || !core.tracker.quorumActive(core.id)) {
       core.becomeFollower(core.term, NONE);

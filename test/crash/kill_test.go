@@ -31,7 +31,7 @@ func TestKill(t *testing.T) {
 	for id := range number(t, "CRASH_WORKERS", 64) {
 		workers = append(workers, newWorker(id))
 	}
-	known := newHistory()
+	known := newReadBack()
 	for kill := range kills {
 		loadAndKill(t, server, workers, time.Duration(random.Int64N(int64(loadTimeMax))))
 		if err := server.Start(); err != nil {
@@ -46,7 +46,7 @@ func TestKill(t *testing.T) {
 	// Once more from the beginning, so that what earlier checks saw is still as they saw it.
 	connection := dial(t, server)
 	defer connection.Close()
-	if err := newHistory().verify(pb.NewKVClient(connection), workers); err != nil {
+	if err := newReadBack().verify(pb.NewKVClient(connection), workers); err != nil {
 		t.Fatalf("at the end, with CRASH_SEED=%d: %v", seed, err)
 	}
 	acknowledged, unknown := counted(workers)

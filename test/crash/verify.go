@@ -13,44 +13,46 @@ import (
 // verifyWaitMax bounds one read of the check.
 const verifyWaitMax = 30 * time.Second
 
-// history is what has been read back of every key so far, oldest version first.
-type history struct {
+// readBack is what has been read back of every key so far, oldest version first.
+type readBack struct {
 	versions map[string][]*mvccpb.KeyValue
 	// revision of the store at the last check.
 	revision int64
 }
 
-func newHistory() *history { return &history{versions: map[string][]*mvccpb.KeyValue{}, revision: 1} }
+func newReadBack() *readBack {
+	return &readBack{versions: map[string][]*mvccpb.KeyValue{}, revision: 1}
+}
 
 // verify reads what is new since the last check and compares all of it with the attempts.
-func (h *history) verify(kv pb.KVClient, workers []*worker) error {
+func (r *readBack) verify(kv pb.KVClient, workers []*worker) error {
 	revision, err := currentRevision(kv)
 	if err != nil {
 		return err
 	}
-	if revision < h.revision {
-		return fmt.Errorf("the store went back from revision %d to %d", h.revision, revision)
+	if revision < r.revision {
+		return fmt.Errorf("the store went back from revision %d to %d", r.revision, revision)
 	}
 	for _, worker := range workers {
 		for key, attempts := range worker.attempts {
-			if err := h.extend(kv, key); err != nil {
+			if err := r.extend(kv, key); err != nil {
 				return err
 			}
-			if err := matchAttempts(key, attempts, h.versions[key]); err != nil {
+			if err := matchAttempts(key, attempts, r.versions[key]); err != nil {
 				return err
 			}
 		}
-		if err := h.checkPair(kv, worker); err != nil {
+		if err := r.checkPair(kv, worker); err != nil {
 			return err
 		}
 	}
-	h.revision = revision
-	return h.checkRevisions(workers)
+	r.revision = revision
+	return r.checkRevisions(workers)
 }
 
 // extend walks back from the key's current version to the last one known.
-func (h *history) extend(kv pb.KVClient, key string) error {
-	known := h.versions[key]
+func (r *readBack) extend(kv pb.KVClient, key string) error {
+	known := r.versions[key]
 	var fresh []*mvccpb.KeyValue
 	for at := int64(0); ; {
 		found, err := read(kv, key, at)
@@ -77,7 +79,7 @@ func (h *history) extend(kv pb.KVClient, key string) error {
 	for i := len(fresh) - 1; i >= 0; i-- {
 		known = append(known, fresh[i])
 	}
-	h.versions[key] = known
+	r.versions[key] = known
 	return nil
 }
 
@@ -113,8 +115,8 @@ func matchAttempts(key string, attempts []*attempt, versions []*mvccpb.KeyValue)
 
 // checkPair checks that transactions are whole: both keys have the same versions, and the marker is as the
 // last of them left it.
-func (h *history) checkPair(kv pb.KVClient, w *worker) error {
-	left, right := h.versions[w.left()], h.versions[w.right()]
+func (r *readBack) checkPair(kv pb.KVClient, w *worker) error {
+	left, right := r.versions[w.left()], r.versions[w.right()]
 	if len(left) != len(right) {
 		return fmt.Errorf("worker %d: half a transaction: %d and %d versions", w.id, len(left), len(right))
 	}
@@ -146,11 +148,11 @@ func (h *history) checkPair(kv pb.KVClient, w *worker) error {
 }
 
 // checkRevisions checks that every revision up to the current one is one write of a worker.
-func (h *history) checkRevisions(workers []*worker) error {
+func (r *readBack) checkRevisions(workers []*worker) error {
 	seen := map[int64]bool{}
 	for _, worker := range workers {
 		for key := range worker.attempts {
-			for _, version := range h.versions[key] {
+			for _, version := range r.versions[key] {
 				if seen[version.ModRevision] && key != worker.right() && key != worker.left() {
 					return fmt.Errorf("revision %d was given to two writes, one of them to %s", version.ModRevision, key)
 				}
@@ -158,8 +160,8 @@ func (h *history) checkRevisions(workers []*worker) error {
 			}
 		}
 	}
-	if int64(len(seen)) != h.revision-1 {
-		return fmt.Errorf("the store is at revision %d but %d writes are in it", h.revision, len(seen))
+	if int64(len(seen)) != r.revision-1 {
+		return fmt.Errorf("the store is at revision %d but %d writes are in it", r.revision, len(seen))
 	}
 	return nil
 }

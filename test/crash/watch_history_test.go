@@ -5,16 +5,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"netcd.test/history"
 	"netcd.test/member"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 const (
@@ -64,19 +63,24 @@ func TestWatchHistories(t *testing.T) {
 			t.Fatalf("with WATCH_SEED=%d: %v", seed, err)
 		}
 	}
-	compareHistories(t, kv, followers, revision)
+	watched, err := history.Compare(ctx, kv, followers, revision)
+	if err != nil {
+		t.Fatalf("with WATCH_SEED=%d: %v", seed, err)
+	}
+	t.Logf("%d revisions; %d watchers on %d streams: %d events as in the store, %d of them received again",
+		revision, watched.Watchers, watched.Streams, watched.Events, watched.Repeated)
 }
 
-func startFollowers(t *testing.T, ctx context.Context, server *member.Member, seed uint64, last func() int64) ([]*follower, chan error) {
+func startFollowers(t *testing.T, ctx context.Context, server *member.Member, seed uint64, last func() int64) ([]*history.Watcher, chan error) {
 	ranges := [][2]string{{"\x00", "\x00"}, {"a", "c"}, {"b0", "\x00"}, {"a1", ""}, {"", "e"}, {"c", "d"}}
-	var followers []*follower
+	var followers []*history.Watcher
 	followed := make(chan error)
 	for i := range number(t, "WATCH_FOLLOWERS", 12) {
 		keys := ranges[i%len(ranges)]
 		// The first is the reference: it only follows.
-		f := newFollower(seed*1000+uint64(i), keys[0], keys[1], i > 0)
+		f := history.NewWatcher(seed*1000+uint64(i), keys[0], keys[1], i > 0)
 		followers = append(followers, f)
-		go func() { followed <- f.follow(ctx, server, last) }()
+		go func() { followed <- f.Follow(ctx, []*member.Member{server}, last) }()
 	}
 	return followers, followed
 }
@@ -122,78 +126,4 @@ func writeSomething(kv pb.KVClient, random *rand.Rand, value string) error {
 		_, err = kv.Put(ctx, &pb.PutRequest{Key: key(), Value: []byte(value)})
 	}
 	return err
-}
-
-// compareHistories checks the reference against the store and the others against the reference.
-func compareHistories(t *testing.T, kv pb.KVClient, followers []*follower, revision int64) {
-	reference := followers[0]
-	checkAgainstStore(t, kv, reference, revision)
-	events, connects, repeated := 0, 0, 0
-	for _, f := range followers {
-		for r := int64(2); r <= revision; r++ {
-			var expected []string
-			for _, event := range reference.revisions[r] {
-				if contains(f, keyOf(event)) {
-					expected = append(expected, event)
-				}
-			}
-			if got := f.revisions[r]; fmt.Sprint(got) != fmt.Sprint(expected) {
-				t.Fatalf("watch of [%q, %q): revision %d is %v, in the store %v", f.key, f.end, r, got, expected)
-			}
-			events += len(expected)
-		}
-		connects, repeated = connects+f.connects, repeated+f.repeated
-	}
-	if repeated == 0 || connects <= len(followers) {
-		t.Fatal("no watcher resumed: nothing was tested")
-	}
-	t.Logf("%d revisions; %d watchers on %d streams: %d events as in the store, %d of them received again", revision, len(followers), connects, events, repeated)
-}
-
-// checkAgainstStore replays the reference's events: every revision must be there, and the result must be the store.
-func checkAgainstStore(t *testing.T, kv pb.KVClient, reference *follower, revision int64) {
-	for r := int64(2); r <= revision; r++ {
-		if len(reference.revisions[r]) == 0 {
-			t.Fatalf("the watcher of all keys has no event of revision %d", r)
-		}
-	}
-	live := map[string]*mvccpb.KeyValue{}
-	for _, event := range reference.events {
-		if event.Type == mvccpb.Event_DELETE {
-			delete(live, string(event.Kv.Key))
-		} else {
-			live[string(event.Kv.Key)] = event.Kv
-		}
-	}
-	answer, err := kv.Range(t.Context(), &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Revision: revision})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, stored := range answer.Kvs {
-		seen := live[string(stored.Key)]
-		if seen == nil || seen.String() != stored.String() {
-			t.Fatalf("the store has %v, the events made it %v", stored, seen)
-		}
-	}
-	if len(answer.Kvs) != len(live) {
-		t.Fatalf("the store has %d keys, the events made %d", len(answer.Kvs), len(live))
-	}
-}
-
-// keyOf is the key in an event's text.
-func keyOf(event string) string { return strings.Split(event, `"`)[1] }
-
-func contains(f *follower, key string) bool {
-	first := f.key
-	if first == "" {
-		first = "\x00"
-	}
-	switch f.end {
-	case "":
-		return key == first
-	case "\x00":
-		return key >= first
-	default:
-		return key >= first && key < f.end
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +26,16 @@ type Cluster struct {
 // StartCluster starts members m1… of one binary; they are killed at the end of the test.
 func StartCluster(t testing.TB, label, binary string, size int, flags ...string) *Cluster {
 	t.Helper()
+	return StartClusterAt(t, label, binary, make([]Place, size), flags...)
+}
+
+// StartClusterAt is StartCluster with a place for each member.
+func StartClusterAt(t testing.TB, label, binary string, places []Place, flags ...string) *Cluster {
+	t.Helper()
 	Need(t, binary)
 	cluster := &Cluster{label: label, binary: binary, flags: flags}
-	for range size {
-		cluster.describe(t)
+	for _, place := range places {
+		cluster.describe(t, place)
 	}
 	for _, one := range cluster.Members {
 		one.extra = append(one.extra, "--initial-cluster="+cluster.Initial())
@@ -47,7 +52,7 @@ func StartCluster(t testing.TB, label, binary string, size int, flags ...string)
 // Join describes one more member, whose URL the caller adds to the cluster before it starts the member.
 func (c *Cluster) Join(t testing.TB) *Member {
 	t.Helper()
-	joined := c.describe(t)
+	joined := c.describe(t, Place{})
 	joined.extra = append(joined.extra, "--initial-cluster="+c.Initial(), "--initial-cluster-state=existing")
 	return joined
 }
@@ -76,11 +81,11 @@ func (c *Cluster) Endpoints() string {
 	return strings.Join(all, ",")
 }
 
-func (c *Cluster) describe(t testing.TB) *Member {
+func (c *Cluster) describe(t testing.TB, place Place) *Member {
 	t.Helper()
 	name := fmt.Sprintf("m%d", len(c.Members)+1)
 	directory := t.TempDir()
-	one, err := New(Options{Label: c.label + "-" + name, Binary: c.binary, Dir: directory})
+	one, err := New(Options{Label: c.label + "-" + name, Binary: c.binary, Dir: directory, Place: place})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,11 +163,11 @@ func (m *Member) Status() (*pb.StatusResponse, error) {
 func (m *Member) AwaitLog(text string) error {
 	deadline := time.Now().Add(ServeWaitMax)
 	for time.Now().Before(deadline) {
-		log, err := os.ReadFile(m.LogPath)
+		log, err := m.Log()
 		if err != nil {
 			return err
 		}
-		if strings.Contains(string(log), text) {
+		if strings.Contains(log, text) {
 			return nil
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -32,11 +33,12 @@ const (
 type Member struct {
 	// Label names the server in messages: "netcd" or "etcd".
 	Label string
-	// ClientURL and PeerURL are http URLs on loopback.
+	// ClientURL and PeerURL are http URLs; on loopback, unless the member has another place.
 	ClientURL, PeerURL string
 	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
 	DataDir, LogPath string
 
+	place   Place
 	binary  string
 	extra   []string
 	process *exec.Cmd
@@ -51,24 +53,43 @@ type Options struct {
 	Dir string
 	// Flags come after the common ones and so win over them.
 	Flags []string
+	// Place is where it runs; without URLs on two free ports of loopback.
+	Place Place
 }
 
-// New describes a member that is not started yet, on two free ports.
+// Place is where a member runs and how clients reach it.
+type Place struct {
+	ClientURL, PeerURL string
+	// Command goes before the server's own command line.
+	Command []string
+	// Environment is added to ours.
+	Environment []string
+	// Dial connects to the client URL; nil: from where we are.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// New describes a member that is not started yet.
 func New(options Options) (*Member, error) {
-	client, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	peer, err := freePort()
-	if err != nil {
-		return nil, err
+	place := options.Place
+	if place.ClientURL == "" {
+		client, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		place.ClientURL = fmt.Sprintf("http://127.0.0.1:%d", client)
+		place.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", peer)
 	}
 	return &Member{
 		Label:     options.Label,
-		ClientURL: fmt.Sprintf("http://127.0.0.1:%d", client),
-		PeerURL:   fmt.Sprintf("http://127.0.0.1:%d", peer),
+		ClientURL: place.ClientURL,
+		PeerURL:   place.PeerURL,
 		DataDir:   filepath.Join(options.Dir, options.Label+".data"),
 		LogPath:   filepath.Join(options.Dir, options.Label+".log"),
+		place:     place,
 		binary:    options.Binary,
 		extra:     options.Flags,
 	}, nil
@@ -87,7 +108,8 @@ func (m *Member) Launch() error {
 		return err
 	}
 	defer log.Close()
-	arguments := append([]string{
+	line := slices.Concat(m.place.Command, []string{
+		m.binary,
 		"--name=m1",
 		"--data-dir=" + m.DataDir,
 		"--listen-client-urls=" + m.ClientURL,
@@ -95,9 +117,10 @@ func (m *Member) Launch() error {
 		"--listen-peer-urls=" + m.PeerURL,
 		"--initial-advertise-peer-urls=" + m.PeerURL,
 		"--initial-cluster=m1=" + m.PeerURL,
-	}, m.extra...)
-	process := exec.Command(m.binary, arguments...)
+	}, m.extra)
+	process := exec.Command(line[0], line[1:]...)
 	process.Stdout, process.Stderr = log, log
+	process.Env = append(os.Environ(), m.place.Environment...)
 	// Its own group, so that a kill reaches whatever a wrapper script started; and it never outlives us.
 	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
@@ -153,6 +176,9 @@ func (m *Member) AwaitServing() error {
 
 // Dial makes a client connection of its own; reconnects are quick, since tests restart servers.
 func (m *Member) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	if m.place.Dial != nil {
+		options = append(options, grpc.WithContextDialer(m.place.Dial))
+	}
 	return grpc.NewClient("passthrough:///"+m.Endpoint(), append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
@@ -166,6 +192,25 @@ func (m *Member) Kill() error { return m.signalGroup(syscall.SIGKILL) }
 
 // Stop ends it cleanly with SIGTERM.
 func (m *Member) Stop() error { return m.signalGroup(syscall.SIGTERM) }
+
+// Pause stops the process without its knowledge (SIGSTOP) until Resume.
+func (m *Member) Pause() error { return syscall.Kill(-m.Pid(), syscall.SIGSTOP) }
+
+// Resume continues a process that was paused.
+func (m *Member) Resume() error { return syscall.Kill(-m.Pid(), syscall.SIGCONT) }
+
+// Running is false before the first start and when the process is gone.
+func (m *Member) Running() bool {
+	if m.process == nil {
+		return false
+	}
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
 
 func (m *Member) signalGroup(signal syscall.Signal) error {
 	if m.process == nil {
@@ -188,13 +233,19 @@ func (m *Member) Exited() <-chan struct{} { return m.exited }
 // ExitCode is the code of the process that has exited, -1 when a signal ended it.
 func (m *Member) ExitCode() int { return m.process.ProcessState.ExitCode() }
 
+// Log is everything that the server wrote.
+func (m *Member) Log() (string, error) {
+	text, err := os.ReadFile(m.LogPath)
+	return string(text), err
+}
+
 // LogTail is the end of what the server wrote.
 func (m *Member) LogTail() string {
-	text, err := os.ReadFile(m.LogPath)
+	text, err := m.Log()
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-4000):])
+	return text[max(0, len(text)-4000):]
 }
 
 // freePort asks the kernel, or takes the next one of the range that NETCD_TEST_PORTS ("from-to") names.
