@@ -1,36 +1,50 @@
-// Builds the addon in release mode with @napi-rs/cli; cargo decides what is out of date, and its progress is visible.
+// Builds the addon in release mode with @napi-rs/cli when its sources changed; cargo's progress is visible.
 //
 // Prebuilt packages: `npx napi create-npm-dirs` makes one directory per target of package.json's "napi" section under
 // npm/, `npx napi artifacts` puts the binaries there. src/native/load.ts takes such a package where it is installed,
 // and otherwise what this script built.
 
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { installed, must, ROOT, StepFailed, say } from "./lib/run.mjs";
+import { asProgram, filesBelow, installed, must, ROOT, requireRust, say, unchanged, whenChanged } from "./lib/run.mjs";
+
+const FOLDER = "native/addon";
+
+/** Everything that decides what the addon is; tests and benches of the crates do not. */
+function inputs() {
+  const crates = ["engine", "front", "addon"].flatMap((crate) => [
+    ...filesBelow(`native/${crate}/src`),
+    join(ROOT, `native/${crate}/Cargo.toml`),
+  ]);
+  const scripts = ["native/engine/build.rs", "native/addon/build.rs", "Cargo.toml", "Cargo.lock"];
+  return [...crates, ...filesBelow("proto"), ...scripts.map((name) => join(ROOT, name))];
+}
+
+/** The .node files of this system; napi knows the end of the name, which is that of the C library. */
+function outputs() {
+  const start = `netcd.${process.platform}-${process.arch}`;
+  const names = existsSync(join(ROOT, FOLDER)) ? readdirSync(join(ROOT, FOLDER)) : [];
+  return names.filter((name) => name.startsWith(start) && name.endsWith(".node")).map((name) => `${FOLDER}/${name}`);
+}
+
+/** Throws StepFailed if the addon has to be built and Rust is not there, before other steps take their time. */
+export async function requireForNative() {
+  if (!unchanged("native", inputs(), outputs)) await requireRust();
+}
 
 /** Resolves when native/addon holds the .node file of this platform. Throws StepFailed. */
 export async function buildNative() {
-  say("building the addon (cargo, release)");
-  await must(installed("napi"), [
-    "build",
-    "--release",
-    "--platform",
-    "--no-js",
-    "--manifest-path",
-    join(ROOT, "native/addon/Cargo.toml"),
-    "--package-json-path",
-    join(ROOT, "package.json"),
-    "--output-dir",
-    join(ROOT, "native/addon"),
-  ]);
+  await whenChanged("native", inputs(), outputs, async () => {
+    say("building the addon (cargo, release)");
+    const paths = [
+      "--manifest-path",
+      join(ROOT, FOLDER, "Cargo.toml"),
+      "--package-json-path",
+      join(ROOT, "package.json"),
+    ];
+    const options = ["--release", "--platform", "--no-js", ...paths, "--output-dir", join(ROOT, FOLDER)];
+    await must(installed("napi"), ["build", ...options]);
+  });
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  try {
-    await buildNative();
-  } catch (error) {
-    if (!(error instanceof StepFailed)) throw error;
-    say(`build failed: ${error.message}`);
-    process.exitCode = 1;
-  }
-}
+await asProgram(import.meta.url, buildNative);

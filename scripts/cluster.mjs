@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "./build.mjs";
-import { ROOT, StepFailed, say } from "./lib/run.mjs";
+import { asProgram, ROOT, StepFailed, say } from "./lib/run.mjs";
 
 /** name → words of its command */
 function readProcfile() {
@@ -54,10 +54,4 @@ async function run() {
   await Promise.all(members.map(({ ended }) => ended));
 }
 
-try {
-  await run();
-} catch (error) {
-  if (!(error instanceof StepFailed)) throw error;
-  say(error.message);
-  process.exitCode = 1;
-}
+await asProgram(import.meta.url, run);

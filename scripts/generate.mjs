@@ -13,12 +13,17 @@ const SELF = join(ROOT, "scripts/generate.mjs");
 /** Resolves when src/proto holds the code of the current .proto files. */
 export async function generate() {
   const sources = filesBelow("proto", (name) => name.endsWith(".proto"));
-  await whenChanged("proto", [...sources, SELF], [OUTPUT, "src/proto/index.d.ts"], async () => {
-    say("generating protobuf code");
-    mkdirSync(join(ROOT, "src/proto"), { recursive: true });
-    const options = ["-t", "static-module", "-w", "esm", "--dts", "--force-long", "--no-delimited", "--no-service"];
-    await must(installed("pbjs"), [...options, "--no-typeurl", "-p", "proto", "-o", OUTPUT, ...sources], {
-      quiet: true,
-    });
-  });
+  await whenChanged(
+    "proto",
+    [...sources, SELF],
+    () => [OUTPUT, "src/proto/index.d.ts"],
+    async () => {
+      say("generating protobuf code");
+      mkdirSync(join(ROOT, "src/proto"), { recursive: true });
+      const options = ["-t", "static-module", "-w", "esm", "--dts", "--force-long", "--no-delimited", "--no-service"];
+      await must(installed("pbjs"), [...options, "--no-typeurl", "-p", "proto", "-o", OUTPUT, ...sources], {
+        quiet: true,
+      });
+    },
+  );
 }

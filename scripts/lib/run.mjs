@@ -3,12 +3,19 @@
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The root of the repository. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+// Every script imports this module, so a Node.js that is too old ends here and not in an error that hides why.
+const { engines } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+if (Number.parseInt(process.versions.node, 10) < Number(/\d+/.exec(engines.node)[0])) {
+  process.stderr.write(`netcd: Node.js ${engines.node} is needed, this is ${process.version}\n`);
+  process.exit(1);
+}
 
 /** A step of a script failed; its output is on the terminal already. */
 export class StepFailed extends Error {}
@@ -20,14 +27,16 @@ export function say(text) {
 
 /**
  * Runs a program to its end and resolves with {code, output}; a program that cannot be started is code 127.
- * `capture` collects stdout (and shows it as well); without it the output goes straight to the terminal.
+ * `capture` collects the output and shows it as well, `quiet` only collects it; without either it goes straight to
+ * the terminal, on stderr unless `stdout` says that it is this script's own result.
  */
-export function run(program, args, { cwd = ROOT, env = {}, capture = false, quiet = false } = {}) {
+export function run(program, args, { cwd = ROOT, env = {}, capture = false, quiet = false, stdout = 2 } = {}) {
   return new Promise((resolve) => {
+    const collected = capture || quiet;
     const child = spawn(program, args, {
       cwd,
       env: { ...process.env, ...env },
-      stdio: ["ignore", capture || quiet ? "pipe" : 2, capture || quiet ? "pipe" : 2],
+      stdio: ["ignore", collected ? "pipe" : stdout, collected ? "pipe" : 2],
     });
     const chunks = [];
     const collect = (chunk) => {
@@ -73,23 +82,54 @@ export function filesBelow(folder, accepts = () => true) {
   return found.sort();
 }
 
-/**
- * Does `work` unless it was done before with the same input files and all `outputs` are still there.
- * The inputs are compared by content, so that a checkout that only touches times rebuilds nothing.
- */
-export async function whenChanged(name, inputs, outputs, work) {
+/** Where the mark of a piece of work is, and what it holds while the work is up to date; null: an output is missing. */
+function markOf(name, inputs, outputs) {
+  const made = outputs().map((path) => join(ROOT, path));
+  if (made.length === 0 || !made.every(existsSync)) return { path: "", digest: null };
   const hash = createHash("sha256");
-  for (const file of inputs)
+  for (const file of [...inputs, ...made]) {
     hash
       .update(`${relative(ROOT, file)}\0`)
       .update(readFileSync(file))
       .update("\0");
-  const digest = hash.digest("hex");
-  const stamp = join(ROOT, "dist", ".stamps", name);
-  const there = outputs.every((path) => existsSync(join(ROOT, path)));
-  if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return false;
+  }
+  return { path: join(ROOT, "dist", ".stamps", name), digest: hash.digest("hex") };
+}
+
+/** True if `whenChanged` with the same arguments would do nothing. */
+export function unchanged(name, inputs, outputs) {
+  const { path, digest } = markOf(name, inputs, outputs);
+  return digest !== null && existsSync(path) && readFileSync(path, "utf8") === digest;
+}
+
+/**
+ * Does `work` unless it was done before with the same input files and all that `outputs()` names is as it was left.
+ * Files are compared by content, so that a checkout that only touches times rebuilds nothing.
+ */
+export async function whenChanged(name, inputs, outputs, work) {
+  if (unchanged(name, inputs, outputs)) return;
   await work();
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, digest);
-  return true;
+  const { path, digest } = markOf(name, inputs, outputs);
+  if (digest === null) throw new StepFailed(`the step "${name}" did not make what it should`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, digest);
+}
+
+/** Throws StepFailed where Rust is not installed, with what to do. */
+export async function requireRust() {
+  const { code } = await run("cargo", ["--version"], { quiet: true });
+  if (code !== 0) throw new StepFailed("Rust is not installed (cargo is not in PATH): see https://rustup.rs");
+}
+
+/** Runs `work` if the module of this URL is the program itself; a failed step is said and makes the exit code 1. */
+export async function asProgram(moduleUrl, work) {
+  const program = process.argv[1];
+  if (!program || realpathSync(program) !== realpathSync(fileURLToPath(moduleUrl))) return;
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    say(error.message);
+    process.exitCode = 1;
+  }
 }
