@@ -26,14 +26,17 @@ type scene struct {
 	random *rand.Rand
 	// probe writes through members of the test's choice; its writes are recorded as those of all clients.
 	probe *history.Client
-	// dead are the members that were killed and not started again, killed counts all that were.
-	dead   map[int]bool
+	// dead are the members that were killed and not started again.
+	dead map[int]bool
+	// done counts faults by sort, and processes that were killed.
+	done   map[string]int
 	killed int
 }
 
 // kind is one sort of fault. strike returns the numbers of the members that must be able to go on; nil: none need to.
 type kind struct {
 	name   string
+	counts string
 	needs  func(s *scene) bool
 	strike func(t *testing.T, s *scene) (able []int, err error)
 }
@@ -44,46 +47,46 @@ func stallable(s *scene) bool { return s.disks != nil }
 func ofFive(s *scene) bool    { return s.lab != nil && len(s.running.Members) >= 5 }
 
 var kinds = []kind{
-	{"kill the leader", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.leader()) }},
-	{"kill a follower", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.follower()) }},
-	{"kill a majority", always, func(t *testing.T, s *scene) ([]int, error) {
+	{"kill the leader", "kills", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.leader()) }},
+	{"kill a follower", "kills", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.follower()) }},
+	{"kill a majority", "kills", always, func(t *testing.T, s *scene) ([]int, error) {
 		return s.kill(s.random.Perm(s.size())[:s.size()/2+1]...)
 	}},
-	{"kill all", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.random.Perm(s.size())...) }},
-	{"stop the leader", always, func(t *testing.T, s *scene) ([]int, error) { return s.pause(s.leader()) }},
-	{"stop a follower", always, func(t *testing.T, s *scene) ([]int, error) { return s.pause(s.follower()) }},
-	{"move the leader", always, func(t *testing.T, s *scene) ([]int, error) { return s.moveLeader(t) }},
-	{"isolate the leader", networked, func(t *testing.T, s *scene) ([]int, error) { return s.split(s.leader()) }},
-	{"isolate a follower", networked, func(t *testing.T, s *scene) ([]int, error) { return s.split(s.follower()) }},
-	{"split off a minority with the leader", ofFive, func(t *testing.T, s *scene) ([]int, error) {
+	{"kill all", "kills", always, func(t *testing.T, s *scene) ([]int, error) { return s.kill(s.random.Perm(s.size())...) }},
+	{"stop the leader", "stops", always, func(t *testing.T, s *scene) ([]int, error) { return s.pause(s.leader()) }},
+	{"stop a follower", "stops", always, func(t *testing.T, s *scene) ([]int, error) { return s.pause(s.follower()) }},
+	{"move the leader", "moves of the leader", always, func(t *testing.T, s *scene) ([]int, error) { return s.moveLeader(t) }},
+	{"isolate the leader", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) { return s.split(s.leader()) }},
+	{"isolate a follower", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) { return s.split(s.follower()) }},
+	{"split off a minority with the leader", "partitions", ofFive, func(t *testing.T, s *scene) ([]int, error) {
 		return s.split(s.leader(), s.follower())
 	}},
-	{"split off a minority", ofFive, func(t *testing.T, s *scene) ([]int, error) {
+	{"split off a minority", "partitions", ofFive, func(t *testing.T, s *scene) ([]int, error) {
 		leader := s.leader()
 		return s.split(s.otherThan(leader), s.otherThan(leader))
 	}},
-	{"the leader is not heard", networked, func(t *testing.T, s *scene) ([]int, error) {
+	{"the leader is not heard", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) {
 		leader := s.leader()
 		return s.rest(leader), s.cut([]int{leader}, s.rest(leader))
 	}},
-	{"the leader does not hear", networked, func(t *testing.T, s *scene) ([]int, error) {
+	{"the leader does not hear", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) {
 		leader := s.leader()
 		return s.rest(leader), s.cut(s.rest(leader), []int{leader})
 	}},
-	{"one direction between two members", networked, func(t *testing.T, s *scene) ([]int, error) {
+	{"one direction between two members", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) {
 		two := s.random.Perm(s.size())[:2]
 		return nil, s.cut(two[:1], two[1:])
 	}},
-	{"two halves and a member between", networked, func(t *testing.T, s *scene) ([]int, error) {
+	{"two halves and a member between", "partitions", networked, func(t *testing.T, s *scene) ([]int, error) {
 		order := s.random.Perm(s.size())
 		left, between, right := order[:s.size()/2], order[s.size()/2], order[s.size()/2+1:]
 		// The member between reaches everybody, so there can be a leader with a quorum that it reaches.
 		return []int{between}, errors.Join(s.cut(left, right), s.cut(right, left))
 	}},
-	{"the leader's disk stalls", stallable, func(t *testing.T, s *scene) ([]int, error) {
+	{"the leader's disk stalls", "stalled disks", stallable, func(t *testing.T, s *scene) ([]int, error) {
 		return s.stall(t, s.leader())
 	}},
-	{"a follower's disk stalls", stallable, func(t *testing.T, s *scene) ([]int, error) {
+	{"a follower's disk stalls", "stalled disks", stallable, func(t *testing.T, s *scene) ([]int, error) {
 		return s.stall(t, s.follower())
 	}},
 }
