@@ -21,12 +21,16 @@ type stalls struct {
 	files   []string
 }
 
-// newStalls compiles the library. nil: the server under test does not take preloaded libraries, as etcd.
+// newStalls compiles the library. nil: there is no compiler, or the server does not take preloaded libraries, as etcd.
 func newStalls(t *testing.T, binary string, size int) *stalls {
 	t.Helper()
 	// Programs of Go call the kernel without a library.
 	if _, err := buildinfo.ReadFile(binary); err == nil {
 		t.Logf("SKIPPED: disks that stall: %s does not call libc", binary)
+		return nil
+	}
+	if _, err := exec.LookPath("cc"); err != nil {
+		leftOut(t, "disks that stall", "cc is missing: run scripts/setup-reference.sh")
 		return nil
 	}
 	directory := t.TempDir()
