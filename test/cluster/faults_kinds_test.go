@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -211,7 +212,10 @@ func (s *scene) moveLeader(t *testing.T) ([]int, error) {
 		return nil, nil
 	}
 	maintenance, _ := dial(t, s.running.Members[leader])
-	_, err = maintenance.MoveLeader(t.Context(), &pb.MoveLeaderRequest{TargetID: status.Header.MemberId})
+	// The leader may be stopped, and would not answer for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), callTimeout)
+	defer cancel()
+	_, err = maintenance.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: status.Header.MemberId})
 	t.Logf("moving the leader: %s", outcome(err))
 	return s.rest(), nil
 }

@@ -32,7 +32,6 @@ const (
 	stalledPutWait = 500 * time.Millisecond
 	// scenarioMax bounds one run: a hang is a failure.
 	scenarioMax   = 15 * time.Minute
-	faultClients  = 10
 	faultWatchers = 8
 )
 
@@ -41,8 +40,9 @@ var shortLog = []string{"--snapshot-count=50", "--snapshot-catchup-entries=10"}
 
 // TestFaults runs every kind of fault once, in a random order, against 3 and then 5 members; now and then two at a
 // time. FAULT_SEED (1) is the first seed and FAULT_RUNS (1) how many follow; FAULT_MEMBERS=3 or 5 runs one size only;
-// FAULT_KINDS is a pattern of the kinds to choose from, FAULT_ROUNDS (1) how often each comes in a run. NETCD=path
-// tests another server: real etcd must pass, too.
+// FAULT_KINDS is a pattern of the kinds to choose from, FAULT_ROUNDS (1) how often each comes in a run; FAULT_CLIENTS
+// (10) and FAULT_PAUSE_MS (60 at most between two operations of a client) make the load. NETCD=path tests another
+// server: real etcd must pass, too.
 func TestFaults(t *testing.T) {
 	first := number(t, "FAULT_SEED", 1)
 	for seed := first; seed < first+number(t, "FAULT_RUNS", 1); seed++ {
@@ -71,8 +71,9 @@ func underFaults(t *testing.T, size int, seed uint64) {
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioMax)
 	defer cancel()
 	s := newScene(t, size, seed)
-	recorder := history.NewRecorder(s.running.Members)
-	if err := recorder.Start(ctx, seed, faultClients); err != nil {
+	pauseMax := time.Duration(number(t, "FAULT_PAUSE_MS", 60)) * time.Millisecond
+	recorder := history.NewRecorder(s.running.Members, pauseMax)
+	if err := recorder.Start(ctx, seed, number(t, "FAULT_CLIENTS", 10)); err != nil {
 		t.Fatal(err)
 	}
 	defer recorder.Stop()
@@ -254,6 +255,8 @@ func lastRevision(ctx context.Context, t *testing.T, s *scene) int64 {
 // sameHash asks every member for the hash of its store at the revision.
 func sameHash(ctx context.Context, t *testing.T, running *member.Cluster, revision int64) uint32 {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, goOnMax)
+	defer cancel()
 	hashes := map[uint32][]string{}
 	var hash uint32
 	for _, one := range running.Members {

@@ -115,7 +115,9 @@ func sameStore(t *testing.T, one, other *member.Member) {
 	t.Helper()
 	hash := func(of *member.Member, revision int64) *pb.HashKVResponse {
 		maintenance, _ := dial(t, of)
-		answer, err := maintenance.HashKV(t.Context(), &pb.HashKVRequest{Revision: revision})
+		ctx, cancel := context.WithTimeout(t.Context(), callTimeout)
+		defer cancel()
+		answer, err := maintenance.HashKV(ctx, &pb.HashKVRequest{Revision: revision})
 		if err != nil {
 			t.Fatalf("hash of %s at %d: %v", of.Label, revision, err)
 		}

@@ -18,8 +18,6 @@ const (
 	// A client waits this long for an answer, at least and at most; then it may or may not have been done.
 	answerWaitMin = 500 * time.Millisecond
 	answerWaitMax = 3 * time.Second
-	// pauseMax bounds the time between two operations of a client, and keeps a history small enough for its check.
-	pauseMax = 60 * time.Millisecond
 	// keyCount keys are fought over by all clients.
 	keyCount = 6
 )
@@ -27,6 +25,9 @@ const (
 // Recorder runs clients over the members of a cluster. Each client goes to another member now and then.
 type Recorder struct {
 	Members []*member.Member
+	// PauseMax bounds the time between two operations of a client: a history must stay small enough for its check, which
+	// takes the square of its length in memory, a bit each.
+	PauseMax time.Duration
 
 	start      time.Time
 	cancel     context.CancelFunc
@@ -37,8 +38,8 @@ type Recorder struct {
 }
 
 // NewRecorder starts the clock of a recording.
-func NewRecorder(members []*member.Member) *Recorder {
-	return &Recorder{Members: members, start: time.Now()}
+func NewRecorder(members []*member.Member, pauseMax time.Duration) *Recorder {
+	return &Recorder{Members: members, PauseMax: pauseMax, start: time.Now()}
 }
 
 // Start runs so many clients until Stop.
@@ -124,7 +125,7 @@ func (c *Client) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(c.random.Int64N(int64(pauseMax)))):
+		case <-time.After(time.Duration(c.random.Int64N(int64(c.recorder.PauseMax)))):
 		}
 	}
 }
