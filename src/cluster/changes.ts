@@ -153,7 +153,8 @@ export class MembershipChanges {
       throw error;
     }
     const voters = membership.voters();
-    if (this.#connected(voters) >= quorumOf(voters.length)) return;
+    // The new member, a learner too, counts as one that is down. A cluster of one always takes a second.
+    if (voters.length === 1 || this.#connected(voters) >= quorumOf(voters.length + 1)) return;
     const error = clusterErrors.unhealthy();
     log.warn(
       "rejecting member add request; local member has not been connected to majority peers, reconfigure breaks active quorum",

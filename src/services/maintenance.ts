@@ -41,7 +41,8 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
     }),
     moveLeader: unary(context, async (request) => {
       await context.transferLeader(toBigint(request.targetID));
-      return { header: responseHeader(context, null) };
+      // As etcd's: without a header.
+      return {};
     }),
   };
 }

@@ -21,6 +21,8 @@ type Cluster struct {
 
 	label, binary string
 	flags         []string
+	// like is a cluster of before, whose URLs this one has.
+	like *Cluster
 }
 
 // StartCluster starts members m1… of one binary; they are killed at the end of the test.
@@ -32,8 +34,24 @@ func StartCluster(t testing.TB, label, binary string, size int, flags ...string)
 // StartClusterAt is StartCluster with a place for each member.
 func StartClusterAt(t testing.TB, label, binary string, places []Place, flags ...string) *Cluster {
 	t.Helper()
-	Need(t, binary)
-	cluster := &Cluster{label: label, binary: binary, flags: flags}
+	return startCluster(t, &Cluster{label: label, binary: binary, flags: flags}, places)
+}
+
+// StartClusterLike ends the members of another cluster and starts one of another binary with the same URLs, and so
+// with the same ids.
+func StartClusterLike(t testing.TB, like *Cluster, label, binary string, size int) *Cluster {
+	t.Helper()
+	for _, one := range like.Members {
+		if err := one.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return startCluster(t, &Cluster{label: label, binary: binary, flags: like.flags, like: like}, make([]Place, size))
+}
+
+func startCluster(t testing.TB, cluster *Cluster, places []Place) *Cluster {
+	t.Helper()
+	Need(t, cluster.binary)
 	for _, place := range places {
 		cluster.describe(t, place)
 	}
@@ -88,6 +106,10 @@ func (c *Cluster) describe(t testing.TB, place Place) *Member {
 	one, err := New(Options{Label: c.label + "-" + name, Binary: c.binary, Dir: directory, Place: place})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.like != nil && len(c.Members) < len(c.like.Members) {
+		twin := c.like.Members[len(c.Members)]
+		one.ClientURL, one.PeerURL = twin.ClientURL, twin.PeerURL
 	}
 	one.extra = append([]string{"--name=" + name}, c.flags...)
 	c.Members = append(c.Members, one)
