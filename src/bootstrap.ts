@@ -30,11 +30,25 @@ function find(config: Config, log: Logger): Promise<Found> {
   );
 }
 
+/** As `find`, for a member that has no data: it must not have had any. */
+async function findUnused(config: Config, log: Logger): Promise<Found> {
+  const found = await find(config, log);
+  if (config.initialClusterState === "new") await refuseSecondBootstrap(config, found.local);
+  return found;
+}
+
+/** A refusal is said before the process ends by it, as etcd does. */
+function logged<T>(work: Promise<T>, log: Logger): Promise<T> {
+  return work.catch((error: unknown) => {
+    if (error instanceof BootstrapError) log.error("bootstrap failed", { error });
+    throw error;
+  });
+}
+
 /** The ids of a new member, by its flags; written into its directory for good. Rejects with BootstrapError. */
 export async function createIdentity(config: Config, memberDir: string, log: Logger): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await find(config, log);
-  if (config.initialClusterState === "new") await refuseSecondBootstrap(config, local, log);
+  const { local, clusterId } = await logged(findUnused(config, log), log);
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
   writeIdentity(memberDir, identity);
@@ -98,7 +112,7 @@ export async function firstMembers(
     // A cluster that started here has its members in the log.
     if (known || !joins) return { initial: null, told: [] };
   }
-  const found = await find(config, log);
+  const found = await logged(find(config, log), log);
   if (found.local.id !== identity.memberId || found.clusterId !== identity.clusterId) {
     const owner = identity.memberId.toString(16);
     throw new BootstrapError(`the data directory belongs to member ${owner}, not to one with these flags`);

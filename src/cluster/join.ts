@@ -2,9 +2,11 @@
 
 import type { Config } from "../config/config.js";
 import type { Logger } from "../log/logger.js";
+import { memberIdOf } from "./ids.js";
 import { BootstrapError, parseInitialCluster } from "./initial.js";
 import type { Member } from "./member.js";
 import { fetchCluster, type RemoteCluster } from "./peerclient.js";
+import { resolveUrl } from "./resolve.js";
 import { askVersions, canRun } from "./versions.js";
 
 /** How long one peer may take to answer, as with etcd. */
@@ -40,9 +42,9 @@ export async function joinCluster(config: Config, log: Logger): Promise<Joined> 
       "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
     );
   }
-  const ids = matchMembers(named, remote);
+  const ids = await matchMembers(named, config.initialClusterToken, remote, resolveUrl);
   const local = remote.members.find((member) => member.id === ids.get(config.name));
-  if (!local) throw new TypeError("every name was matched a moment ago");
+  if (!local) throw new BootstrapError(`two members of ${config.initialCluster} have the same peer URLs`);
   const others = remote.members.filter((member) => member.id !== local.id);
   if (!(await isCompatible(others, log))) throw new BootstrapError("incompatible with current running cluster");
   const learners = remote.members.filter((member) => member.isLearner);
@@ -66,22 +68,42 @@ async function isCompatible(others: readonly Member[], log: Logger): Promise<boo
 }
 
 /** The id of every name of --initial-cluster: the member of the cluster with the same peer URLs. */
-function matchMembers(named: ReadonlyMap<string, readonly string[]>, remote: RemoteCluster): Map<string, bigint> {
+async function matchMembers(
+  named: ReadonlyMap<string, readonly string[]>,
+  token: string,
+  remote: RemoteCluster,
+  resolve: (url: string) => Promise<string>,
+): Promise<Map<string, bigint>> {
   const refuse = (reason: string) => new BootstrapError(`error validating peerURLs ${describe(remote)}: ${reason}`);
   if (named.size !== remote.members.length) throw refuse("member count is unequal");
+  // In the order of the ids that they would have in a new cluster: the last one is in the message.
+  const candidates = await Promise.all(
+    [...named].map(async ([name, urls]) => {
+      const id = memberIdOf(urls, { token });
+      return { name, id, urls: await Promise.all([...urls].sort().map(resolve)) };
+    }),
+  );
+  candidates.sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = new Map<string, bigint>();
-  for (const [name, urls] of named) {
-    const wanted = [...urls].sort().join(",");
-    const match = remote.members.find((member) => [...member.peerUrls].sort().join(",") === wanted);
-    if (!match) {
-      const others = remote.members.flatMap((member) => member.peerUrls);
-      throw refuse(
-        `unmatched member while checking PeerURLs (${JSON.stringify(urls)} not in ${JSON.stringify(others)})`,
-      );
+  for (const { id, peerUrls } of remote.members) {
+    const urls = await Promise.all([...peerUrls].sort().map(resolve));
+    const match = candidates.find((candidate) => difference(urls, candidate.urls) === null);
+    if (match === undefined) {
+      const last = difference(urls, candidates.at(-1)?.urls ?? []) ?? "";
+      const which = `(${id.toString(16)}, [${peerUrls.join(" ")}])`;
+      throw refuse(`PeerURLs: no match found for existing member ${which}, last resolver error (${last})`);
     }
-    ids.set(name, match.id);
+    ids.set(match.name, id);
   }
   return ids;
+}
+
+/** What tells two sorted lists of URLs apart, in etcd's words; null: nothing. */
+function difference(one: readonly string[], other: readonly string[]): string | null {
+  const list = (urls: readonly string[]) => `[${urls.map((url) => JSON.stringify(url)).join(" ")}]`;
+  if (one.length !== other.length) return `len(${list(one)}) != len(${list(other)})`;
+  const at = one.findIndex((url, index) => url !== other[index]);
+  return at < 0 ? null : `resolved urls: ${JSON.stringify(one[at])} != ${JSON.stringify(other[at])}`;
 }
 
 /** As etcd prints a cluster. */
@@ -98,12 +120,11 @@ function describe({ clusterId, members }: RemoteCluster): string {
  * A new cluster must not be started by a member that others know as a running one: it lost its data, and its votes
  * with them. Rejects with BootstrapError.
  */
-export async function refuseSecondBootstrap(config: Config, local: Member, log: Logger): Promise<void> {
+export async function refuseSecondBootstrap(config: Config, local: Member): Promise<void> {
   const urls = remoteUrls(parseInitialCluster(config.initialCluster), config.name);
   const remote = await fetchCluster(urls, BOOTSTRAPPED_TIMEOUT_MS);
   if (remote === null) return;
   const known = remote.members.find((member) => member.id === local.id);
   if (known === undefined || known.clientUrls.length === 0) return;
-  log.error("bootstrap failed", { error: `member ${local.id.toString(16)} has already been bootstrapped` });
   throw new BootstrapError(`member ${local.id.toString(16)} has already been bootstrapped`);
 }
