@@ -103,13 +103,13 @@ func (c *Cluster) describe(t testing.TB, place Place) *Member {
 	t.Helper()
 	name := fmt.Sprintf("m%d", len(c.Members)+1)
 	directory := t.TempDir()
+	if c.like != nil && len(c.Members) < len(c.like.Members) {
+		twin := c.like.Members[len(c.Members)]
+		place.ClientURL, place.PeerURL = twin.ClientURL, twin.PeerURL
+	}
 	one, err := New(Options{Label: c.label + "-" + name, Binary: c.binary, Dir: directory, Place: place})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if c.like != nil && len(c.Members) < len(c.like.Members) {
-		twin := c.like.Members[len(c.Members)]
-		one.ClientURL, one.PeerURL = twin.ClientURL, twin.PeerURL
 	}
 	one.extra = append([]string{"--name=" + name}, c.flags...)
 	c.Members = append(c.Members, one)
