@@ -25,8 +25,7 @@ const (
 // Recorder runs clients over the members of a cluster. Each client goes to another member now and then.
 type Recorder struct {
 	Members []*member.Member
-	// PauseMax bounds the time between two operations of a client: a history must stay small enough for its check, which
-	// takes the square of its length in memory, a bit each.
+	// PauseMax bounds the time between two operations of a client.
 	PauseMax time.Duration
 
 	start      time.Time
