@@ -25,7 +25,7 @@ const (
 	// goOnMax bounds the time in which members that can go on must answer a put, and all must after the mending.
 	goOnMax = 45 * time.Second
 	// faultTimeMax is how long a fault lasts at most beyond what it takes others to go on.
-	faultTimeMax = 1500 * time.Millisecond
+	faultTimeMax = time.Second
 	// Members that go on do so for this many puts each: the first may still profit from what was on its way.
 	putsUnderFault = 10
 	// stalledPutWait is how long a write through a member without a disk is waited for.
