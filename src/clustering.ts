@@ -31,6 +31,8 @@ export interface ClusteringParts {
   readonly log: Logger;
   /** This member was removed from the cluster. May be called more than once. */
   readonly removed: () => void;
+  /** A learner was promoted by this member as the leader, or why it was not. */
+  readonly promotionDecided: (refusal: Error | null) => void;
 }
 
 export class Clustering {
@@ -90,7 +92,7 @@ export class Clustering {
   }
 
   changes(replica: Replica): MembershipChanges {
-    const { config, identity, membership, requestTimeoutMs, log } = this.#parts;
+    const { config, identity, membership, requestTimeoutMs, log, promotionDecided } = this.#parts;
     return new MembershipChanges({
       memberId: identity.memberId,
       membership,
@@ -100,6 +102,7 @@ export class Clustering {
       strictReconfigCheck: config.strictReconfigCheck,
       requestTimeoutMs,
       log,
+      promotionDecided,
     });
   }
 

@@ -237,6 +237,7 @@ export class Member {
       requestTimeoutMs: this.#requestTimeoutMs,
       log: this.#log,
       removed: this.#removed,
+      promotionDecided: (refusal) => this.#metrics.promotionDecided(refusal),
     });
     // The data plane does not read the alarms itself.
     const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
@@ -273,10 +274,14 @@ export class Member {
       otherEvent: (event) => this.#handleEvent(event),
       snapshotInstalled: (snapshot, applied) => {
         snapshots.applying(snapshot, applied);
+        this.#metrics.applyingSnapshot(true);
         announceAlarms();
         clustering.membersChanged();
       },
-      snapshotApplied: (snapshot) => snapshots.applied(snapshot),
+      snapshotApplied: (snapshot) => {
+        snapshots.applied(snapshot);
+        this.#metrics.applyingSnapshot(false);
+      },
       logCompacted: (compaction) => snapshots.compacted(compaction),
     });
     replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
@@ -311,7 +316,13 @@ export class Member {
     const health = new HealthState();
     const server = new NativeServer(engine);
     registerServices(server, context, health);
-    this.#metrics.attach({ context, gates: config.gates, native: () => engine.metrics(), lessor });
+    this.#metrics.attach({
+      context,
+      gates: config.gates,
+      native: () => engine.metrics(),
+      lessor,
+      links: clustering.links,
+    });
     const router = new HttpRouter({
       context,
       metrics: this.#metrics,

@@ -171,6 +171,19 @@ describe("promoting a learner", () => {
     ]);
   });
 
+  it("is counted with its outcome, but only by the leader", async () => {
+    const decided: (string | null)[] = [];
+    const counted = changes({ promotionDecided: (refusal) => void decided.push(refusal?.message ?? null) });
+    raft.progress?.set(9n, { match: 10 });
+    await expect(counted.promoteHere(9n)).rejects.toThrow("in sync");
+    raft.progress?.set(9n, { match: 100 });
+    await counted.promoteHere(9n);
+    raft.isLeader = false;
+    raft.progress = null;
+    await expect(counted.promoteHere(9n)).rejects.toThrow("not leader");
+    expect(decided).toEqual(["etcdserver: can only promote a learner member which is in sync with leader", null]);
+  });
+
   it("is refused where it is not known, and by a member that does not lead", async () => {
     await expect(changes().promote(10n)).rejects.toThrow("etcdserver: member not found");
     raft.progress = null;

@@ -25,6 +25,8 @@ export interface MembershipChangesParts {
   readonly strictReconfigCheck: boolean;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
+  /** A promotion that this member decided on as the leader: null, or why it was refused. */
+  readonly promotionDecided?: (refusal: Error | null) => void;
 }
 
 export class MembershipChanges {
@@ -103,6 +105,17 @@ export class MembershipChanges {
 
   /** As `promote`, on the leader; elsewhere it is refused with `not leader`. */
   async promoteHere(id: bigint): Promise<void> {
+    const { replica, promotionDecided } = this.#parts;
+    try {
+      await this.#promoteHere(id);
+    } catch (error) {
+      if (replica.isLeader) promotionDecided?.(error as Error);
+      throw error;
+    }
+    promotionDecided?.(null);
+  }
+
+  async #promoteHere(id: bigint): Promise<void> {
     const { replica, membership, strictReconfigCheck, log } = this.#parts;
     this.#checkCaughtUp(id);
     const voters = membership.voters();

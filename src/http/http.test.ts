@@ -80,6 +80,7 @@ class FakeMember implements ServiceContext {
 const lines: string[] = [];
 let member: FakeMember;
 let router: HttpRouter;
+let metrics: Metrics;
 
 beforeEach(() => {
   lines.length = 0;
@@ -90,12 +91,13 @@ beforeEach(() => {
 function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRouter {
   const output = { write: (line: string) => void lines.push(line), close: () => {} };
   const log = new Logger({ level: "info", format: "json", outputs: [output] });
-  const metrics = new Metrics();
+  metrics = new Metrics();
   metrics.attach({
     context: member,
     gates: resolveGates(new Map()),
     native: () => "etcd_mvcc_put_total 1\n",
     lessor: { expiredTotal: 3 },
+    links: { isConnected: (id) => id === 2n, disconnects: (id) => (id === 3n ? 5 : 0) },
   });
   return new HttpRouter({ context: member, metrics, rules, log });
 }
@@ -295,6 +297,30 @@ describe("/metrics", () => {
     expect(text).not.toContain("etcd_server_healthcheck");
     expect(text).toMatch(/^process_open_fds [1-9]\d*$/m);
     expect(text).toMatch(/^process_resident_memory_bytes [1-9]\d+$/m);
+  });
+
+  it("counts what happens among members", async () => {
+    for (const id of [2n, 3n]) {
+      member.membership.put({ id, name: "", peerUrls: [], clientUrls: [], isLearner: false });
+    }
+    member.alarms.activate({ memberId: 3n, type: AlarmType.NoSpace });
+    metrics.promotionDecided(null);
+    metrics.promotionDecided(new Error("too early"));
+    metrics.applyingSnapshot(true);
+    const scraped = String((await ask("/metrics")).body).split("\n");
+    for (const line of [
+      'etcd_network_active_peers{Local="bdae9bbc11dd390d",Remote="2"} 1',
+      'etcd_network_active_peers{Local="bdae9bbc11dd390d",Remote="3"} 0',
+      'etcd_network_disconnected_peers_total{Local="bdae9bbc11dd390d",Remote="3"} 5',
+      'etcd_debugging_server_alarms{server_id="3",alarm_type="NOSPACE"} 1',
+      "etcd_server_learner_promote_successes 1",
+      'etcd_server_learner_promote_failures{Reason="too early"} 1',
+      "etcd_server_snapshot_apply_in_progress_total 1",
+    ]) {
+      expect(scraped).toContain(line);
+    }
+    metrics.applyingSnapshot(false);
+    expect(String((await ask("/metrics")).body)).toContain("etcd_server_snapshot_apply_in_progress_total 0\n");
   });
 });
 

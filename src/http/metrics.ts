@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
+import { alarmName } from "../cluster/alarms.js";
 import { GATES } from "../config/gates.js";
 import { ETCD_VERSION } from "../config/help.js";
 import type { StoreStatus } from "../native/binding.js";
@@ -13,6 +14,8 @@ export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=
 /** What only the composition root knows. */
 export interface MetricSources {
   readonly lessor: { readonly expiredTotal: number };
+  /** The links to the other members. */
+  readonly links: { isConnected(id: bigint): boolean; disconnects(id: bigint): number };
   readonly context: ServiceContext;
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
@@ -40,12 +43,31 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #leaderChanges: Counter;
   readonly #scrapes: Counter<"code">;
+  readonly #promotions: Counter;
+  readonly #promotionRefusals: Counter<"Reason">;
+  readonly #snapshotsInProgress: Gauge;
   #sources: MetricSources | null = null;
 
   constructor() {
     this.#leaderChanges = new Counter({
       name: "etcd_server_leader_changes_seen_total",
       help: "Leader changes that this member saw.",
+      registers: [this.registry],
+    });
+    this.#promotions = new Counter({
+      name: "etcd_server_learner_promote_successes",
+      help: "Learners that this member promoted as the leader.",
+      registers: [this.registry],
+    });
+    this.#promotionRefusals = new Counter({
+      name: "etcd_server_learner_promote_failures",
+      help: "Promotions that this member refused as the leader.",
+      labelNames: ["Reason"],
+      registers: [this.registry],
+    });
+    this.#snapshotsInProgress = new Gauge({
+      name: "etcd_server_snapshot_apply_in_progress_total",
+      help: "1 while a store from the leader takes the place of the own one.",
       registers: [this.registry],
     });
     this.#scrapes = new Counter({
@@ -62,10 +84,21 @@ export class Metrics {
     this.#leaderChanges.inc();
   }
 
+  /** A promotion by this member; null: it was made. */
+  promotionDecided(refusal: Error | null): void {
+    if (refusal === null) this.#promotions.inc();
+    else this.#promotionRefusals.inc({ Reason: refusal.message });
+  }
+
+  applyingSnapshot(on: boolean): void {
+    this.#snapshotsInProgress.set(on ? 1 : 0);
+  }
+
   /** Adds what needs a running member. */
   attach(sources: MetricSources): void {
     this.#sources = sources;
     registerServer(this.registry, sources);
+    registerPeers(this.registry, sources);
     registerStore(this.registry, sources.context);
     registerGates(this.registry, sources.gates);
   }
@@ -114,15 +147,54 @@ function registerServer(registry: Registry, { context, lessor }: MetricSources):
   gauge(registry, "etcd_server_is_learner", "1 if this member is a learner.", () => (isLearner(context) ? 1 : 0));
   gauge(registry, "etcd_server_quota_backend_bytes", "Quota in force, in bytes.", () => context.quotaBytes);
   new Gauge({
-    name: "etcd_network_known_peers",
-    help: "1 for every member.",
-    labelNames: ["Local", "Remote"],
+    name: "etcd_debugging_server_alarms",
+    help: "1 for an alarm that is set.",
+    labelNames: ["server_id", "alarm_type"],
     registers: [registry],
     collect() {
       this.reset();
-      for (const member of context.membership.members()) {
-        this.set({ Local: id, Remote: member.id.toString(16) }, 1);
+      for (const { memberId, type } of context.alarms.list()) {
+        this.set({ server_id: memberId.toString(16), alarm_type: alarmName(type) }, 1);
       }
+    },
+  });
+}
+
+/** Who else there is, and the links to them. */
+function registerPeers(registry: Registry, { context, links }: MetricSources): void {
+  const Local = context.memberId.toString(16);
+  const labelNames = ["Local", "Remote"];
+  const all = () => context.membership.members().map(({ id }) => id);
+  const others = () => all().filter((id) => id !== context.memberId);
+  const of = (id: bigint) => ({ Local, Remote: id.toString(16) });
+  new Gauge({
+    name: "etcd_network_known_peers",
+    help: "1 for every member.",
+    labelNames,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const id of all()) this.set(of(id), 1);
+    },
+  });
+  new Gauge({
+    name: "etcd_network_active_peers",
+    help: "1 for every other member whose link is up.",
+    labelNames,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const id of others()) this.set(of(id), links.isConnected(id) ? 1 : 0);
+    },
+  });
+  new Counter({
+    name: "etcd_network_disconnected_peers_total",
+    help: "Links to other members that were up and have ended.",
+    labelNames,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const id of others()) this.inc(of(id), links.disconnects(id));
     },
   });
 }

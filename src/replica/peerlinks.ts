@@ -30,6 +30,8 @@ export class PeerLinks implements PeerTransport {
   /** Peers whose link is up, and since when in the clock's milliseconds. */
   readonly #connected = new Map<MemberId, number>();
   readonly #versions = new Map<MemberId, string>();
+  /** How often a link that was up has ended. */
+  readonly #disconnects = new Map<MemberId, number>();
   /** The arrived store that raft is being told of; raft takes it in the same turn or never. */
   #arrived: { handle: number; index: number; meta: readonly MetaRow[] } | null = null;
 
@@ -51,6 +53,7 @@ export class PeerLinks implements PeerTransport {
     this.#engine.removePeer(id);
     this.#connected.delete(id);
     this.#versions.delete(id);
+    this.#disconnects.delete(id);
   }
 
   send(messages: readonly Message[]): void {
@@ -150,7 +153,10 @@ export class PeerLinks implements PeerTransport {
       return;
     }
     const wasConnected = this.#connected.delete(event.peer);
-    if (wasConnected) log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
+    if (wasConnected) {
+      this.#disconnects.set(event.peer, this.disconnects(event.peer) + 1);
+      log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
+    }
     if (event.state === "refused") {
       log.warn("peer refused the stream", { ...fields, status: event.status, error: event.text });
       if (event.status === removedStatus) this.#options.removed();
@@ -164,6 +170,11 @@ export class PeerLinks implements PeerTransport {
 
   isConnected(id: MemberId): boolean {
     return this.#connected.has(id);
+  }
+
+  /** How often a link to it that was up has ended. */
+  disconnects(id: MemberId): number {
+    return this.#disconnects.get(id) ?? 0;
   }
 
   /** The server version that a peer named when its link came up; null: it never did. */
