@@ -40,9 +40,10 @@ function planned(
   traffic: PlannedListener["traffic"],
 ): PlannedListener {
   if (url.scheme === "https" || url.scheme === "unixs") {
-    const prefix = role === "peer" ? "peer-" : "";
     throw new BootstrapError(
-      `TLS key/cert (--${prefix}cert-file, --${prefix}key-file) must be provided for ${role} url ${url.text} with HTTPS scheme`,
+      role === "peer"
+        ? `cannot listen on TLS for ${url.address}: KeyFile and CertFile are not presented`
+        : `TLS key/cert (--cert-file, --key-file) must be provided for ${role} url ${url.text} with HTTPS scheme`,
     );
   }
   const unix = url.scheme === "unix";

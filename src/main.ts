@@ -6,7 +6,7 @@ import { loadConfig } from "./config/load.js";
 import { DataDirError } from "./datadir.js";
 import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
-import { openOutput } from "./log/outputs.js";
+import { OutputError, openOutput } from "./log/outputs.js";
 import { Member } from "./member.js";
 import { loadBinding } from "./native/load.js";
 
@@ -17,6 +17,18 @@ const SIGNALS = { SIGTERM: "terminated", SIGINT: "interrupt" } as const;
 function createLogger(config: LogConfig): Logger {
   const outputs = config.outputs.map(openOutput);
   return new Logger({ level: config.level as Level, format: config.format, outputs });
+}
+
+/** Null if an output cannot be opened: that is said on stderr, and the exit code is set. */
+function openLogger(config: LogConfig): Logger | null {
+  try {
+    return createLogger(config);
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    createLogger({ ...config, outputs: ["default"] }).warn("failed to verify flags", { error });
+    process.exitCode = FAILURE;
+    return null;
+  }
 }
 
 function logNotes(log: Logger, notes: readonly Note[]): void {
@@ -33,7 +45,8 @@ export async function main(): Promise<void> {
     process.exitCode = loaded.code;
     return;
   }
-  const log = createLogger(loaded.kind === "run" ? loaded.config.log : loaded.log);
+  const log = openLogger(loaded.kind === "run" ? loaded.config.log : loaded.log);
+  if (!log) return;
   logNotes(log, loaded.kind === "run" ? loaded.notes : loaded.error.notes);
   if (loaded.kind === "refused" && loaded.error.fatal) {
     log.fatal(loaded.error.message, loaded.error.fatal);

@@ -50,7 +50,9 @@ describe("the initial cluster", () => {
         ["c", ["http://c:1"]],
       ]),
     );
-    expect(() => parseInitialCluster("a")).toThrow('empty URL given for "a"');
+    expect(() => parseInitialCluster("a")).toThrow(
+      "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: ",
+    );
   });
 
   it.each([

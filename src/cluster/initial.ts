@@ -22,7 +22,6 @@ export function parseInitialCluster(text: string): Map<string, string[]> {
     const split = part.indexOf("=");
     const name = split < 0 ? part : part.slice(0, split);
     const url = split < 0 ? "" : part.slice(split + 1);
-    if (url === "") throw new BootstrapError(`empty URL given for ${JSON.stringify(name)}`);
     members.set(name, [...(members.get(name) ?? []), url]);
   }
   for (const [name, urls] of members) members.set(name, checkedUrls(urls));
@@ -33,7 +32,7 @@ function checkedUrls(urls: readonly string[]): string[] {
   try {
     return parseUrls(urls.join(",")).map((url) => url.text);
   } catch (error) {
-    throw new BootstrapError((error as Error).message);
+    throw new BootstrapError(`error setting up initial cluster: ${(error as Error).message}`);
   }
 }
 

@@ -156,6 +156,7 @@ describe("checks of the whole", () => {
       'multiple discovery or bootstrap flags are set. Choose one of "initial-cluster", "discovery-endpoints" or "discovery-srv"',
     ],
     [["--discovery-token=x"], "both --discovery-token and --discovery-endpoints must be set"],
+    [["--auto-compaction-mode="], "undefined auto-compaction-mode"],
     [["--auto-compaction-mode=foo"], 'unknown auto-compaction-mode "foo"'],
     [["--discovery-fallback=proxy"], `v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy"`],
     [["--tls-min-version=TLS1.1"], 'unexpected TLS version "TLS1.1" (must be one of: TLS1.2, TLS1.3)'],
@@ -176,6 +177,11 @@ describe("checks of the whole", () => {
       "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
     ],
     [["--compact-hash-check-time=0s"], "--compact-hash-check-time must be >0 (set to 0s)"],
+    [["--compact-hash-check-time=-1s"], "--compact-hash-check-time must be >0 (set to -1s)"],
+    [
+      ["--advertise-client-urls", "http://:2379"],
+      '--advertise-client-urls "http://:2379" must be in the format "host:port", "unix:/path/to/socket" or "unixs:/path/to/socket" (unexpected empty host (http://:2379))',
+    ],
     [["--config-file=/nonexistent"], "open /nonexistent: no such file or directory"],
   ])("%j is refused", (args, message) => {
     expect(refusal(args)).toBe(message);
@@ -208,6 +214,8 @@ describe("checks of the whole", () => {
     const loaded = loadConfig(["--max-snapshots=3"], {});
     expect(loaded.kind === "run" && loaded.notes.map((note) => note.message)).toEqual([
       "Running http and grpc server on single port. This is not recommended for production.",
+      "it isn't recommended to use default name, please set a value for --name. Note that etcd might run into issue when multiple members have the same default name",
+      "'data-dir' was empty; using default",
       "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
     ]);
   });
@@ -272,9 +280,16 @@ describe("the config file", () => {
     expect(run(file('{"name":"j","initial-cluster-state":""}')).initialClusterState).toBe("new");
   });
 
+  it("is YAML as etcd's parser has it: 1.1's forms and merges, keys in any case, the last of equal keys", () => {
+    const text = "base: &base {max-txn-ops: 1_000}\n<<: *base\nPre-Vote: off\nname: a\nname: 2001-01-01\n";
+    const config = run(file(`${text}max-request-bytes: 1e3\nelection-timeout: 0o2000\nbcrypt-cost: 011\n`));
+    expect(config).toMatchObject({ maxTxnOps: 1000, preVote: false, name: "2001-01-01", maxRequestBytes: 1000 });
+    expect(config.electionTimeoutMs).toBe(1024);
+  });
+
   it("refuses wrong types, bad syntax and what is missing in a map", () => {
     expect(refusal(file("heartbeat-interval: abc\n"))).toBe(
-      "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go struct field configYAML.heartbeat-interval of type uint",
+      "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go struct field configYAML.Config.heartbeat-interval of type uint",
     );
     expect(refusal(file("grpc-keepalive-min-time: 10m\n"))).toContain("of type time.Duration");
     expect(refusal(file("name: [\n"))).toContain("error converting YAML to JSON");

@@ -125,7 +125,7 @@ export function assemble(settings: Settings): Config {
 export function logConfig(settings: Settings): LogConfig {
   return {
     outputs: settings.list("log-outputs"),
-    level: settings.text("log-level"),
+    level: settings.text("log-level") || "info",
     format: settings.text("log-format") === "console" ? "console" : "json",
   };
 }

@@ -18,8 +18,8 @@ export type Loaded =
 
 const DEFAULT_LOG: LogConfig = { outputs: ["default"], level: "info", format: "json" };
 
-/** Level names of --log-level. */
-const LEVELS = ["debug", "info", "warn", "error", "dpanic", "panic", "fatal"];
+/** Level names of --log-level; none is info. */
+const LEVELS = ["", "debug", "info", "warn", "error", "dpanic", "panic", "fatal"];
 
 /** Reads everything there is to read. `args` are those after the program's name. */
 export function loadConfig(args: readonly string[], environment: Environment): Loaded {

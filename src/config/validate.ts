@@ -1,6 +1,7 @@
 // The checks of a configuration as a whole, in etcd's order and with its texts.
 
 import { isIP } from "node:net";
+import { formatDuration } from "./duration.js";
 import { ConfigError, type Note } from "./errors.js";
 import { LISTED_FLAGS } from "./flags/index.js";
 import { GATES, resolveGates } from "./gates.js";
@@ -24,7 +25,7 @@ export function validate(settings: Settings): Note[] {
     if (error instanceof ConfigError) error.after(notes);
     throw error;
   }
-  return [...notes, ...deprecations(settings)];
+  return [...notes, ...warnings(settings)];
 }
 
 function checkLogging(settings: Settings): void {
@@ -62,8 +63,12 @@ function checkUrls(settings: Settings): Note[] {
     for (const url of settings.urls(name)) {
       if (url.host === "" && !url.scheme.startsWith("unix")) {
         const all = settings.urls(name).map((each) => each.text);
+        const form =
+          name === "advertise-client-urls"
+            ? 'in the format "host:port", "unix:/path/to/socket" or "unixs:/path/to/socket"'
+            : '"host:port"';
         throw new ConfigError(
-          `--${name} ${JSON.stringify(all.join(","))} must be "host:port" (unexpected empty host (${url.text}))`,
+          `--${name} ${JSON.stringify(all.join(","))} must be ${form} (unexpected empty host (${url.text}))`,
         ).after(notes);
       }
     }
@@ -110,15 +115,13 @@ function checkTiming(settings: Settings): void {
 
 function checkCompaction(settings: Settings): void {
   const mode = settings.text("auto-compaction-mode");
-  if (mode !== "periodic" && mode !== "revision" && mode !== "") {
+  if (mode === "") throw new ConfigError("undefined auto-compaction-mode");
+  if (mode !== "periodic" && mode !== "revision") {
     throw new ConfigError(`unknown auto-compaction-mode ${JSON.stringify(mode)}`);
   }
-  if (settings.number("compact-hash-check-time") <= 0) {
-    throw new ConfigError("--compact-hash-check-time must be >0 (set to 0s)");
-  }
-  const freelist = settings.text("backend-bbolt-freelist-type");
-  if (!["", "array", "map"].includes(freelist)) {
-    throw new ConfigError(`invalid --backend-bbolt-freelist-type ${JSON.stringify(freelist)}: array or map`);
+  const checkTimeMs = settings.number("compact-hash-check-time");
+  if (checkTimeMs <= 0) {
+    throw new ConfigError(`--compact-hash-check-time must be >0 (set to ${formatDuration(checkTimeMs)})`);
   }
 }
 
@@ -166,9 +169,16 @@ function checkMissing(settings: Settings): void {
   }
 }
 
-function deprecations(settings: Settings): Note[] {
+function warnings(settings: Settings): Note[] {
   const notes: Note[] = [];
-  const warn = (message: string) => notes.push({ level: "warn", message, fields: {} });
+  const warn = (message: string, fields: Note["fields"] = {}) => notes.push({ level: "warn", message, fields });
+  const name = settings.text("name");
+  if (name === "default") {
+    warn(
+      "it isn't recommended to use default name, please set a value for --name. Note that etcd might run into issue when multiple members have the same default name",
+    );
+  }
+  if (settings.text("data-dir") === "") warn("'data-dir' was empty; using default", { "data-dir": `${name}.etcd` });
   if (settings.isSet("max-snapshots")) {
     warn("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.");
   }

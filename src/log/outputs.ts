@@ -10,11 +10,30 @@ export interface Output {
 const STDOUT = 1;
 const STDERR = 2;
 
-/** Opens one of --log-outputs: "default", "stderr", "stdout" or a file's path. Throws if the file cannot be opened. */
+/** A file that cannot be opened; the message is zap's. */
+export class OutputError extends Error {}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  EISDIR: "is a directory",
+  ENOTDIR: "not a directory",
+};
+
+/** Opens one of --log-outputs: "default", "stderr", "stdout" or a file's path. Throws OutputError. */
 export function openOutput(target: string): Output {
   if (target === "default" || target === "stderr") return descriptorOutput(STDERR, false);
   if (target === "stdout") return descriptorOutput(STDOUT, false);
-  return descriptorOutput(openSync(target, "a", 0o644), true);
+  return descriptorOutput(openFile(target), true);
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, "a", 0o644);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new OutputError(`open sink ${JSON.stringify(path)}: open ${path}: ${REASONS[code ?? ""] ?? message}`);
+  }
 }
 
 function descriptorOutput(descriptor: number, owned: boolean): Output {

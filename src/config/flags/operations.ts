@@ -13,9 +13,7 @@ export const monitoringFlags = [
   monitoring("enable-pprof", "bool", "false", "Serve profiles below /debug/pprof/.", {
     missing: "profiling over HTTP",
   }),
-  monitoring("metrics", "choice", "basic", "basic, or extensive for a histogram of every gRPC call.", {
-    choices: ["basic", "extensive"],
-  }),
+  monitoring("metrics", "string", "basic", "basic, or extensive for a histogram of every gRPC call."),
   monitoring("listen-metrics-urls", "urls", "", "More URLs for metrics and health.", { exception: "" }),
   monitoring("enable-distributed-tracing", "bool", "false", "Send OpenTelemetry traces.", { missing: TRACING }),
   monitoring("distributed-tracing-address", "string", "localhost:4317", "Collector of the traces."),
