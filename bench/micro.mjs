@@ -42,7 +42,6 @@ async function oneVoter(dir) {
     grpcKeepaliveIntervalMs: 7_200_000,
     grpcKeepaliveTimeoutMs: 20_000,
     requestTimeoutMs: 7000,
-    electionTimeoutMs: 1000,
     extensiveMetrics: false,
     compactionBatchLimit: 1000,
     compactionSleepIntervalMs: 10,
@@ -59,7 +58,7 @@ async function oneVoter(dir) {
     appendGrant: true,
     logRetention: { snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: Number.POSITIVE_INFINITY },
     initialMembers: [{ id: memberId, context: null }],
-    handlers: {},
+    handlers: /** @type {import("../dist/replica/commands.js").ControlHandlers} */ ({}),
     membership: { check: () => null, applied: noWork },
     transport: null,
     clock: systemClock,
@@ -128,6 +127,7 @@ function batchThroughRaft(raft) {
   if (raft.appliedIndex % 1000 === 0) raft.compact(raft.appliedIndex);
 }
 
+/** @type {import("../dist/raft/types.js").AppendMessage} */
 const appendMessage = {
   type: "append",
   from: 1n,

@@ -56,7 +56,7 @@ async function freePort() {
 
 /** One server process with a data directory of its own. */
 export class Server {
-  /** @param {"netcd" | "etcd"} label  @param {{ cpus?: string, flags?: string[] }} options */
+  /** @param {"netcd" | "etcd"} label  @param {{ cpus?: string, name?: string, flags?: string[] }} options */
   constructor(label, options = {}) {
     this.label = label;
     this.options = options;
@@ -177,7 +177,7 @@ function readProc(pid, file) {
 
 function allocatedBytes(directory, wanted) {
   let bytes = 0;
-  for (const entry of existsSync(directory) ? readdirSync(directory, { recursive: true }) : []) {
+  for (const entry of existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: "utf8" }) : []) {
     if (wanted(entry)) {
       bytes += statSync(join(directory, entry)).blocks * 512;
     }

@@ -20,7 +20,9 @@ function show(name, stream) {
   createInterface({ input: stream }).on("line", (line) => process.stdout.write(`${name} | ${line}\n`));
 }
 
-function start(name, [program, ...args]) {
+/** @param {string} name  @param {string[]} words */
+function start(name, words) {
+  const [program = "", ...args] = words;
   const child = spawn(join(ROOT, program), args, { stdio: ["ignore", "pipe", "pipe"] });
   show(name, child.stdout);
   show(name, child.stderr);
@@ -46,7 +48,7 @@ async function run() {
   if (unknown.length > 0) throw new StepFailed(`not in the Procfile: ${unknown.join(", ")}`);
   const chosen = wanted.length > 0 ? wanted : [...all.keys()];
   const members = chosen.map((name) => start(name, all.get(name)));
-  for (const signal of ["SIGINT", "SIGTERM"]) {
+  for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
     process.on(signal, () => {
       for (const { child } of members) child.kill(signal);
     });

@@ -67,7 +67,10 @@ export function installed(name) {
   return join(ROOT, "node_modules", ".bin", name);
 }
 
-/** All files below `folder` (relative to the root) whose name `accepts`, sorted. */
+/**
+ * All files below `folder` (relative to the root) whose name `accepts`, sorted.
+ * @param {string} folder  @param {(name: string) => boolean} accepts
+ */
 export function filesBelow(folder, accepts = () => true) {
   const found = [];
   const visit = (directory) => {
