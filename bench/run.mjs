@@ -1,5 +1,5 @@
 // npm run bench: netcd and real etcd side by side, the same work on both in one run, a table with the ratio.
-//   --group kv|watch|cluster|all   which rows (kv)
+//   --group kv|watch|cluster|http|all   which rows (kv)
 //   --rows a,b                     only these rows, and those that they need
 //   --size small|full              small finishes in seconds and is part of npm test (full)
 //   --cpus 0-1                     pins both servers to these cores
@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import * as cluster from "./cluster.mjs";
+import * as http from "./http.mjs";
 import * as kv from "./kv.mjs";
 import { buildLoad, load } from "./load.mjs";
 import { machineLines } from "./machine.mjs";
@@ -31,6 +32,7 @@ const { values: flags } = parseArgs({
 const groups = {
   kv: { rows: kv.kvRows, sizes: kv.sizes, start: startOne },
   watch: { rows: watch.watchRows, sizes: watch.sizes, start: startOne },
+  http: { rows: http.httpRows, sizes: http.sizes, start: startOne },
   cluster: { rows: cluster.clusterRows, sizes: cluster.sizes, start: cluster.startThree },
 };
 

@@ -103,6 +103,7 @@ function showsInSummary(line) {
 /** Every bench once at its smallest size, so that none of them rots. */
 async function bench() {
   await command("bench, smallest size", process.execPath, ["bench/run.mjs", "--group", "kv", "--size", "small"]);
+  await command("HTTP bench, smallest size", process.execPath, ["bench/run.mjs", "--group", "http", "--size", "small"]);
   await command("micro benches, smallest size", process.execPath, ["bench/micro.mjs", "--size", "small"]);
   await command("Rust benches, one round", "cargo", ["test", "--workspace", "--locked", "--benches", "--", "--test"]);
 }

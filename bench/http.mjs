@@ -1,0 +1,37 @@
+// The rows about HTTP/1.1: what probes and Prometheus fetch from the client port, with autocannon.
+import autocannon from "autocannon";
+import { measured } from "./measure.mjs";
+
+export const sizes = {
+  small: { requests: 200, rounds: 1 },
+  full: { requests: 20_000, rounds: 3 },
+};
+
+const connections = 10;
+const timeoutSeconds = 30;
+
+/** Fetches one path over and over; throws unless every answer was good. */
+async function fetches(server, path, requests) {
+  const result = await autocannon({
+    url: `http://${server.endpoint}${path}`,
+    amount: requests,
+    connections,
+    timeout: timeoutSeconds,
+  });
+  if (result["2xx"] !== requests || result.errors > 0) {
+    throw new Error(`${server.label} ${path}: ${result["2xx"]} of ${requests} good, ${result.errors} errors`);
+  }
+  const { p50, p99, mean } = result.latency;
+  return { operations: requests, seconds: result.duration, p50Ms: p50, p99Ms: p99, extra: { meanMs: mean } };
+}
+
+export function httpRows(size) {
+  return ["/health", "/version", "/metrics"].map((path) => ({
+    name: path.slice(1),
+    title: `GET ${path}, ${connections} connections (autocannon)`,
+    figure: "rate",
+    target: "–",
+    rounds: size.rounds,
+    run: (server) => measured(server, () => fetches(server, path, size.requests)),
+  }));
+}
