@@ -1,4 +1,8 @@
-import { expect, test } from "vitest";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import type { EngineOptions, NativeBinding, NativeEvent } from "./binding.js";
 import { Engine } from "./engine.js";
 import { AddonNotFound, loadBinding, platformName, type Surroundings } from "./load.js";
@@ -29,6 +33,21 @@ test("the local build comes before the prebuilt package, and either will do", ()
   const file = "/netcd/native/addon/netcd.linux-x64-gnu.node";
   expect(loadBinding(surroundings({ [file]: local, "netcd-linux-x64-gnu": prebuilt }))).toBe(local);
   expect(loadBinding(surroundings({ "netcd-linux-x64-gnu": prebuilt }))).toBe(prebuilt);
+});
+
+test("a package as `napi artifacts` makes it is loaded from node_modules", () => {
+  const root = mkdtempSync(join(tmpdir(), "netcd-prebuilt-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const musl = !(process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime;
+  const here = { platform: process.platform, arch: process.arch, musl };
+  const name = platformName(here);
+  const file = `netcd.${name}.node`;
+  const folder = join(root, "node_modules", `netcd-${name}`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: `netcd-${name}`, main: file, files: [file] }));
+  copyFileSync(join("native/addon", file), join(folder, file));
+  const binding = loadBinding({ ...here, root, require: createRequire(join(root, "main.js")) });
+  expect(binding.NativeEngine).toBeTypeOf("function");
 });
 
 test("without an addon the error says what was tried and what to do", () => {
