@@ -4,6 +4,7 @@
 //   --size small|full              small finishes in seconds and is part of npm test (full)
 //   --cpus 0-1                     pins both servers to these cores
 //   --out FILE                     writes the table there too (bench/results/…)
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
@@ -101,6 +102,7 @@ async function runGroup(name) {
 /** Without the reference there is nothing to compare; with CI=true that is a failure. */
 function requireBinaries() {
   const missing = Object.values(binaries).filter((path) => !existsSync(path));
+  if (spawnSync("h2load", ["--version"]).error) missing.push("h2load");
   if (missing.length === 0) {
     return true;
   }

@@ -1,8 +1,4 @@
 // Builds the addon in release mode with @napi-rs/cli when its sources changed; cargo's progress is visible.
-//
-// Prebuilt packages: `npx napi create-npm-dirs` makes one directory per target of package.json's "napi" section under
-// npm/, `npx napi artifacts` puts the binaries there that the builds of all targets left below artifacts/ (it refuses
-// if one is missing). src/native/load.ts takes what this script built, and else such a package where it is installed.
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -28,13 +28,15 @@ export function say(text) {
 /**
  * Runs a program to its end and resolves with {code, output}; a program that cannot be started is code 127.
  * `capture` collects the output and shows it as well, `quiet` only collects it; without either it goes straight to
- * the terminal, on stderr unless `stdout` says that it is this script's own result.
+ * the terminal, on stderr unless `stdout` says that it is this script's own result. After `timeoutMs` it is ended.
  */
-export function run(program, args, { cwd = ROOT, env = {}, capture = false, quiet = false, stdout = 2 } = {}) {
+export function run(program, args, options = {}) {
+  const { cwd = ROOT, env = {}, capture = false, quiet = false, stdout = 2, timeoutMs } = options;
   return new Promise((resolve) => {
     const collected = capture || quiet;
     const child = spawn(program, args, {
       cwd,
+      timeout: timeoutMs,
       env: { ...process.env, ...env },
       stdio: ["ignore", collected ? "pipe" : stdout, collected ? "pipe" : 2],
     });
@@ -47,6 +49,7 @@ export function run(program, args, { cwd = ROOT, env = {}, capture = false, quie
     child.stderr?.on("data", collect);
     child.on("error", (error) => resolve({ code: 127, output: String(error) }));
     child.on("close", (code, signal) => {
+      if (child.killed) say(`${program} was ended after ${timeoutMs} ms`);
       resolve({ code: code ?? (signal ? 128 : 1), output: Buffer.concat(chunks).toString() });
     });
   });

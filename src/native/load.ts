@@ -1,5 +1,5 @@
-// Finds the addon: the prebuilt package of this platform if one is installed, else what `npm run build` made. The only
-// importer of the .node file.
+// Finds the addon: what `npm run build` made, or else the prebuilt package of this platform if one is installed. The
+// only importer of the .node file.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
