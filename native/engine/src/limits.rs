@@ -62,6 +62,10 @@ pub const RANGE_PAGE_KEYS: usize = 1_000;
 pub const READ_RETRIES_MAX: usize = 16;
 /// Milliseconds for which a compaction waits for reads below its revision; then they end with the compacted error.
 pub const COMPACTION_PIN_WAIT_MS: u64 = 10_000;
+/// Revisions that a compaction sums between two commits of the flusher.
+pub const COMPACTION_HASH_STEP: usize = 50_000;
+/// Sums of compactions that are kept for HashKV, as etcd's.
+pub const COMPACTION_HASHES_MAX: usize = 10;
 /// Keys and revisions of the index that a compaction goes through under one lock.
 pub const COMPACTION_INDEX_STEP: usize = 2_000;
 /// Such steps between two commits of the flusher.

@@ -114,6 +114,9 @@ impl Store {
         if revision > state.revision {
             return Err(error::FUTURE_REVISION);
         }
+        self.compactions
+            .lock()
+            .asked(revision, state.compact_revision);
         state.compact_revision = revision;
         state.tail.set_compact(revision);
         let header = self.header(state.revision, raft_term);

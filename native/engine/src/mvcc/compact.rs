@@ -10,13 +10,14 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
-    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PIN_WAIT_MS,
+    COMPACTION_HASH_STEP, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PIN_WAIT_MS,
     COMPACTION_ROUND_REVISIONS,
 };
 use crate::tree::{Batch, TreeError};
 
 use super::Store;
 use super::api::LogLevel;
+use super::hash::{CompactionHash, CompactionSum};
 
 /// Which compactions wait and who waits for them.
 pub(super) struct Compactions {
@@ -24,6 +25,8 @@ pub(super) struct Compactions {
     pub target: i64,
     /// The newest one whose removals are committed.
     pub finished: i64,
+    /// The newest one that was asked for, and the one before it.
+    newest: Option<(i64, i64)>,
     waiting: Vec<(i64, Box<dyn FnOnce() + Send>)>,
 }
 
@@ -32,8 +35,21 @@ impl Compactions {
         Self {
             target,
             finished,
+            newest: None,
             waiting: Vec::new(),
         }
+    }
+
+    /// Notes that a compaction at `revision` was asked for after one at `before`.
+    pub fn asked(&mut self, revision: i64, before: i64) {
+        self.newest = Some((revision, before));
+    }
+
+    /// The compaction before the one at `at`, if that one is finished and no later one was asked for: what `at` finds is
+    /// then what a single compaction leaves.
+    fn before(&self, at: i64) -> Option<i64> {
+        let (_, before) = self.newest.filter(|(newest, _)| *newest == at)?;
+        (before == self.finished).then_some(before)
     }
 }
 
@@ -97,6 +113,14 @@ pub(super) struct Compaction {
     waiting: bool,
     /// The round is not complete yet.
     collecting: bool,
+    hash: Hashing,
+}
+
+/// How far the sum is that HashKV answers with at the compaction's revision.
+enum Hashing {
+    Wanted,
+    Running(CompactionSum),
+    Done(Option<CompactionHash>),
 }
 
 /// What one commit removes.
@@ -118,6 +142,7 @@ impl Compaction {
             done: false,
             waiting: true,
             collecting: true,
+            hash: Hashing::Wanted,
         }
     }
 
@@ -130,16 +155,19 @@ impl Compaction {
         self.waiting
     }
 
-    /// Waits for older reads, then takes revisions out of the index, a part of a round in each call: the tail must not
-    /// fill up meanwhile. False while there is nothing to remove from the tree.
-    pub fn prepare(&mut self, store: &Store) -> bool {
+    /// Waits for older reads, then sums what there is and takes revisions out of the index, a part in each call: the tail
+    /// must not fill up meanwhile. False while there is nothing to remove from the tree.
+    pub fn prepare(&mut self, store: &Store) -> Result<bool, TreeError> {
         if self.waiting && store.pins.any_below(self.at) {
             if self.started.elapsed() < Duration::from_millis(COMPACTION_PIN_WAIT_MS) {
-                return false;
+                return Ok(false);
             }
             store.pins.break_below(self.at);
         }
         self.waiting = false;
+        if !self.hashed(store)? {
+            return Ok(false);
+        }
         if !self.collecting && self.position == self.round.len() {
             self.round.clear();
             self.position = 0;
@@ -148,7 +176,25 @@ impl Compaction {
         if self.collecting {
             self.collect(store);
         }
-        !self.collecting
+        Ok(!self.collecting)
+    }
+
+    /// Sums a part. True when the sum is there, or none is to be had.
+    fn hashed(&mut self, store: &Store) -> Result<bool, TreeError> {
+        if matches!(self.hash, Hashing::Wanted) {
+            let before = store.compactions.lock().before(self.at);
+            self.hash = match before {
+                Some(before) => Hashing::Running(CompactionSum::new(store, self.at, before)?),
+                None => Hashing::Done(None),
+            };
+        }
+        if let Hashing::Running(sum) = &mut self.hash {
+            let Some(hash) = sum.step(store, COMPACTION_HASH_STEP)? else {
+                return Ok(false);
+            };
+            self.hash = Hashing::Done(Some(hash));
+        }
+        Ok(true)
     }
 
     fn collect(&mut self, store: &Store) {
@@ -197,6 +243,9 @@ impl Compaction {
 
     /// Notes the end and logs it.
     pub fn finish(&self, store: &Store) {
+        if let Hashing::Done(Some(hash)) = self.hash {
+            store.compaction_hashes.lock().keep(hash);
+        }
         store.compactions.lock().finished = self.at;
         store
             .metrics

@@ -218,7 +218,7 @@ impl Flusher {
             .take()
             .or_else(|| store.state.write().tail.freeze());
         let compacting = match &mut self.compaction {
-            Some(compaction) => compaction.prepare(&store),
+            Some(compaction) => compaction.prepare(&store)?,
             None => false,
         };
         if segment.is_none() && !compacting {

@@ -52,6 +52,7 @@ use crate::watch::WatchHub;
 use compact::Compactions;
 use encode::Header;
 use flusher::{FlushControl, Flusher};
+use hash::CompactionHashes;
 use metrics::StoreMetrics;
 use page::ReadError;
 use pins::{Pin, Pins};
@@ -79,6 +80,7 @@ pub struct Store {
     tree: RwLock<Arc<Tree>>,
     pins: Arc<Pins>,
     compactions: Mutex<Compactions>,
+    compaction_hashes: Mutex<CompactionHashes>,
     flush: FlushControl,
     flusher: Mutex<Option<JoinHandle<()>>>,
     marks: Mutex<StoreMarks>,
@@ -140,6 +142,7 @@ impl Store {
                 marks.compact_scheduled,
                 marks.compact_finished,
             )),
+            compaction_hashes: Mutex::default(),
             flush: FlushControl::default(),
             flusher: Mutex::default(),
             marks: Mutex::new(StoreMarks {

@@ -60,3 +60,32 @@ fn compacted_at_tombstones() {
     kit.compact_wholly(10);
     assert_eq!(hash(&kit, 0), (1_084_519_789, 10, 10));
 }
+
+/// etcd keeps the sum that a compaction found, and answers with it for the revisions of the last ten.
+#[test]
+fn at_the_revisions_of_compactions() {
+    let mut kit = history();
+    kit.compact_wholly(6);
+    assert_eq!(hash(&kit, 6), (2_242_937_166, -1, 6));
+    kit.compact_wholly(9);
+    assert_eq!(hash(&kit, 6), (2_242_937_166, -1, 6));
+    assert_eq!(hash(&kit, 9), (4_213_613_783, 6, 9));
+    assert_eq!(hash(&kit, 0), (574_347_688, 9, 9));
+    assert_eq!(kit.store.hash_kv(5), Err(error::COMPACTED));
+    kit.delete("\0", "\0");
+    kit.compact_wholly(10);
+    // Nothing is live, but the tombstone at the revision itself stays.
+    assert_eq!(hash(&kit, 10), (587_540_385, 9, 10));
+    for revision in 11..=21 {
+        kit.set("z", &revision.to_string());
+        kit.compact_wholly(revision);
+    }
+    assert_eq!(kit.store.hash_kv(11), Err(error::COMPACTED));
+    assert_eq!(hash(&kit, 12), (2_244_090_325, 11, 12));
+    assert_eq!(hash(&kit, 21), (1_957_995_524, 20, 21));
+    assert_eq!(hash(&kit, 0), (1_957_995_524, 21, 21));
+    // They are of one process.
+    let kit = kit.reopen();
+    assert_eq!(kit.store.hash_kv(12), Err(error::COMPACTED));
+    assert_eq!(hash(&kit, 21).1, 21);
+}
