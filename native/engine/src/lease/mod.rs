@@ -132,7 +132,7 @@ impl LeaseTable {
     }
 
     /// Notes the seconds that a lease has left; a leader that comes later counts from there. This leader's own deadline
-    /// stays.
+    /// stays, unless the lease is whole again: a restarted leader may find only here that its client renewed it.
     pub fn checkpoint(
         &mut self,
         id: i64,
@@ -142,6 +142,12 @@ impl LeaseTable {
         let lease = self.leases.get_mut(&id).ok_or(error::LEASE_NOT_FOUND)?;
         lease.remaining_ttl_seconds = remaining_ttl_seconds;
         let left_seconds = lease.effective_ttl_seconds();
+        if remaining_ttl_seconds == 0
+            && let Some(deadlines) = &mut self.deadlines
+            && let Some(deadline) = deadlines.get(id).filter(|deadline| *deadline > now_ms)
+        {
+            deadlines.set(id, deadline.max(after(now_ms, left_seconds)));
+        }
         self.schedule_checkpoint(id, left_seconds, now_ms);
         Ok(())
     }

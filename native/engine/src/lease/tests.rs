@@ -172,3 +172,19 @@ fn many_renewals_do_not_grow_the_heap() {
     assert_eq!(deadlines.next_ms(), Some(1_099));
     assert!(format!("{deadlines:?}").len() < 100_000);
 }
+
+#[test]
+fn a_restarted_leader_that_finds_a_lease_whole_again_gives_it_its_time() {
+    let mut table = LeaseTable::new();
+    table.restore(1, 100, 7);
+    table.restore(2, 100, 7);
+    table.promote(0, None, 0);
+    table.checkpoint(1, 0, 1_000).unwrap();
+    assert_eq!(table.times(1, 1_000).unwrap().expires_in_ms, Some(100_000));
+    table.checkpoint(2, 0, 7_000).unwrap();
+    assert_eq!(
+        table.renew(2, 7_000),
+        Renewal::Expired,
+        "it is being revoked"
+    );
+}
