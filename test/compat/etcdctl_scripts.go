@@ -21,8 +21,8 @@ func do(arguments ...string) step { return step{arguments: arguments} }
 // typed is a step that reads stdin.
 func typed(stdin string, arguments ...string) step { return step{arguments: arguments, stdin: stdin} }
 
-func scripts() []script {
-	return []script{
+func scripts(etcdctl string) []script {
+	all := []script{
 		{"put", keysAndValues, putSteps()},
 		{"get", keysAndValues, getSteps()},
 		{"del", keysAndValues, delSteps()},
@@ -35,6 +35,10 @@ func scripts() []script {
 		{"elect", locks, electSteps()},
 		{"member", clusters, memberSteps()},
 	}
+	if etcdctl == "etcdctl" {
+		all = append(all, script{"watch with progress", watches, watchProgressSteps()}) // 3.4 has no flag for it.
+	}
+	return all
 }
 
 func putSteps() []step {

@@ -15,11 +15,21 @@ func watchSteps() []step {
 		watched(27, 27, nil, "watch", "", "--prefix", "--rev=1"), watched(11, 11, nil, "watch", "w2", "--rev=1", "-w", "fields"),
 		watched(1, 1, nil, "watch", "w2", "--rev=1", "-w", "json"),
 		watched(5, 5, nil, "watch", "w2", "--rev=1", "--", "sh", "-c", "echo $ETCD_WATCH_KEY $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_VALUE $ETCD_WATCH_REVISION; echo"),
+		watched(21, 21, nil, "watch", "w1", "--rev=1", "-w", "simple"),
+		step{arguments: []string{"watch", "-i"}, stdin: "watch w1 w3 --rev=4\nwatch x --prev-kv --rev=1\n", startLines: 21, endLines: 21, sortLines: true},
 		step{arguments: []string{"watch", "-i"}, stdin: "watch w2 --rev=1\n", startLines: 3, endLines: 3},
 		do("watch"), do("watch", "w1", "--"), typed("bogus\n", "watch", "-i"), do("watch", "z", "a"),
 		step{arguments: []string{"watch"}, environment: []string{"ETCDCTL_WATCH_RANGE_END=x"}},
 		step{arguments: []string{"watch", "w1"}, environment: []string{"ETCDCTL_WATCH_KEY=x"}},
 		do("compaction", "3"), do("watch", "w1", "--rev=1"))
+}
+
+func watchProgressSteps() []step {
+	more := []step{do("put", "w1", "later"), do("del", "w1")}
+	return []step{
+		do("put", "w1", "a"), do("put", "w2", "b"), watched(3, 3, nil, "watch", "w2", "--rev=1", "--progress-notify"),
+		watched(3, 13, more, "watch", "w", "--prefix", "--rev=3", "--progress-notify", "--prev-kv"),
+	}
 }
 
 func leaseSteps() []step {

@@ -10,7 +10,7 @@ import (
 
 func TestEtcdctl(t *testing.T) {
 	for _, version := range []string{"etcdctl", "etcdctl-3.4"} {
-		for _, script := range scripts() {
+		for _, script := range scripts(version) {
 			t.Run(version+"/"+script.name, func(t *testing.T) {
 				need(t, script.needs)
 				etcdctl := member.Reference(version)
