@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -180,6 +181,121 @@ func TestRecipes(t *testing.T) {
 	found, err := client.Get(ctx, "count")
 	if err != nil || len(found.Kvs[0].Value) != workers*rounds {
 		t.Fatalf("the transactions made %v, %v", found, err)
+	}
+}
+
+// TestContention has clients count in one key at once: through the lock, by TryLock and in transactions. Not one step may
+// get lost.
+func TestContention(t *testing.T) {
+	const workers, rounds = 8, 25
+	client, ctx := connect(t, member.StartNetcd(t))
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			if err := count(ctx, client, rounds); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, key := range []string{"locked", "tried", "stm"} {
+		found, err := client.Get(ctx, key)
+		if err != nil || len(found.Kvs) != 1 || string(found.Kvs[0].Value) != strconv.Itoa(workers*rounds) {
+			t.Errorf("%s: %v, %v", key, found, err)
+		}
+	}
+	for _, prefix := range []string{"mutex/", "try/"} {
+		if left, err := client.Get(ctx, prefix, clientv3.WithPrefix()); err != nil || left.Count != 0 {
+			t.Errorf("below %s: %v, %v", prefix, left, err)
+		}
+	}
+}
+
+func count(ctx context.Context, client *clientv3.Client, rounds int) error {
+	session, err := concurrency.NewSession(client, concurrency.WithTTL(30), concurrency.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	mutex, try := concurrency.NewMutex(session, "mutex"), concurrency.NewMutex(session, "try")
+	for range rounds {
+		if err := mutex.Lock(ctx); err != nil {
+			return err
+		}
+		if err := errors.Join(countOne(ctx, client, "locked"), mutex.Unlock(ctx)); err != nil {
+			return err
+		}
+		err := try.TryLock(ctx)
+		for ; errors.Is(err, concurrency.ErrLocked); err = try.TryLock(ctx) {
+			time.Sleep(time.Millisecond)
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(countOne(ctx, client, "tried"), try.Unlock(ctx)); err != nil {
+			return err
+		}
+		_, err = concurrency.NewSTM(client, func(stm concurrency.STM) error {
+			value, _ := strconv.Atoi(stm.Get("stm"))
+			stm.Put("stm", strconv.Itoa(value+1))
+			return nil
+		}, concurrency.WithAbortContext(ctx), concurrency.WithIsolation(concurrency.SerializableSnapshot))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countOne reads and writes without a guard of its own: the caller holds the lock.
+func countOne(ctx context.Context, client *clientv3.Client, key string) error {
+	found, err := client.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	value := 0
+	if len(found.Kvs) > 0 {
+		if value, err = strconv.Atoi(string(found.Kvs[0].Value)); err != nil {
+			return err
+		}
+	}
+	_, err = client.Put(ctx, key, strconv.Itoa(value+1))
+	return err
+}
+
+// TestSessionEnds has a waiter get the lock of a client that is gone: its session is not renewed any more and expires.
+func TestSessionEnds(t *testing.T) {
+	server := member.StartNetcd(t)
+	client, ctx := connect(t, server)
+	holder, _ := connect(t, server)
+	gone, err := concurrency.NewSession(holder, concurrency.WithTTL(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := concurrency.NewMutex(gone, "m").Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	session, err := concurrency.NewSession(client, concurrency.WithTTL(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	mutex := concurrency.NewMutex(session, "m")
+	if err := mutex.TryLock(ctx); !errors.Is(err, concurrency.ErrLocked) {
+		t.Fatalf("the lock is held: %v", err)
+	}
+	holder.Close()
+	if err := mutex.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone.Done():
+	case <-ctx.Done():
+		t.Fatal("the session of a closed client has not ended")
+	}
+	left, err := client.Get(ctx, "m/", clientv3.WithPrefix())
+	if err != nil || len(left.Kvs) != 1 || string(left.Kvs[0].Key) != mutex.Key() {
+		t.Fatalf("%v, %v", left, err)
 	}
 }
 
