@@ -312,7 +312,8 @@ export class Member {
       ready: this.#ready,
     });
     const { changeAlarm, quotaBytes, memberId } = context;
-    const noSpace = new NoSpaceAlarm({ memberId, alarms, quotaBytes, changeAlarm, log: this.#log });
+    const answerRefused = () => engine.quotaRefused();
+    const noSpace = new NoSpaceAlarm({ memberId, alarms, quotaBytes, changeAlarm, answerRefused, log: this.#log });
     const health = new HealthState();
     const server = new NativeServer(engine);
     registerServices(server, context, health);

@@ -11,12 +11,15 @@ let alarms: Alarms;
 let lines: string[];
 let changes: AlarmChange[];
 let outcome: () => Promise<void>;
+/** How many alarms were set at each answer to the refused writes. */
+let answered: number[];
 
 beforeEach(() => {
   alarms = new Alarms();
   lines = [];
   changes = [];
   outcome = async () => {};
+  answered = [];
 });
 
 function alarm(): NoSpaceAlarm {
@@ -28,6 +31,7 @@ function alarm(): NoSpaceAlarm {
       changes.push(change);
       return outcome();
     },
+    answerRefused: () => void answered.push(alarms.list().length),
     log: new Logger({
       level: "info",
       format: "json",
@@ -50,6 +54,26 @@ it("proposes the alarm of this member once for refusals that come together", asy
   });
 });
 
+it("answers refused writes when the alarm is set, those that came meanwhile too", async () => {
+  let applied = () => {};
+  outcome = () =>
+    new Promise((resolve) => {
+      applied = () => {
+        alarms.activate({ memberId: OWN, type: AlarmType.NoSpace });
+        resolve();
+      };
+    });
+  const raised = alarm();
+  const first = raised.quotaExceeded();
+  const second = raised.quotaExceeded();
+  await Promise.resolve();
+  expect(answered).toEqual([]);
+  applied();
+  await Promise.all([first, second, raised.quotaExceeded()]);
+  expect(changes).toHaveLength(1);
+  expect(answered).toEqual([1, 1, 1]);
+});
+
 it("proposes nothing while the own alarm is set, whatever the others' are", async () => {
   alarms.activate({ memberId: 8n, type: AlarmType.NoSpace });
   alarms.activate({ memberId: OWN, type: AlarmType.Corrupt });
@@ -64,6 +88,7 @@ it("tries again at the next refusal when the proposal failed", async () => {
   const raised = alarm();
   outcome = () => Promise.reject(new Error("etcdserver: request timed out"));
   await raised.quotaExceeded();
+  expect(answered).toEqual([0]);
   outcome = async () => {};
   await raised.quotaExceeded();
   expect(changes).toHaveLength(2);

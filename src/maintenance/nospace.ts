@@ -12,22 +12,34 @@ export interface NoSpaceParts {
   readonly alarms: Alarms;
   readonly quotaBytes: number;
   readonly changeAlarm: ServiceContext["changeAlarm"];
+  /** Answers the writes that were refused. */
+  readonly answerRefused: () => void;
   readonly log: Logger;
 }
 
 export class NoSpaceAlarm {
   readonly #parts: NoSpaceParts;
-  #raising = false;
+  #raising: Promise<void> | null = null;
 
   constructor(parts: NoSpaceParts) {
     this.#parts = parts;
   }
 
-  /** The data plane refused a write. Resolves when the alarm is set, or could not be: the next refusal tries again. */
+  /**
+   * The data plane refuses writes. They are answered when the alarm is set, so that who sees the error finds it, or
+   * when it could not be: the next refusal tries again.
+   */
   async quotaExceeded(): Promise<void> {
-    const { memberId, alarms, quotaBytes, changeAlarm, log } = this.#parts;
-    if (this.#raising || alarms.list(AlarmType.NoSpace).some((alarm) => alarm.memberId === memberId)) return;
-    this.#raising = true;
+    const { memberId, alarms, answerRefused } = this.#parts;
+    if (!alarms.list(AlarmType.NoSpace).some((alarm) => alarm.memberId === memberId)) {
+      this.#raising ??= this.#raise();
+      await this.#raising;
+    }
+    answerRefused();
+  }
+
+  async #raise(): Promise<void> {
+    const { memberId, quotaBytes, changeAlarm, log } = this.#parts;
     log.warn("message exceeded backend quota; raising alarm", {
       "quota-size-bytes": quotaBytes,
       "quota-size": formatBytes(quotaBytes),
@@ -38,7 +50,7 @@ export class NoSpaceAlarm {
     } catch (error) {
       log.warn("failed to raise alarm", { alarm: "NOSPACE", error: error as Error });
     } finally {
-      this.#raising = false;
+      this.#raising = null;
     }
   }
 }

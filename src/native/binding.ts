@@ -170,7 +170,7 @@ export type NativeEvent =
   | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
   /** A write or sync failed, or data is damaged: the process must end with this message. */
   | { type: "fatal"; message: string }
-  /** A write was refused because the database has reached its quota; once in a drain. */
+  /** Writes are refused because the database has reached its quota; once in a drain. Answer with quotaRefused. */
   | { type: "quotaExceeded" }
   /** A log line from Rust. */
   | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
@@ -315,6 +315,8 @@ export interface NativeEngine {
   // --- requests ---
   /** Propose one operation from TypeScript; answered by `proposed`. */
   propose(kind: OpKind, request: Uint8Array, token: number): void;
+  /** Answers the writes that the quota has refused so far. */
+  quotaRefused(): void;
   readIndexReady(ctx: number, index: number): void;
   readIndexFailed(ctx: number, error: NativeStatus): void;
   /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */

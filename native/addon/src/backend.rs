@@ -1,4 +1,7 @@
 //! The engine as the transport sees it: the pipeline, behind the quota.
+//!
+//! A write that the quota refuses is answered when the control plane has raised the alarm: who sees the error finds the
+//! alarm.
 
 use std::sync::Arc;
 
@@ -6,28 +9,56 @@ use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
-use netcd_engine::types::{Identity, OpKind, OpResult, Token};
+use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
 use netcd_front::Backend;
+use parking_lot::Mutex;
 use prost::Message;
 
 use crate::limits::QUOTA_HEADROOM_BYTES;
 use crate::queue::EventQueue;
 
 /// Pipeline and store behind the transport's hot calls.
-pub struct EngineBackend(pub Arc<Pipeline>, pub Arc<EventQueue>);
+pub struct EngineBackend {
+    pipeline: Arc<Pipeline>,
+    queue: Arc<EventQueue>,
+    completions: Arc<dyn Completions>,
+    /// Writes that the quota refused, until they are answered. Bounded by the transport's slots and the control plane's
+    /// pending requests.
+    refused: Mutex<Vec<Token>>,
+}
 
 impl EngineBackend {
-    fn store(&self) -> &Arc<Store> {
-        self.0.store()
+    /// In front of a pipeline.
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        queue: Arc<EventQueue>,
+        completions: Arc<dyn Completions>,
+    ) -> Self {
+        Self {
+            pipeline,
+            queue,
+            completions,
+            refused: Mutex::default(),
+        }
     }
 
-    /// Refuses a write that the quota does not let in, and says so to the control plane. Far from the quota nothing is
-    /// decoded for it.
-    pub fn check_quota(&self, kind: OpKind, request: &[u8]) -> Result<(), EtcdError> {
+    fn store(&self) -> &Arc<Store> {
+        self.pipeline.store()
+    }
+
+    /// The control plane has done what it can about the alarm: everyone whom the quota refused gets the answer.
+    pub fn answer_refused(&self) {
+        let refused = std::mem::take(&mut *self.refused.lock());
+        let answers = refused.into_iter().map(|token| (token, Err(NO_SPACE)));
+        self.completions.ops_done(answers.collect());
+    }
+
+    /// Whether the quota lets a write in. Far from the quota nothing is decoded for it.
+    fn admits(&self, kind: OpKind, request: &[u8]) -> bool {
         let bound = request.len() as u64 + QUOTA_HEADROOM_BYTES;
         if self.store().quota_admits(bound) {
-            return Ok(());
+            return true;
         }
         // The transport has decoded and checked the request already: it decodes. What does not is refused by apply.
         let cost = match kind {
@@ -36,36 +67,34 @@ impl EngineBackend {
             OpKind::LeaseGrant => Ok(validate::LEASE_COST_BYTES),
             _ => Ok(0),
         };
-        match cost {
-            Ok(cost) if !self.store().quota_admits(cost) => {
-                self.1.put(|waiting| waiting.quota_exceeded = true);
-                Err(NO_SPACE)
-            }
-            _ => Ok(()),
-        }
+        cost.map_or(true, |cost| self.store().quota_admits(cost))
     }
 }
 
 impl Backend for EngineBackend {
     fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
-        self.check_quota(kind, request)?;
-        Backend::submit(&*self.0, kind, request, token)
+        if !self.admits(kind, request) {
+            self.refused.lock().push(token);
+            self.queue.put(|waiting| waiting.quota_exceeded = true);
+            return Ok(());
+        }
+        Backend::submit(&*self.pipeline, kind, request, token)
     }
 
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
-        Backend::read_barrier(&*self.0, token)
+        Backend::read_barrier(&*self.pipeline, token)
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        Backend::range(&*self.0, request)
+        Backend::range(&*self.pipeline, request)
     }
 
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        Backend::range_stream(&*self.0, request)
+        Backend::range_stream(&*self.pipeline, request)
     }
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        Backend::read_txn(&*self.0, request)
+        Backend::read_txn(&*self.pipeline, request)
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {
@@ -77,7 +106,7 @@ impl Backend for EngineBackend {
     }
 
     fn raft_term(&self) -> u64 {
-        self.0.raft_term()
+        self.pipeline.raft_term()
     }
 
     fn revision(&self) -> i64 {

@@ -294,6 +294,15 @@ impl NativeEngine {
         })
     }
 
+    /// The answer to `quotaExceeded`: the writes that the quota refused are answered.
+    #[napi]
+    pub fn quota_refused(&self) -> Result<()> {
+        self.enqueue(|running| {
+            running.backend.answer_refused();
+            Ok(())
+        })
+    }
+
     /// The read index of `ctx` is known.
     #[napi]
     pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {

@@ -149,7 +149,7 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         reason(error)
     })?;
     let completions = FrontCompletions::new(settings.front_threads);
-    let router = Arc::new(Router {
+    let router: Arc<dyn Completions> = Arc::new(Router {
         front: Arc::clone(&completions),
         queue: Arc::clone(queue),
     });
@@ -158,13 +158,17 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         log,
         (Arc::clone(&store), recovered.applied, recovered.installed),
         Arc::clone(&sink) as _,
-        router as Arc<dyn Completions>,
+        Arc::clone(&router),
     );
     let (pipeline, log) = opened.map_err(|error| {
         store.close();
         reason(error)
     })?;
-    let backend = Arc::new(EngineBackend(Arc::clone(&pipeline), Arc::clone(queue)));
+    let backend = Arc::new(EngineBackend::new(
+        Arc::clone(&pipeline),
+        Arc::clone(queue),
+        router,
+    ));
     let events = sink as Arc<dyn FrontEvents>;
     let front = Front::start(
         settings.front.clone(),

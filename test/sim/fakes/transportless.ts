@@ -12,6 +12,7 @@ type Unused = Pick<
   | "readEntries"
   | "range"
   | "setAlarms"
+  | "quotaRefused"
   | "callSend"
   | "callEnd"
   | "httpRespond"
@@ -58,6 +59,9 @@ export class WithoutTransport implements Unused {
   }
   setAlarms(): void {
     unused("setAlarms");
+  }
+  quotaRefused(): void {
+    unused("quotaRefused");
   }
   callSend(): boolean {
     return unused("callSend");
