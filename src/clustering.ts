@@ -49,6 +49,7 @@ export class Clustering {
       id: identity.memberId,
       clock: systemClock,
       log,
+      heartbeatMs: config.heartbeatIntervalMs,
       removed,
       snapshotArrived: (meta) => {
         membership.replace(meta);

@@ -6,6 +6,7 @@ import { Membership } from "../cluster/membership.js";
 import { resolveGates } from "../config/gates.js";
 import { rpcError } from "../errors.js";
 import { Logger } from "../log/logger.js";
+import { PeerTally } from "../replica/peertally.js";
 import type { ServiceContext } from "../services/context.js";
 import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
 import { Metrics } from "./metrics.js";
@@ -81,6 +82,7 @@ const lines: string[] = [];
 let member: FakeMember;
 let router: HttpRouter;
 let metrics: Metrics;
+let tally: PeerTally;
 
 beforeEach(() => {
   lines.length = 0;
@@ -92,12 +94,13 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
   const output = { write: (line: string) => void lines.push(line), close: () => {} };
   const log = new Logger({ level: "info", format: "json", outputs: [output] });
   metrics = new Metrics();
+  tally = new PeerTally(100);
   metrics.attach({
     context: member,
     gates: resolveGates(new Map()),
     native: () => "etcd_mvcc_put_total 1\n",
     lessor: { expiredTotal: 3 },
-    links: { isConnected: (id) => id === 2n, disconnects: (id) => (id === 3n ? 5 : 0) },
+    links: { isConnected: (id) => id === 2n, tally },
   });
   return new HttpRouter({ context: member, metrics, rules, log });
 }
@@ -296,6 +299,7 @@ describe("/metrics", () => {
     }
     expect(text).not.toContain("etcd_server_healthcheck");
     expect(text).toMatch(/^process_open_fds [1-9]\d*$/m);
+    expect(text).toMatch(/^process_network_receive_bytes_total \d+$/m);
     expect(text).toMatch(/^process_resident_memory_bytes [1-9]\d+$/m);
   });
 
@@ -307,6 +311,12 @@ describe("/metrics", () => {
     metrics.promotionDecided(null);
     metrics.promotionDecided(new Error("too early"));
     metrics.applyingSnapshot(true);
+    tally.of(3n).disconnects = 5;
+    tally.storeSending(2n);
+    tally.storeSending(3n);
+    tally.storeSent(3n, true);
+    tally.heartbeat(2n, 1, 0);
+    tally.heartbeat(2n, 1, 1_000);
     const scraped = String((await ask("/metrics")).body).split("\n");
     for (const line of [
       'etcd_network_active_peers{Local="bdae9bbc11dd390d",Remote="2"} 1',
@@ -316,6 +326,10 @@ describe("/metrics", () => {
       "etcd_server_learner_promote_successes 1",
       'etcd_server_learner_promote_failures{Reason="too early"} 1',
       "etcd_server_snapshot_apply_in_progress_total 1",
+      'etcd_network_snapshot_send_inflights_total{To="2"} 1',
+      'etcd_network_snapshot_send_success{To="3"} 1',
+      "etcd_server_heartbeat_send_failures_total 1",
+      "promhttp_metric_handler_requests_in_flight 1",
     ]) {
       expect(scraped).toContain(line);
     }

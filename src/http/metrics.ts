@@ -8,6 +8,7 @@ import { ETCD_VERSION } from "../config/help.js";
 import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
 import { answer, type HttpAnswer } from "./message.js";
+import { type PeerFigures, registerPeers } from "./peermetrics.js";
 
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
@@ -15,7 +16,7 @@ export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=
 export interface MetricSources {
   readonly lessor: { readonly expiredTotal: number };
   /** The links to the other members. */
-  readonly links: { isConnected(id: bigint): boolean; disconnects(id: bigint): number };
+  readonly links: PeerFigures;
   readonly context: ServiceContext;
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
@@ -43,6 +44,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #leaderChanges: Counter;
   readonly #scrapes: Counter<"code">;
+  readonly #scraping: Gauge;
   readonly #promotions: Counter;
   readonly #promotionRefusals: Counter<"Reason">;
   readonly #snapshotsInProgress: Gauge;
@@ -68,6 +70,11 @@ export class Metrics {
     this.#snapshotsInProgress = new Gauge({
       name: "etcd_server_snapshot_apply_in_progress_total",
       help: "1 while a store from the leader takes the place of the own one.",
+      registers: [this.registry],
+    });
+    this.#scraping = new Gauge({
+      name: "promhttp_metric_handler_requests_in_flight",
+      help: "Scrapes that run.",
       registers: [this.registry],
     });
     this.#scrapes = new Counter({
@@ -98,14 +105,15 @@ export class Metrics {
   attach(sources: MetricSources): void {
     this.#sources = sources;
     registerServer(this.registry, sources);
-    registerPeers(this.registry, sources);
+    registerPeers(this.registry, sources.context, sources.links);
     registerStore(this.registry, sources.context);
     registerGates(this.registry, sources.gates);
   }
 
   async serve(): Promise<HttpAnswer> {
     this.#scrapes.inc({ code: "200" });
-    const own = await this.registry.metrics();
+    this.#scraping.inc();
+    const own = await this.registry.metrics().finally(() => this.#scraping.dec());
     return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${withoutEmptyFamilies(own)}`);
   }
 }
@@ -160,45 +168,6 @@ function registerServer(registry: Registry, { context, lessor }: MetricSources):
   });
 }
 
-/** Who else there is, and the links to them. */
-function registerPeers(registry: Registry, { context, links }: MetricSources): void {
-  const Local = context.memberId.toString(16);
-  const labelNames = ["Local", "Remote"];
-  const all = () => context.membership.members().map(({ id }) => id);
-  const others = () => all().filter((id) => id !== context.memberId);
-  const of = (id: bigint) => ({ Local, Remote: id.toString(16) });
-  new Gauge({
-    name: "etcd_network_known_peers",
-    help: "1 for every member.",
-    labelNames,
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const id of all()) this.set(of(id), 1);
-    },
-  });
-  new Gauge({
-    name: "etcd_network_active_peers",
-    help: "1 for every other member whose link is up.",
-    labelNames,
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const id of others()) this.set(of(id), links.isConnected(id) ? 1 : 0);
-    },
-  });
-  new Counter({
-    name: "etcd_network_disconnected_peers_total",
-    help: "Links to other members that were up and have ended.",
-    labelNames,
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const id of others()) this.inc(of(id), links.disconnects(id));
-    },
-  });
-}
-
 /** The store's own figures. */
 function registerStore(registry: Registry, context: ServiceContext): void {
   const add = (name: string, help: string, read: (status: StoreStatus) => number) =>
@@ -224,6 +193,21 @@ function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>):
 
 const CLOCK_TICKS_A_SECOND = 100;
 const PAGE_BYTES = 4096;
+
+const RECEIVED_COLUMN = 0;
+const SENT_COLUMN = 8;
+
+/** The sum of a column of /proc/net/dev: one line for each interface behind two of headings. */
+function networkBytes(column: number): number {
+  const interfaces = readFileSync("/proc/self/net/dev", "utf8").trim().split("\n").slice(2);
+  const figures = interfaces.map((line) =>
+    line
+      .slice(line.indexOf(":") + 1)
+      .trim()
+      .split(/\s+/),
+  );
+  return figures.reduce((sum, each) => sum + Number(each[column]), 0);
+}
 
 /** Metrics of the process, from /proc; where there is none they are left out. */
 function registerProcess(registry: Registry): void {
@@ -257,6 +241,19 @@ function registerProcess(registry: Registry): void {
       this.inc(cpu());
     },
   });
+  const network = (name: string, help: string, column: number) => {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(networkBytes(column));
+      },
+    });
+  };
+  network("process_network_receive_bytes_total", "Bytes that the process's network has received.", RECEIVED_COLUMN);
+  network("process_network_transmit_bytes_total", "Bytes that the process's network has sent.", SENT_COLUMN);
   gauge(registry, "process_open_fds", "Open files.", openFds);
   gauge(registry, "process_max_fds", "Limit of open files.", () => readLimit("Max open files"));
   gauge(registry, "os_fd_used", "Open files.", openFds);

@@ -6,6 +6,7 @@ import type { MemberId, Message, ProposedEntry, SnapshotMeta } from "../raft/ind
 import { restoredConfState } from "./bootstrap.js";
 import type { Clock } from "./clock.js";
 import { decodeMessage, encodeMessage } from "./peercodec.js";
+import { PeerTally } from "./peertally.js";
 import type { PeerSink, PeerTransport } from "./transport.js";
 
 export type PeerEvent = Extract<
@@ -17,6 +18,8 @@ export interface PeerLinksOptions {
   id: MemberId;
   clock: Clock;
   log: Logger;
+  /** --heartbeat-interval. */
+  heartbeatMs: number;
   /** A peer says that this member was removed from the cluster for good. */
   removed: () => void;
   /** The control-plane rows of a store that is about to take the place of the own one. */
@@ -26,18 +29,18 @@ export interface PeerLinksOptions {
 export class PeerLinks implements PeerTransport {
   readonly #engine: NativeEngine;
   readonly #options: PeerLinksOptions;
+  readonly tally: PeerTally;
   #sink: PeerSink | null = null;
   /** Peers whose link is up, and since when in the clock's milliseconds. */
   readonly #connected = new Map<MemberId, number>();
   readonly #versions = new Map<MemberId, string>();
-  /** How often a link that was up has ended. */
-  readonly #disconnects = new Map<MemberId, number>();
   /** The arrived store that raft is being told of; raft takes it in the same turn or never. */
   #arrived: { handle: number; index: number; meta: readonly MetaRow[] } | null = null;
 
   constructor(engine: NativeEngine, options: PeerLinksOptions) {
     this.#engine = engine;
     this.#options = options;
+    this.tally = new PeerTally(options.heartbeatMs);
   }
 
   attach(sink: PeerSink): void {
@@ -53,7 +56,7 @@ export class PeerLinks implements PeerTransport {
     this.#engine.removePeer(id);
     this.#connected.delete(id);
     this.#versions.delete(id);
-    this.#disconnects.delete(id);
+    this.tally.forget(id);
   }
 
   send(messages: readonly Message[]): void {
@@ -68,15 +71,30 @@ export class PeerLinks implements PeerTransport {
       return this.#engine.peerForward(message.to, header, message.entries.map(forwarded));
     }
     if (message.type === "snapshot") {
+      this.tally.storeSending(message.to);
       this.#engine.peerSendSnapshot(message.to, header);
       return true;
     }
+    if (message.type === "heartbeat") this.#timeHeartbeat(message);
     if (message.type !== "append") return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
     const last = message.entries.at(-1);
     if (last === undefined) return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
     const bytes = message.entries.reduce((sum, entry) => sum + entry.bytes, 0);
     const first = message.prevIndex + 1;
     return this.#engine.peerSend(message.to, header, first, last.index, last.term, bytes);
+  }
+
+  #timeHeartbeat({ to, term }: Message): void {
+    const { clock, heartbeatMs, log } = this.#options;
+    const lateMs = this.tally.heartbeat(to, term, clock.nowMs());
+    if (lateMs === 0) return;
+    const text =
+      "leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk";
+    log.warn(text, {
+      to: to.toString(16),
+      "heartbeat-interval": `${heartbeatMs}ms`,
+      "exceeded-duration": `${lateMs}ms`,
+    });
   }
 
   /** One event of the data plane that is about peers. */
@@ -92,6 +110,7 @@ export class PeerLinks implements PeerTransport {
         this.#receiveSnapshot(event);
         break;
       case "peerSnapshotSent":
+        this.tally.storeSent(event.peer, event.arrived);
         this.#sink?.snapshotSent(event.peer, event.arrived);
         break;
       case "peerUnreachable":
@@ -120,6 +139,7 @@ export class PeerLinks implements PeerTransport {
     const { from, header, snapshot: handle, index, term, meta } = event;
     const message = decodeMessage(header, from, this.#options.id, [], []);
     if (message.type !== "snapshot") throw new Error(`a store came with a ${message.type} message`);
+    this.tally.of(from).storesReceived += 1;
     const confState = restoredConfState(meta);
     this.#arrived = { handle, index, meta };
     const sink = this.#sink;
@@ -154,7 +174,7 @@ export class PeerLinks implements PeerTransport {
     }
     const wasConnected = this.#connected.delete(event.peer);
     if (wasConnected) {
-      this.#disconnects.set(event.peer, this.disconnects(event.peer) + 1);
+      this.tally.of(event.peer).disconnects += 1;
       log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
     }
     if (event.state === "refused") {
@@ -170,11 +190,6 @@ export class PeerLinks implements PeerTransport {
 
   isConnected(id: MemberId): boolean {
     return this.#connected.has(id);
-  }
-
-  /** How often a link to it that was up has ended. */
-  disconnects(id: MemberId): number {
-    return this.#disconnects.get(id) ?? 0;
   }
 
   /** The server version that a peer named when its link came up; null: it never did. */

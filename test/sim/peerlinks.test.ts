@@ -26,7 +26,11 @@ class Rig {
       installSnapshot: (handle: number) => this.calls.push(`install ${handle}`),
       dropSnapshot: (handle: number) => this.calls.push(`drop ${handle}`),
     } as unknown as NativeEngine;
-    const options = { id: 1n, snapshotArrived: () => this.calls.push("meta") } as unknown as PeerLinksOptions;
+    const options = {
+      id: 1n,
+      heartbeatMs: 100,
+      snapshotArrived: () => this.calls.push("meta"),
+    } as unknown as PeerLinksOptions;
     this.links = new PeerLinks(engine, options);
     this.links.attach({
       message: (message) => this.told.push(message),
