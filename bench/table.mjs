@@ -5,6 +5,7 @@ const units = {
   ms: (value) => `${value >= 100 ? value.toFixed(0) : value.toFixed(2)} ms`,
   seconds: (value) => `${value.toFixed(2)} s`,
   us: (value) => `${value.toFixed(1)} µs`,
+  fewBytes: (value) => `${value.toFixed(0)} B`,
   bytes: (value) => `${(value / 2 ** 20).toFixed(1)} MiB`,
 };
 
@@ -16,6 +17,7 @@ export const figures = {
   mean: { of: (result) => result.extra.meanMs, unit: "ms" },
   seconds: { of: (result) => result.seconds, unit: "seconds" },
   rss: { of: (result) => result.rssAnonBytes, unit: "bytes" },
+  rssEach: { of: (result) => result.rssEachBytes, unit: "fewBytes" },
   rssAdded: { of: (result) => result.rssAnonAddedBytes, unit: "bytes" },
 };
 

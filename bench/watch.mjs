@@ -10,6 +10,7 @@ export const sizes = {
     idle: 200,
     idlePuts: 200,
     back: 3000,
+    alonePuts: 200,
     keepAlives: 5,
     leases: 200,
     rounds: 1,
@@ -21,6 +22,7 @@ export const sizes = {
     idle: 10_000,
     idlePuts: 20_000,
     back: 1_000_000,
+    alonePuts: 20_000,
     keepAlives: 1000,
     leases: 100_000,
     rounds: 3,
@@ -28,8 +30,22 @@ export const sizes = {
 };
 
 export function watchRows(size) {
+  const filled = new Set();
   const putShape = { clients: 16, connections: 4 };
   return [
+    {
+      // First, while the server has no memory left over from other work.
+      name: "watch-memory",
+      title: `RssAnon that ${size.idle} idle watchers add, for each`,
+      figure: "rssEach",
+      target: "≤ 1 KB",
+      run: async (server) => {
+        const result = await measured(server, () =>
+          load("watch-idle", server, { streams: 10, watchers: size.idle / 10, requests: 1, ...putShape }),
+        );
+        return { ...result, rssEachBytes: result.rssAnonAddedBytes / size.idle };
+      },
+    },
     {
       name: "watch-fan",
       title: `${size.watchers} watchers × ${size.fanPuts} puts on one prefix`,
@@ -68,7 +84,8 @@ export function watchRows(size) {
       name: "watch-idle",
       title: `puts elsewhere with ${size.idle} idle watchers on distinct keys`,
       figure: "rate",
-      target: "within 5 % of none, ≤ 1 KB a watcher",
+      target: "within 5 % of none",
+      needs: "watch-none",
       rounds: size.rounds,
       run: (server) =>
         measured(server, () =>
@@ -76,11 +93,27 @@ export function watchRows(size) {
         ),
     },
     {
+      name: "watch-alone",
+      title: `puts of 4 clients with ${size.back} revisions in the store (for the next row)`,
+      figure: "p99",
+      target: "–",
+      rounds: size.rounds,
+      prepare: async (server) => {
+        if (!filled.has(server)) {
+          filled.add(server);
+          await load("fill", server, { keys: size.back, txn: 1, clients: 256, connections: 8 });
+        }
+      },
+      run: (server) =>
+        measured(server, () => load("put", server, { requests: size.alonePuts, clients: 4, connections: 4 })),
+    },
+    {
       name: "watch-back",
-      title: `watcher resuming ${size.back} events back (p50 / p99 are of puts meanwhile)`,
-      figure: "seconds",
-      target: "put p99 ≤ ×2 of none",
-      prepare: (server) => load("fill", server, { keys: size.back, clients: 32, connections: 8 }),
+      title: `the same puts while a watcher resumes ${size.back} revisions back`,
+      figure: "p99",
+      target: "≤ ×2 of without",
+      needs: "watch-alone",
+      rounds: size.rounds,
       run: (server) => measured(server, () => load("watch-back", server, { clients: 4, connections: 4 })),
     },
     {

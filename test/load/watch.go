@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -60,27 +61,36 @@ func watchPrefix(int, int) *pb.WatchCreateRequest {
 	return &pb.WatchCreateRequest{Key: []byte(watchedPrefix), RangeEnd: []byte(watchedPrefixEnd)}
 }
 
-// receive counts events on every stream until each has had as many as expected.
-func receive(streams []watchStream, expected int, each func(event string, at time.Time)) error {
+// openRawWatches is openWatches for the works that measure how events arrive.
+func openRawWatches(ctx context.Context, o options) ([]*rawWatch, error) {
+	var all []*rawWatch
+	for range o.streams {
+		watch, err := openRawWatch(ctx, o, watchPrefix(0, 0))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, watch)
+	}
+	return all, nil
+}
+
+// receive reads every stream until each has had as many events as expected; each is called with what is read of the
+// stream's events and when, from one goroutine for each stream.
+func receive(watches []*rawWatch, expected int, each func(stream int, event rawEvent, at time.Time)) error {
 	var all sync.WaitGroup
-	problems := make([]error, len(streams))
-	for s, stream := range streams {
+	problems := make([]error, len(watches))
+	for s, watch := range watches {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			for got := 0; got < expected; {
-				answer, err := stream.Recv()
-				if err != nil {
-					problems[s] = err
-					return
-				}
-				now := time.Now()
-				got += len(answer.Events)
-				if each != nil {
-					for _, event := range answer.Events {
-						each(string(event.Kv.Value), now)
+			got := 0
+			for got < expected && problems[s] == nil {
+				problems[s] = watch.read(func(event rawEvent, at time.Time) {
+					got++
+					if each != nil {
+						each(s, event, at)
 					}
-				}
+				})
 			}
 		}()
 	}
@@ -90,11 +100,10 @@ func receive(streams []watchStream, expected int, each func(event string, at tim
 
 // watchFan puts o.requests values under a prefix that all watchers watch; operations are events.
 func watchFan(ctx context.Context, o options) (result, error) {
-	streams, closeStreams, err := openWatches(ctx, o, watchPrefix)
+	watches, err := openRawWatches(ctx, o)
 	if err != nil {
 		return result{}, err
 	}
-	defer closeStreams()
 	value := make([]byte, o.valueBytes)
 	began := time.Now()
 	putsDone := make(chan error, 1)
@@ -105,17 +114,16 @@ func watchFan(ctx context.Context, o options) (result, error) {
 		})
 		putsDone <- err
 	}()
-	err = errors.Join(receive(streams, o.requests*o.watchers, nil), <-putsDone)
+	err = errors.Join(receive(watches, o.requests*o.watchers, nil), <-putsDone)
 	return measured(o.requests*o.watchers*o.streams, time.Since(began), nil), err
 }
 
 // watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event is read.
 func watchDelay(ctx context.Context, o options) (result, error) {
-	streams, closeStreams, err := openWatches(ctx, o, watchPrefix)
+	watches, err := openRawWatches(ctx, o)
 	if err != nil {
 		return result{}, err
 	}
-	defer closeStreams()
 	connections, err := dial(o, 1)
 	if err != nil {
 		return result{}, err
@@ -134,18 +142,15 @@ func watchDelay(ctx context.Context, o options) (result, error) {
 		}
 		putsDone <- failed
 	}()
-	var lock sync.Mutex
-	var latencies []time.Duration
-	err = receive(streams, count*o.watchers, func(event string, at time.Time) {
-		sent, err := strconv.ParseInt(event, 10, 64)
+	latencies := make([][]time.Duration, o.streams)
+	err = receive(watches, count*o.watchers, func(stream int, event rawEvent, at time.Time) {
+		sent, err := strconv.ParseInt(string(event.value), 10, 64)
 		if err != nil {
 			panic(err)
 		}
-		lock.Lock()
-		latencies = append(latencies, at.Sub(time.Unix(0, sent)))
-		lock.Unlock()
+		latencies[stream] = append(latencies[stream], at.Sub(time.Unix(0, sent)))
 	})
-	return measured(count*o.watchers*o.streams, time.Since(began), latencies), errors.Join(err, <-putsDone)
+	return measured(count*o.watchers*o.streams, time.Since(began), slices.Concat(latencies...)), errors.Join(err, <-putsDone)
 }
 
 // watchIdle keeps watchers on keys of their own while it puts elsewhere for o.requests puts.
@@ -180,23 +185,19 @@ func watchBack(ctx context.Context, o options) (result, error) {
 		latencies, err = untilDone(putting, o, connections, putOne(ctx, o))
 		putsDone <- err
 	}()
-	o.streams, o.watchers = 1, 1
-	streams, closeStreams, err := openWatches(ctx, o, func(int, int) *pb.WatchCreateRequest {
-		return &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2}
-	})
+	o.watchers = 1
+	began := time.Now()
+	watch, err := openRawWatch(ctx, o, &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2})
 	if err != nil {
 		stop()
 		return result{}, err
 	}
-	defer closeStreams()
-	began := time.Now()
 	events := 0
 	for seen := int64(0); seen < now && err == nil; {
-		var answer *pb.WatchResponse
-		if answer, err = streams[0].Recv(); err == nil && len(answer.Events) > 0 {
-			events += len(answer.Events)
-			seen = answer.Events[len(answer.Events)-1].Kv.ModRevision
-		}
+		err = watch.read(func(event rawEvent, _ time.Time) {
+			events++
+			seen = event.modRevision
+		})
 	}
 	took := time.Since(began)
 	stop()
