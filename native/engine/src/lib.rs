@@ -1,6 +1,7 @@
 //! netcd's storage engine: the WAL, the tree index, the revision tree, MVCC, leases and watch, and the pipeline that
 //! takes a batch of requests through them. It knows neither network nor napi.
 
+mod background;
 pub mod disk;
 pub mod error;
 pub mod index;

@@ -85,6 +85,8 @@ pub const WATCH_QUEUE_BYTES_MAX: usize = if cfg!(test) { 2 << 10 } else { 1 << 2
 pub const WATCH_RETAINED_BYTES_MAX: usize = if cfg!(test) { 16 << 10 } else { 256 << 20 };
 /// Bytes of key-values that the catch-up thread reads at once.
 pub const WATCH_CHUNK_BYTES: usize = if cfg!(test) { 512 } else { 512 << 10 };
+/// Niceness of threads whose work can wait.
+pub const BACKGROUND_NICE: i32 = 15;
 /// Lagging watchers that share a walk through the history.
 pub const WATCH_GROUP_MAX: usize = 512;
 /// Revisions that watchers may be apart and still share a walk.

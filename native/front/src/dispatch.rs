@@ -21,7 +21,7 @@ use crate::grpc::deframe::{self, Deframer, Encoding};
 use crate::grpc::head::{self, Head, NotGrpc};
 use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
-use crate::grpc::stream::{CallParts, CallStream};
+use crate::grpc::stream::CallStream;
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
@@ -135,31 +135,9 @@ fn hand_over(
             return refuse(call.respond, &refused);
         }
     };
-    let deframer = Deframer::new(message_bytes_max(worker), encoding);
-    let Call {
-        respond,
-        method,
-        content_type,
-        timeout,
-        active,
-        ..
-    } = call;
-    let conn = active.conn.clone();
-    let parts = CallParts {
-        method,
-        content_type,
-        body,
-        deframer,
-        respond,
-        deadline: timeout,
-        active,
-    };
-    handover::start(
-        CallStream::new(worker.clone(), parts),
-        &conn,
-        metadata,
-        timeout,
-    );
+    let (conn, deadline) = (call.active.conn.clone(), call.timeout);
+    let stream = CallStream::new(worker, call, body, encoding);
+    handover::start(stream, &conn, metadata, deadline);
 }
 
 /// Takes the one message of a call: in this turn if it is there, else in a task that waits for it.

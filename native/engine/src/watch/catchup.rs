@@ -17,6 +17,7 @@ use super::matcher::Matcher;
 use super::registry::{Phase, Registry};
 use super::watcher::Watcher;
 use super::{HistoryError, WatchEnd};
+use crate::background::yield_to_requests;
 use crate::limits::{WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN};
 
 /// Watchers that share a walk.
@@ -29,6 +30,7 @@ struct Group {
 
 /// Serves until the hub closes.
 pub(super) fn run(shared: &Shared) {
+    yield_to_requests();
     while let Some(group) = next_group(shared) {
         match walk(shared, &group) {
             // After a compaction the next look at the compacted revision tells who has lost events.
@@ -129,7 +131,7 @@ fn walk(shared: &Shared, group: &Group) -> Result<(), HistoryError> {
         }
         let before = queue.events.len();
         queue.fill(events, chunk.next);
-        queued += queue.events.len() - before;
+        queued += (queue.events.len() - before) * watcher.weight();
         let filled = queue.events.len() > before;
         drop(queue);
         if filled {

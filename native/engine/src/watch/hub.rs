@@ -88,6 +88,25 @@ impl WatchHub {
         WatcherHandle(watcher)
     }
 
+    /// Lets a synced watcher stand for one more of its owner: what it takes of later revisions than the one returned is
+    /// the new one's too. `None` if it lags or starts in the future.
+    pub fn join(&self, handle: &WatcherHandle) -> Option<i64> {
+        // Under this lock no revision is half queued.
+        let _registry = self.shared.registry.lock();
+        let current = self.shared.current.load(Ordering::SeqCst);
+        let queue = handle.0.queue.lock();
+        let joinable = queue.synced && !queue.closed && queue.next_revision <= current + 1;
+        joinable.then(|| {
+            handle.0.members.fetch_add(1, Ordering::Relaxed);
+            current
+        })
+    }
+
+    /// The watcher stands for one less.
+    pub fn leave(&self, handle: &WatcherHandle) {
+        handle.0.members.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Ends a watcher and forgets what it has queued. Does nothing if it was cancelled before.
     pub fn cancel(&self, handle: &WatcherHandle) {
         self.shared.registry.lock().remove(&handle.0);
@@ -263,7 +282,7 @@ impl WatchHub {
             lagging: registry.lagging(),
             pending: registry
                 .iter()
-                .map(|slot| slot.watcher.queue.lock().events.len())
+                .map(|slot| slot.watcher.queue.lock().events.len() * slot.watcher.weight())
                 .sum(),
             events_total: self.shared.queued_total.load(Ordering::Relaxed),
             retained_bytes: self.shared.retained.load(Ordering::Relaxed),
@@ -320,6 +339,24 @@ impl WatcherHandle {
     pub fn registered_at(&self) -> i64 {
         self.0.registered_at
     }
+
+    /// Whether it watches just what `spec` asks for; the start aside.
+    pub fn watches(&self, spec: &WatchSpec) -> bool {
+        let it = &*self.0;
+        it.range == spec.range
+            && (it.no_put, it.no_delete, it.prev_kv) == (spec.no_put, spec.no_delete, spec.prev_kv)
+    }
+
+    /// What it watches, from another start.
+    pub fn spec_from(&self, start_revision: i64) -> WatchSpec {
+        WatchSpec {
+            range: self.0.range.clone(),
+            start_revision,
+            no_put: self.0.no_put,
+            no_delete: self.0.no_delete,
+            prev_kv: self.0.prev_kv,
+        }
+    }
 }
 
 /// Whom the events of one revision reached.
@@ -358,7 +395,7 @@ impl Delivery {
                     return;
                 }
             }
-            self.queued += 1;
+            self.queued += watcher.weight() as u64;
         });
     }
 }

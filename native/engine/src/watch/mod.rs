@@ -4,6 +4,7 @@
 //! take its events in time; then a thread of the hub reads them from the store's history until it is synced again.
 
 mod catchup;
+mod cohort;
 mod event;
 mod hub;
 mod intervals;
@@ -13,8 +14,6 @@ mod range;
 mod registry;
 mod response;
 mod session;
-#[cfg(test)]
-mod session_tests;
 #[cfg(test)]
 mod tests;
 mod watcher;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A key, or a range of keys, that is not empty.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct KeyRange {
     /// The first key.
     pub key: Arc<[u8]>,
@@ -13,7 +13,7 @@ pub struct KeyRange {
 }
 
 /// The owned form of [`crate::index::RangeEnd`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum KeyRangeEnd {
     /// The range is the one key.
     Single,

@@ -50,15 +50,17 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// Watchers of clients.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.iter().map(|slot| slot.watcher.weight()).sum()
     }
 
-    /// Watchers that the apply thread does not serve.
+    /// Watchers of clients that the apply thread does not serve.
     pub(super) fn lagging(&self) -> usize {
         self.iter()
             .filter(|slot| slot.phase != Phase::Synced)
-            .count()
+            .map(|slot| slot.watcher.weight())
+            .sum()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {

@@ -45,6 +45,9 @@ pub(super) struct Head {
 pub(super) struct Encoder {
     /// Cluster and member id of the header, encoded.
     identity: Vec<u8>,
+    /// The last header, and the revision and term in it: those who are told of one change are told it with one header.
+    header: Vec<u8>,
+    header_of: (i64, u64),
     /// The head that is being written.
     head: Vec<u8>,
 }
@@ -56,6 +59,8 @@ impl Encoder {
         put_int(&mut encoded, 2 << 3, identity.member_id);
         Self {
             identity: encoded,
+            header: Vec::with_capacity(64),
+            header_of: (0, 0),
             head: Vec::with_capacity(64),
         }
     }
@@ -94,15 +99,25 @@ impl Encoder {
         self.head.len()
     }
 
-    fn encode_head(&mut self, head: &Head, raft_term: u64) {
-        let out = &mut self.head;
+    fn encode_header(&mut self, revision: i64, raft_term: u64) {
+        let out = &mut self.header;
         out.clear();
-        let header_len = self.identity.len() + int_len(head.revision as u64) + int_len(raft_term);
+        let header_len = self.identity.len() + int_len(revision as u64) + int_len(raft_term);
         out.put_u8(HEADER);
         encode_varint(header_len as u64, out);
         out.extend_from_slice(&self.identity);
-        put_int(out, 3 << 3, head.revision as u64);
+        put_int(out, 3 << 3, revision as u64);
         put_int(out, 4 << 3, raft_term);
+    }
+
+    fn encode_head(&mut self, head: &Head, raft_term: u64) {
+        if self.header.is_empty() || self.header_of != (head.revision, raft_term) {
+            self.header_of = (head.revision, raft_term);
+            self.encode_header(head.revision, raft_term);
+        }
+        let out = &mut self.head;
+        out.clear();
+        out.extend_from_slice(&self.header);
         put_int(out, WATCH_ID, head.watch_id as u64);
         put_int(out, CREATED, head.created.into());
         put_int(out, CANCELED, head.canceled.into());

@@ -3,13 +3,14 @@
 //! The owner calls `request` for every message of the client and `write` after it and after every wake, as fast as the
 //! client takes what was written. What the client has not taken waits in the hub's bounded queues.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::cohort::{Cohort, Cohorts, Member, Notify, Turn};
 use super::response::{Encoder, Head, WatchOutput, event_len};
-use super::{KeyRange, Taken, TakenEvent, WatchEnd, WatchHub, WatchSink, WatchSpec, WatcherHandle};
+use super::{KeyRange, TakenEvent, WatchEnd, WatchHub, WatchSink, WatchSpec};
 use crate::error::EtcdError;
 use crate::limits::{WATCH_REPLIES_MAX, WATCH_RESPONSE_BYTES};
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
@@ -41,37 +42,17 @@ pub struct WatchSession {
     config: SessionConfig,
     encoder: Encoder,
     ready: Arc<Ready>,
-    /// Watchers by slot; the slot is what the hub knows them by.
-    slots: Vec<Option<Member>>,
-    free: Vec<u32>,
-    by_id: HashMap<i64, u32>,
-    next_id: i64,
+    cohorts: Cohorts,
     /// Answers to requests, to be written before any event.
     replies: VecDeque<Head>,
-    /// Watchers with something to take, in the order of their turns.
-    line: VecDeque<u32>,
+    /// Cohorts with something to take, in the order of their turns.
+    pub(super) line: VecDeque<u32>,
+    /// What was taken and has not been written for every member.
+    turn: Option<Turn>,
     /// Watchers that asked for progress notifications.
     notified: usize,
     /// A request for progress: to be answered when every watcher has been given all up to this revision.
     progress_owed: Option<i64>,
-}
-
-struct Member {
-    id: i64,
-    /// None once the hub has ended it: the id stays taken until the client cancels it.
-    handle: Option<WatcherHandle>,
-    start_revision: i64,
-    fragment: bool,
-    progress: Notify,
-}
-
-/// Whether a watcher is told of progress at the next tick.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Notify {
-    Never,
-    Next,
-    /// It has had events since the last tick, which say as much.
-    Skip,
 }
 
 /// The session's end at the hub: which watchers were woken since the last look.
@@ -97,20 +78,19 @@ impl WatchSession {
     /// A session without watchers. `wake` is called when `write` has something new to do.
     pub fn new(hub: Arc<WatchHub>, config: SessionConfig, wake: SessionWake) -> Self {
         hub.stream_opened();
+        let ready = Arc::new(Ready {
+            slots: Mutex::default(),
+            wake,
+        });
         Self {
+            cohorts: Cohorts::new(hub.clone(), ready.clone()),
             hub,
             config,
             encoder: Encoder::new(config.identity),
-            ready: Arc::new(Ready {
-                slots: Mutex::default(),
-                wake,
-            }),
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_id: HashMap::new(),
-            next_id: 0,
+            ready,
             replies: VecDeque::new(),
             line: VecDeque::new(),
+            turn: None,
             notified: 0,
             progress_owed: None,
         }
@@ -123,7 +103,7 @@ impl WatchSession {
 
     /// Watchers of this session, those that have ended and were not cancelled included.
     pub fn watchers(&self) -> usize {
-        self.by_id.len()
+        self.cohorts.len()
     }
 
     /// Whether a watcher asked for progress notifications.
@@ -181,14 +161,10 @@ impl WatchSession {
         })?;
         let range = KeyRange::from_wire(&request.key, &request.range_end).ok_or(EMPTY_RANGE)?;
         let id = match request.watch_id {
-            0 => self.choose_id(),
-            id if self.by_id.contains_key(&id) => return Err(DUPLICATE.into()),
+            0 => self.cohorts.choose_id(),
+            id if self.cohorts.has(id) => return Err(DUPLICATE.into()),
             id => id,
         };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("a stream has fewer watchers")
-        });
         let spec = WatchSpec {
             range,
             start_revision: request.start_revision,
@@ -196,44 +172,26 @@ impl WatchSession {
             no_delete: request.filters.contains(&(FilterType::Nodelete as i32)),
             prev_kv: request.prev_kv,
         };
-        let handle = self.hub.register(spec, self.ready.clone(), slot.into());
-        let registered_at = handle.registered_at();
-        self.slots[slot as usize] = Some(Member {
+        let member = Member {
             id,
-            handle: Some(handle),
             start_revision: request.start_revision,
+            since: request.start_revision,
             fragment: request.fragment,
             progress: if request.progress_notify {
                 Notify::Next
             } else {
                 Notify::Never
             },
-        });
-        self.by_id.insert(id, slot);
+        };
         self.notified += usize::from(request.progress_notify);
-        Ok((id, registered_at))
-    }
-
-    fn choose_id(&mut self) -> i64 {
-        while self.by_id.contains_key(&self.next_id) {
-            self.next_id += 1;
-        }
-        self.next_id += 1;
-        self.next_id - 1
+        Ok((id, self.cohorts.add(spec, member)))
     }
 
     fn cancel(&mut self, id: i64) {
-        let Some(slot) = self.by_id.remove(&id) else {
+        let Some(member) = self.cohorts.remove(id, &mut self.turn) else {
             return;
         };
-        let member = self.slots[slot as usize].take();
-        let member = member.expect("an id's slot has a watcher");
         self.notified -= usize::from(member.progress != Notify::Never);
-        if let Some(handle) = member.handle {
-            self.hub.cancel(&handle);
-        }
-        // A wake of the old watcher may still come; it will find the slot empty or its next owner without events.
-        self.free.push(slot);
         self.replies.push_back(Head {
             revision: self.hub.current_revision(),
             watch_id: id,
@@ -244,13 +202,14 @@ impl WatchSession {
 
     fn request_progress(&mut self) {
         let now = self.hub.current_revision();
-        let synced = |member: &Member| {
-            let handle = member.handle.as_ref();
-            handle.is_none_or(|handle| self.hub.synced(handle) && member.start_revision <= now)
+        let mut cohorts = self.cohorts.iter().map(|(_, cohort)| cohort);
+        let any = self.cohorts.iter().any(|(_, it)| it.handle.is_some());
+        let synced = |cohort: &Cohort| {
+            let handle = cohort.handle.as_ref();
+            let began = |member: &Member| member.start_revision <= now;
+            handle.is_none_or(|it| self.hub.synced(it) && cohort.members.iter().all(began))
         };
-        let mut members = self.slots.iter().flatten();
-        let any = self.slots.iter().flatten().any(|m| m.handle.is_some());
-        if any && members.all(synced) {
+        if any && cohorts.all(synced) {
             self.progress_owed = Some(now);
         }
     }
@@ -258,20 +217,27 @@ impl WatchSession {
     /// Tells watchers that asked for it of progress, unless they have had events since the last tick or lag. To be
     /// called in the interval of progress notifications.
     pub fn tick_progress(&mut self) {
-        for member in self.slots.iter_mut().flatten() {
-            let (Some(handle), false) = (&member.handle, member.progress == Notify::Never) else {
+        let under_way = self.turn.as_ref().map(|turn| turn.slot);
+        for (slot, cohort) in self.cohorts.iter_mut() {
+            let Some(handle) = &cohort.handle else {
                 continue;
             };
-            let skip = member.progress == Notify::Skip;
-            member.progress = Notify::Next;
             let current = self.hub.current_revision();
             let delivered = self.hub.progress_revision(handle);
-            if !skip && delivered.is_some_and(|at| at >= current && at >= member.start_revision) {
-                self.replies.push_back(Head {
-                    revision: current,
-                    watch_id: member.id,
-                    ..Head::default()
-                });
+            let delivered = delivered.filter(|_| under_way != Some(slot));
+            for member in &mut cohort.members {
+                let skip = member.progress != Notify::Next;
+                if member.progress != Notify::Never {
+                    member.progress = Notify::Next;
+                }
+                let told = |at| at >= current && at >= member.start_revision;
+                if !skip && delivered.is_some_and(told) {
+                    self.replies.push_back(Head {
+                        revision: current,
+                        watch_id: member.id,
+                        ..Head::default()
+                    });
+                }
             }
         }
     }
@@ -289,54 +255,80 @@ impl WatchSession {
                 return true;
             }
         }
-        self.line.extend(self.ready.slots.lock().drain(..));
+        for slot in self.ready.slots.lock().drain(..) {
+            line_up(&mut self.cohorts, &mut self.line, slot);
+        }
         while output.written() < bytes_max {
-            let Some(slot) = self.line.pop_front() else {
-                break;
-            };
-            if self.write_watcher(slot, raft_term, output) {
-                self.line.push_back(slot);
+            match &self.turn {
+                Some(_) => self.write_turn(output, bytes_max, raft_term),
+                None => match self.line.pop_front() {
+                    Some(slot) => self.begin_turn(slot),
+                    None => break,
+                },
             }
         }
         self.write_progress(raft_term, output);
-        !self.line.is_empty()
+        self.turn.is_some() || !self.line.is_empty()
     }
 
-    /// Writes what a watcher has queued, up to one response's worth. True if it has more.
-    fn write_watcher(&mut self, slot: u32, raft_term: u64, output: &mut impl WatchOutput) -> bool {
-        let Some(member) = self.slots[slot as usize].as_mut() else {
-            return false;
+    /// Takes what a cohort has queued, up to one response's worth.
+    fn begin_turn(&mut self, slot: u32) {
+        let Some(cohort) = self.cohorts.get_mut(slot) else {
+            return;
         };
-        let Some(handle) = &member.handle else {
-            return false;
+        cohort.in_line = false;
+        let Some(handle) = &cohort.handle else {
+            return;
         };
-        let Taken { events, more, end } = self.hub.take(handle, WATCH_RESPONSE_BYTES);
-        if let Some(last) = events.last() {
-            if member.progress == Notify::Next {
-                member.progress = Notify::Skip;
+        let taken = self.hub.take(handle, WATCH_RESPONSE_BYTES);
+        if let Some(end) = &taken.end {
+            self.cohorts.spare(slot, end);
+        }
+        if taken.events.is_empty() && taken.end.is_none() && !taken.more {
+            return;
+        }
+        self.turn = Some(Turn {
+            slot,
+            next: 0,
+            taken,
+        });
+    }
+
+    /// Writes what was taken for one member after the other, until `output` holds `bytes_max`.
+    fn write_turn(&mut self, output: &mut impl WatchOutput, bytes_max: usize, raft_term: u64) {
+        let turn = self.turn.as_mut().expect("a turn is under way");
+        let cohort = self.cohorts.get_mut(turn.slot);
+        let cohort = cohort.expect("the cohort whose turn it is stays");
+        for member in &mut cohort.members[turn.next..] {
+            if output.written() >= bytes_max {
+                return;
             }
-            let head = Head {
-                revision: last.store_revision,
-                watch_id: member.id,
-                ..Head::default()
-            };
-            let split_at = member.fragment.then_some(self.config.fragment_bytes);
-            write_events(
-                &mut self.encoder,
-                head,
-                raft_term,
-                &events,
-                split_at,
-                output,
-            );
+            turn.next += 1;
+            let events = &turn.taken.events;
+            let events = &events[events.partition_point(|it| it.revision < member.since)..];
+            if let Some(last) = events.last() {
+                if member.progress == Notify::Next {
+                    member.progress = Notify::Skip;
+                }
+                let head = Head {
+                    revision: last.store_revision,
+                    watch_id: member.id,
+                    ..Head::default()
+                };
+                let split_at = member.fragment.then_some(self.config.fragment_bytes);
+                write_events(&mut self.encoder, head, raft_term, events, split_at, output);
+            }
+            if let Some(end) = &turn.taken.end {
+                let head = ended(member.id, end);
+                self.encoder.write(&head, raft_term, &[], output);
+            }
         }
-        if let Some(end) = end {
-            self.hub.cancel(handle);
-            member.handle = None;
-            let head = ended(member.id, end);
-            self.encoder.write(&head, raft_term, &[], output);
+        if turn.taken.end.is_some() {
+            self.cohorts.end(turn.slot);
+        } else if turn.taken.more {
+            line_up(&mut self.cohorts, &mut self.line, turn.slot);
         }
-        more
+        self.turn = None;
     }
 
     /// Answers a request for progress if every watcher has been given what there was when it came.
@@ -344,9 +336,10 @@ impl WatchSession {
         let Some(owed) = self.progress_owed else {
             return;
         };
-        let mut reached = i64::MAX;
-        for member in self.slots.iter().flatten() {
-            let Some(handle) = &member.handle else {
+        // What is taken has left the queue but has not reached every member.
+        let mut reached = self.turn.as_ref().map_or(i64::MAX, Turn::written_to);
+        for (_, cohort) in self.cohorts.iter() {
+            let Some(handle) = &cohort.handle else {
                 continue;
             };
             match self.hub.progress_revision(handle) {
@@ -375,15 +368,21 @@ impl WatchSession {
 
 impl Drop for WatchSession {
     fn drop(&mut self) {
-        for handle in self.slots.drain(..).flatten().filter_map(|m| m.handle) {
-            self.hub.cancel(&handle);
-        }
         self.hub.stream_closed();
     }
 }
 
+/// Gives a cohort a place in the line, one at most: a wake may find it there because it had more.
+fn line_up(cohorts: &mut Cohorts, line: &mut VecDeque<u32>, slot: u32) {
+    if let Some(cohort) = cohorts.get_mut(slot)
+        && !std::mem::replace(&mut cohort.in_line, true)
+    {
+        line.push_back(slot);
+    }
+}
+
 /// The response that ends a watcher.
-fn ended(watch_id: i64, end: WatchEnd) -> Head {
+fn ended(watch_id: i64, end: &WatchEnd) -> Head {
     let head = Head {
         watch_id,
         canceled: true,
@@ -391,11 +390,11 @@ fn ended(watch_id: i64, end: WatchEnd) -> Head {
     };
     match end {
         WatchEnd::Compacted { compact_revision } => Head {
-            compact_revision,
+            compact_revision: *compact_revision,
             ..head
         },
         WatchEnd::Failed(reason) => Head {
-            cancel_reason: reason,
+            cancel_reason: reason.clone(),
             ..head
         },
     }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -34,9 +34,11 @@ pub(super) struct Watcher {
     /// Number of the watcher's slot in the registry, while it is registered.
     pub(super) slot: u32,
     pub(super) range: KeyRange,
-    no_put: bool,
-    no_delete: bool,
+    pub(super) no_put: bool,
+    pub(super) no_delete: bool,
     pub(super) prev_kv: bool,
+    /// Watchers of clients that this one stands for.
+    pub(super) members: AtomicUsize,
     /// Revision of the store when the watcher was registered.
     pub(super) registered_at: i64,
     /// What the sink knows the watcher by.
@@ -96,6 +98,7 @@ impl Watcher {
             no_put: spec.no_put,
             no_delete: spec.no_delete,
             prev_kv: spec.prev_kv,
+            members: AtomicUsize::new(1),
             registered_at,
             watch_key,
             sink,
@@ -119,9 +122,14 @@ impl Watcher {
         }
     }
 
+    /// Watchers of clients that this one stands for, as figures count them.
+    pub(super) fn weight(&self) -> usize {
+        self.members.load(Ordering::Relaxed)
+    }
+
     /// Wakes the sink unless it was woken since it last took. To be called after what it is to find is in place.
     pub(super) fn wake(&self) {
-        if !self.woken.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        if !self.woken.swap(true, Ordering::SeqCst) {
             self.sink.wake(self.watch_key);
         }
     }

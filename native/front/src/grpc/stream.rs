@@ -16,10 +16,12 @@ use netcd_engine::error::{self, Code, EtcdError};
 use tokio::time::Sleep;
 
 use super::buf::SendBuf;
-use super::deframe::Deframer;
+use super::deframe::{Deframer, Encoding};
 use super::head::encode_binary;
 use super::status::{self, ContentType};
+use crate::call::Call;
 use crate::conn::ActiveCall;
+use crate::dispatch::message_bytes_max;
 use crate::events::MetadataValue;
 use crate::grpc::methods::MethodId;
 use crate::outbound::{Next, Outbound};
@@ -103,37 +105,46 @@ pub(crate) struct CallStream {
     _active: ActiveCall,
 }
 
-/// What a CallStream is made of.
-pub(crate) struct CallParts {
-    pub(crate) method: MethodId,
-    pub(crate) content_type: ContentType,
-    pub(crate) body: RecvStream,
-    pub(crate) deframer: Deframer,
-    pub(crate) respond: SendResponse<SendBuf>,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) active: ActiveCall,
-}
-
 impl CallStream {
-    pub(crate) fn new(worker: Rc<Worker>, parts: CallParts) -> Self {
-        let started = worker.now();
+    /// The call as a stream of messages.
+    pub(crate) fn new(
+        worker: &Rc<Worker>,
+        call: Call,
+        body: RecvStream,
+        encoding: Encoding,
+    ) -> Self {
         Self {
-            worker,
-            method: parts.method,
-            content_type: parts.content_type,
-            body: Some(parts.body),
-            deframer: parts.deframer,
-            respond: parts.respond,
+            worker: worker.clone(),
+            method: call.method,
+            content_type: call.content_type,
+            body: Some(body),
+            deframer: Deframer::new(message_bytes_max(worker), encoding),
+            respond: call.respond,
             send: None,
             sending: SendBuf::raw(Bytes::new()),
             outbound: Arc::new(Outbound::new()),
-            deadline: parts
-                .deadline
+            deadline: call
+                .timeout
                 .map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
-            started,
+            started: worker.now(),
             finished: false,
-            _active: parts.active,
+            _active: call.active,
         }
+    }
+
+    /// The same for a call that lives as long as its client wants; None if the worker drains, which ends it at once.
+    pub(crate) fn long_lived(
+        worker: &Rc<Worker>,
+        call: Call,
+        body: RecvStream,
+        encoding: Encoding,
+    ) -> Option<Self> {
+        let mut stream = Self::new(worker, call, body, encoding);
+        if worker.draining.get() {
+            stream.finish(&End::from(&error::STOPPED));
+            return None;
+        }
+        Some(stream)
     }
 
     /// The next message of the client; None after its last one.

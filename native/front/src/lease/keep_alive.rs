@@ -15,11 +15,10 @@ use prost::Message;
 
 use super::renewals::Asking;
 use crate::call::Call;
-use crate::dispatch::message_bytes_max;
 use crate::events::FrontEvent;
 use crate::grpc::buf::SendBuf;
-use crate::grpc::deframe::{Deframer, Encoding};
-use crate::grpc::stream::{CallParts, CallStream, End};
+use crate::grpc::deframe::Encoding;
+use crate::grpc::stream::{CallStream, End};
 use crate::watch::{Registered, WakeSlot, malformed};
 use crate::worker::{Worker, spawn};
 
@@ -31,19 +30,9 @@ pub(crate) fn start(
     encoding: Encoding,
     needs_leader: bool,
 ) {
-    let parts = CallParts {
-        method: call.method,
-        content_type: call.content_type,
-        body,
-        deframer: Deframer::new(message_bytes_max(worker), encoding),
-        respond: call.respond,
-        deadline: call.timeout,
-        active: call.active,
+    let Some(stream) = CallStream::long_lived(worker, call, body, encoding) else {
+        return;
     };
-    let mut stream = CallStream::new(worker.clone(), parts);
-    if worker.draining.get() {
-        return stream.finish(&End::from(&error::STOPPED));
-    }
     let wake = Arc::new(WakeSlot::default());
     let mut keep_alive = KeepAlive {
         stream,

@@ -26,8 +26,8 @@ use frames::Frames;
 
 use crate::call::Call;
 use crate::dispatch::message_bytes_max;
-use crate::grpc::deframe::{Deframer, Encoding};
-use crate::grpc::stream::{CallParts, CallStream, End};
+use crate::grpc::deframe::Encoding;
+use crate::grpc::stream::{CallStream, End};
 use crate::limits::WATCH_WRITE_BYTES;
 use crate::worker::{Worker, spawn};
 
@@ -39,19 +39,9 @@ pub(crate) fn start(
     encoding: Encoding,
     needs_leader: bool,
 ) {
-    let parts = CallParts {
-        method: call.method,
-        content_type: call.content_type,
-        body,
-        deframer: Deframer::new(message_bytes_max(worker), encoding),
-        respond: call.respond,
-        deadline: call.timeout,
-        active: call.active,
+    let Some(stream) = CallStream::long_lived(worker, call, body, encoding) else {
+        return;
     };
-    let mut stream = CallStream::new(worker.clone(), parts);
-    if worker.draining.get() {
-        return stream.finish(&End::from(&error::STOPPED));
-    }
     let backend = &worker.shared.backend;
     let wake = Arc::new(WakeSlot::default());
     let for_session = wake.clone();
