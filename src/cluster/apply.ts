@@ -117,9 +117,10 @@ function checkStep(state: ClusterState, change: MembershipChange, { type, id }: 
     return known.isLearner ? null : clusterErrors.notLearner();
   }
   if (known !== null) return clusterErrors.memberExists();
+  const refusal = checkUrls(membership, id, memberOf(change.context, id).peerUrls);
+  if (refusal !== null) return refusal;
   const learners = membership.members().filter((member) => member.isLearner).length;
-  if (type === "addLearner" && learners >= maxLearners) return clusterErrors.tooManyLearners();
-  return checkUrls(membership, id, memberOf(change.context, id).peerUrls);
+  return type === "addLearner" && learners >= maxLearners ? clusterErrors.tooManyLearners() : null;
 }
 
 function applyStep(state: ClusterState, change: MembershipChange, { type, id }: ConfChangeStep): MetaWrite[] {

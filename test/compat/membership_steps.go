@@ -45,6 +45,8 @@ func learnerSteps() []memberStep {
 		describe,
 		ctl(1, "member", "add", "m4", "--learner", "--peer-urls=$JOINER").captured(`^Member +([0-9a-f]+) `).repeatedWhile(unhealthy).sorted(),
 		ctl(0, "member", "add", "m5", "--learner", "--peer-urls=http://127.0.0.1:1").repeatedWhile(unhealthy),
+		// A URL that is taken weighs more than too many learners.
+		ctl(0, "member", "add", "m5", "--learner", "--peer-urls=$JOINER,http://127.0.0.1:1"),
 		ctl(0, "member", "list").sorted(), ctl(0, "member", "list", "-w", "json"),
 		ctl(1, "member", "promote", "$ID"), ctl(0, "member", "promote", "$ID"), ctl(1, "member", "promote", "123"),
 		{act: startsLearner},
