@@ -10,7 +10,7 @@ const units = {
 };
 
 /** Which figure leads a row: its name in a result, its unit, and whether more is better. */
-export const figures = {
+const figures = {
   rate: { of: (result) => result.perSecond, unit: "rate", moreIsBetter: true },
   p50: { of: (result) => result.p50Ms, unit: "ms" },
   p99: { of: (result) => result.p99Ms, unit: "ms" },

@@ -24,7 +24,7 @@ export function parseVersion(text: string): Version | null {
 }
 
 /** Negative: a is lower. */
-export function compareVersions(a: Version, b: Version): number {
+function compareVersions(a: Version, b: Version): number {
   return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 }
 

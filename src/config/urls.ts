@@ -1,7 +1,7 @@
 // URLs of listeners and members, with etcd's rules and texts: a scheme of four, host and port, no path.
 
 /** A text that is no URL for a listener or a member. */
-export class UrlError extends Error {}
+class UrlError extends Error {}
 
 export interface ListenUrl {
   /** As it was given, and as it is printed and hashed into ids. */

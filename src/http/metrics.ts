@@ -10,7 +10,7 @@ import { isLearner, type ServiceContext } from "../services/context.js";
 import { answer, type HttpAnswer } from "./message.js";
 import { type PeerFigures, registerPeers } from "./peermetrics.js";
 
-export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 /** What only the composition root knows. */
 export interface MetricSources {

@@ -20,7 +20,7 @@ export interface Line {
 }
 
 /** `2026-11-20T19:25:30.555916Z`, or with an offset as `+0200` outside UTC. */
-export function formatTime(timeUs: number): string {
+function formatTime(timeUs: number): string {
   const milliseconds = Math.floor(timeUs / 1000);
   const micros = String(Math.floor(timeUs % 1000)).padStart(3, "0");
   const offsetMinutes = -new Date(milliseconds).getTimezoneOffset();

@@ -227,4 +227,4 @@ function unaryCallback(link: CallLink, method: Method): sendUnaryData<unknown> {
   };
 }
 
-export type { HttpExchange, ServerUnaryCall };
+export type { HttpExchange };

@@ -46,7 +46,7 @@ export class WatchStreams {
 }
 
 /** One stream. Responses wait until they are iterated; too many end the stream with RESOURCE_EXHAUSTED. */
-export class WatchStream implements AsyncIterableIterator<etcdserverpb.WatchResponse> {
+class WatchStream implements AsyncIterableIterator<etcdserverpb.WatchResponse> {
   readonly #queue: etcdserverpb.WatchResponse[] = [];
   #waiting: Waiting[] = [];
   #closed = false;

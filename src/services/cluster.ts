@@ -51,7 +51,7 @@ function checkedUrls(given: readonly string[]): string[] {
 }
 
 /** A member as clients see it. */
-export function encodeMember(member: Member): etcdserverpb.Member.$Properties {
+function encodeMember(member: Member): etcdserverpb.Member.$Properties {
   return {
     ID: toUint64(member.id),
     name: member.name,

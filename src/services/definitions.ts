@@ -48,7 +48,6 @@ function serviceOf(service: string) {
 
 const pb = etcdserverpb;
 const kv = serviceOf("etcdserverpb.KV");
-const watch = serviceOf("etcdserverpb.Watch");
 const lease = serviceOf("etcdserverpb.Lease");
 const cluster = serviceOf("etcdserverpb.Cluster");
 const maintenance = serviceOf("etcdserverpb.Maintenance");
@@ -65,11 +64,6 @@ export const kvService = {
   deleteRange: kv.unary("DeleteRange", pb.DeleteRangeRequest, pb.DeleteRangeResponse),
   txn: kv.unary("Txn", pb.TxnRequest, pb.TxnResponse),
   compact: kv.unary("Compact", pb.CompactionRequest, pb.CompactionResponse),
-} as const;
-
-/** Served in Rust; here for clients. */
-export const watchService = {
-  watch: watch.bidi("Watch", pb.WatchRequest, pb.WatchResponse),
 } as const;
 
 export const leaseService = {

@@ -42,7 +42,7 @@ export async function grantLease(
 }
 
 /** Revokes a lease and deletes its keys through the log. @throws an error with a status */
-export async function revokeLease(
+async function revokeLease(
   context: Pick<ServiceContext, "propose">,
   id: bigint,
 ): Promise<etcdserverpb.LeaseRevokeResponse> {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,7 +35,7 @@ const (
 func TestLeasesExpireTogether(t *testing.T) {
 	for _, size := range []int{1, 3} {
 		t.Run(fmt.Sprintf("members=%d", size), func(t *testing.T) {
-			storm := newStorm(t, member.StartCluster(t, "netcd", member.Netcd(), size), countFrom(t, "LEASE_COUNT", 10_000))
+			storm := newStorm(t, member.StartCluster(t, "netcd", member.Netcd(), size), member.Number(t, "LEASE_COUNT", 10_000))
 			terms := storm.terms()
 			started := put(t, storm.ctx, storm.clients[0], "started", "")
 			deletions := storm.clients[0].Watch(storm.ctx, "leased/", clientv3.WithPrefix(), clientv3.WithFilterPut(), clientv3.WithRev(started))
@@ -83,19 +82,6 @@ func newStorm(t *testing.T, running *member.Cluster, count int) *storm {
 		s.clients = append(s.clients, client)
 	}
 	return s
-}
-
-func countFrom(t *testing.T, variable string, fallback int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return fallback
-	}
-	count, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", variable, text, err)
-	}
-	return count
 }
 
 // terms are the raft terms of all members, once they have a leader.

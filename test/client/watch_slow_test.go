@@ -42,7 +42,7 @@ func TestWatchersThatDoNotRead(t *testing.T) {
 	}
 	neighbour := openWatch(t, ctx, connection)
 	before := residentBytes(t, server)
-	count := countFrom(t, "WATCH_SLOW_MB", 192)
+	count := member.Number(t, "WATCH_SLOW_MB", 192)
 	written := make(chan error, 1)
 	go func() { written <- writeLarge(ctx, server, count) }()
 	largest := before

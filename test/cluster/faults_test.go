@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,36 +43,23 @@ var shortLog = []string{"--snapshot-count=50", "--snapshot-catchup-entries=10"}
 // (10) and FAULT_PAUSE_MS (60 at most between two operations of a client) make the load. NETCD=path tests another
 // server: real etcd must pass, too.
 func TestFaults(t *testing.T) {
-	first := number(t, "FAULT_SEED", 1)
-	for seed := first; seed < first+number(t, "FAULT_RUNS", 1); seed++ {
+	first := member.Number(t, "FAULT_SEED", 1)
+	for seed := first; seed < first+member.Number(t, "FAULT_RUNS", 1); seed++ {
 		for _, size := range []int{3, 5} {
-			if only := number(t, "FAULT_MEMBERS", size); only == size {
+			if only := member.Number(t, "FAULT_MEMBERS", size); only == size {
 				t.Run(fmt.Sprintf("%d members, seed %d", size, seed), func(t *testing.T) { underFaults(t, size, uint64(seed)) })
 			}
 		}
 	}
 }
 
-func number(t *testing.T, variable string, fallback int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return fallback
-	}
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", variable, text, err)
-	}
-	return value
-}
-
 func underFaults(t *testing.T, size int, seed uint64) {
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioMax)
 	defer cancel()
 	s := newScene(t, size, seed)
-	pauseMax := time.Duration(number(t, "FAULT_PAUSE_MS", 60)) * time.Millisecond
+	pauseMax := time.Duration(member.Number(t, "FAULT_PAUSE_MS", 60)) * time.Millisecond
 	recorder := history.NewRecorder(s.running.Members, pauseMax)
-	if err := recorder.Start(ctx, seed, number(t, "FAULT_CLIENTS", 10)); err != nil {
+	if err := recorder.Start(ctx, seed, member.Number(t, "FAULT_CLIENTS", 10)); err != nil {
 		t.Fatal(err)
 	}
 	defer recorder.Stop()
@@ -156,7 +142,7 @@ func strikeAll(ctx context.Context, t *testing.T, s *scene) {
 		t.Fatal(err)
 	}
 	var order []kind
-	for range number(t, "FAULT_ROUNDS", 1) {
+	for range member.Number(t, "FAULT_ROUNDS", 1) {
 		order = append(order, s.possible(pattern)...)
 	}
 	if len(order) == 0 {

@@ -32,7 +32,7 @@ var steps = []string{"", `"received and saved database snapshot"`, `"applying sn
 // TestKilledWhileSnapshotArrives makes SNAPSHOT_ROUNDS (3) catch-ups, each with up to three kills; SNAPSHOT_SEED (1)
 // chooses the moments.
 func TestKilledWhileSnapshotArrives(t *testing.T) {
-	seed := number(t, "SNAPSHOT_SEED", 1)
+	seed := member.Number(t, "SNAPSHOT_SEED", 1)
 	random := rand.New(rand.NewPCG(uint64(seed), 7))
 	running := member.StartCluster(t, "netcd", member.Netcd(), 3, "--snapshot-count=50", "--snapshot-catchup-entries=20", "--log-level=debug")
 	for at := range ballastKeys {
@@ -42,7 +42,7 @@ func TestKilledWhileSnapshotArrives(t *testing.T) {
 	}
 	away := otherThan(running.Members, running.Leader(t))
 	kills := map[string]int{}
-	for range number(t, "SNAPSHOT_ROUNDS", 3) {
+	for range member.Number(t, "SNAPSHOT_ROUNDS", 3) {
 		catchUp(t, running, away, func() {
 			for range 1 + random.IntN(killsPerCatchUpMax) {
 				kills[killDuring(t, random, away)]++

@@ -6,16 +6,18 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"netcd.test/member"
 )
 
 // TestKVThroughFollowers sends COMPAT_CROWD_COUNT (900) calls for each of COMPAT_CROWD_RUNS (1) seeds.
 func TestKVThroughFollowers(t *testing.T) {
 	need(t, clusters)
-	forSeeds(t, func(t *testing.T, seed uint64) {
+	forSeeds(t, "COMPAT_CROWD_RUNS", 1, func(t *testing.T, seed uint64) {
 		p := newCrowdPair(t, fmt.Sprintf("KV through followers with COMPAT_SEED=%d", seed), seed)
 		defer p.report()
 		g := newGenerator(seed)
-		steps := numberFrom(t, "COMPAT_CROWD_COUNT", 900)
+		steps := member.Number(t, "COMPAT_CROWD_COUNT", uint64(900))
 		for step := range steps {
 			if key := p.crowd.disturb(p, step, steps, g.revision); key != nil {
 				call := rangeCall(&pb.RangeRequest{Key: key})
@@ -32,9 +34,9 @@ func TestKVThroughFollowers(t *testing.T) {
 // opened on.
 func TestWatchThroughFollowers(t *testing.T) {
 	need(t, clusters)
-	forSeeds(t, func(t *testing.T, seed uint64) {
+	forSeeds(t, "COMPAT_CROWD_RUNS", 1, func(t *testing.T, seed uint64) {
 		run := &watchRun{pair: newCrowdPair(t, fmt.Sprintf("watch through followers with COMPAT_SEED=%d", seed), seed), g: newGenerator(seed)}
-		steps := numberFrom(t, "COMPAT_CROWD_COUNT", 900) / 3
+		steps := member.Number(t, "COMPAT_CROWD_COUNT", uint64(900)) / 3
 		for step := range steps {
 			if step == steps/6*3 {
 				// Streams of the leader would end with it.
@@ -46,21 +48,6 @@ func TestWatchThroughFollowers(t *testing.T) {
 			}
 			run.step()
 		}
-		for len(run.streams) > 0 {
-			run.closeStream(0)
-		}
-		run.report()
-		if run.events == 0 {
-			t.Error("no event was compared")
-		}
-		t.Logf("%d events compared", run.events)
-		requireAlive(run.pair)
+		run.end(t)
 	})
-}
-
-func forSeeds(t *testing.T, run func(t *testing.T, seed uint64)) {
-	first := numberFrom(t, "COMPAT_SEED", 1)
-	for seed := first; seed < first+numberFrom(t, "COMPAT_CROWD_RUNS", 1); seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run(t, seed) })
-	}
 }

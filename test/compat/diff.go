@@ -2,8 +2,7 @@
 package compat
 
 import (
-	"os"
-	"strconv"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -92,16 +91,10 @@ func (p *pair) report() {
 	}
 }
 
-// numberFrom reads a whole number from the environment.
-func numberFrom(t testing.TB, variable string, fallback uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return fallback
+// forSeeds runs it for as many seeds as `variable` says, from COMPAT_SEED (1) on.
+func forSeeds(t *testing.T, variable string, fallback uint64, run func(t *testing.T, seed uint64)) {
+	first := member.Number(t, "COMPAT_SEED", uint64(1))
+	for seed := first; seed < first+member.Number(t, variable, fallback); seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run(t, seed) })
 	}
-	number, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", variable, text, err)
-	}
-	return number
 }

@@ -4,24 +4,22 @@ package compat
 import (
 	"fmt"
 	"testing"
+
+	"netcd.test/member"
 )
 
 // TestKV sends COMPAT_COUNT (3000) calls for each of COMPAT_RUNS (2) seeds from COMPAT_SEED (1) on.
 func TestKV(t *testing.T) {
-	first := numberFrom(t, "COMPAT_SEED", 1)
-	count := numberFrom(t, "COMPAT_COUNT", 3000)
-	for seed := first; seed < first+numberFrom(t, "COMPAT_RUNS", 2); seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			p := newPair(t, fmt.Sprintf("KV with COMPAT_SEED=%d", seed))
-			defer p.report()
-			g := newGenerator(seed)
-			for range count {
-				call := g.next()
-				g.follow(call, p.compare(call))
-			}
-			requireAlive(p)
-		})
-	}
+	forSeeds(t, "COMPAT_RUNS", 2, func(t *testing.T, seed uint64) {
+		p := newPair(t, fmt.Sprintf("KV with COMPAT_SEED=%d", seed))
+		defer p.report()
+		g := newGenerator(seed)
+		for range member.Number(t, "COMPAT_COUNT", 3000) {
+			call := g.next()
+			g.follow(call, p.compare(call))
+		}
+		requireAlive(p)
+	})
 }
 
 // TestKVCases sends the cases that chance would seldom make.

@@ -11,6 +11,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
+
+	"netcd.test/member"
 )
 
 const (
@@ -41,24 +43,26 @@ type watchRun struct {
 // TestWatch makes COMPAT_WATCH_COUNT (600) steps for each of COMPAT_RUNS (2) seeds.
 func TestWatch(t *testing.T) {
 	need(t, watches)
-	first := numberFrom(t, "COMPAT_SEED", 1)
-	for seed := first; seed < first+numberFrom(t, "COMPAT_RUNS", 2); seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			run := &watchRun{pair: newPair(t, fmt.Sprintf("watch with COMPAT_SEED=%d", seed)), g: newGenerator(seed)}
-			for range numberFrom(t, "COMPAT_WATCH_COUNT", 600) {
-				run.step()
-			}
-			for len(run.streams) > 0 {
-				run.closeStream(0)
-			}
-			run.report()
-			if run.events == 0 {
-				t.Error("no event was compared")
-			}
-			t.Logf("%d events compared", run.events)
-			requireAlive(run.pair)
-		})
+	forSeeds(t, "COMPAT_RUNS", 2, func(t *testing.T, seed uint64) {
+		run := &watchRun{pair: newPair(t, fmt.Sprintf("watch with COMPAT_SEED=%d", seed)), g: newGenerator(seed)}
+		for range member.Number(t, "COMPAT_WATCH_COUNT", 600) {
+			run.step()
+		}
+		run.end(t)
+	})
+}
+
+// end closes what is open and says what was compared.
+func (r *watchRun) end(t *testing.T) {
+	for len(r.streams) > 0 {
+		r.closeStream(0)
 	}
+	r.report()
+	if r.events == 0 {
+		t.Error("no event was compared")
+	}
+	t.Logf("%d events compared", r.events)
+	requireAlive(r.pair)
 }
 
 func (r *watchRun) step() {

@@ -3,8 +3,6 @@ package crash
 
 import (
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,12 +21,12 @@ const (
 // TestKill kills the member CRASH_KILLS (30) times under CRASH_WORKERS (64) clients; CRASH_SEED chooses the
 // moments. After every restart all that was acknowledged must be there exactly once.
 func TestKill(t *testing.T) {
-	kills := number(t, "CRASH_KILLS", 30)
-	seed := number(t, "CRASH_SEED", 1)
+	kills := member.Number(t, "CRASH_KILLS", 30)
+	seed := member.Number(t, "CRASH_SEED", 1)
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	server := member.StartNetcd(t)
 	var workers []*worker
-	for id := range number(t, "CRASH_WORKERS", 64) {
+	for id := range member.Number(t, "CRASH_WORKERS", 64) {
 		workers = append(workers, newWorker(id))
 	}
 	known := newReadBack()
@@ -99,17 +97,4 @@ func counted(workers []*worker) (acknowledged, unknown int) {
 		}
 	}
 	return acknowledged, unknown
-}
-
-func number(t *testing.T, variable string, fallback int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return fallback
-	}
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", variable, text, err)
-	}
-	return value
 }

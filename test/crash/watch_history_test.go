@@ -27,14 +27,14 @@ const (
 // watchers that disconnect and go back; WATCH_SEED chooses the moments. At the end every watcher has had exactly the
 // store's history of its range.
 func TestWatchHistories(t *testing.T) {
-	seed := uint64(number(t, "WATCH_SEED", 1))
+	seed := uint64(member.Number(t, "WATCH_SEED", 1))
 	random := rand.New(rand.NewPCG(seed, 1))
 	server := member.StartNetcd(t, "--watch-progress-notify-interval=100ms")
 	ctx, cancel := context.WithTimeout(t.Context(), modelWaitMax)
 	defer cancel()
 	var last atomic.Int64
 	followers, followed := startFollowers(t, ctx, server, seed, last.Load)
-	for range number(t, "WATCH_KILLS", 10) {
+	for range member.Number(t, "WATCH_KILLS", 10) {
 		load := startWriters(t, server, seed, random.Uint64())
 		time.Sleep(time.Duration(random.Int64N(int64(lifeTimeMax))))
 		if err := server.Kill(); err != nil {
@@ -75,7 +75,7 @@ func startFollowers(t *testing.T, ctx context.Context, server *member.Member, se
 	ranges := [][2]string{{"\x00", "\x00"}, {"a", "c"}, {"b0", "\x00"}, {"a1", ""}, {"", "e"}, {"c", "d"}}
 	var followers []*history.Watcher
 	followed := make(chan error)
-	for i := range number(t, "WATCH_FOLLOWERS", 12) {
+	for i := range member.Number(t, "WATCH_FOLLOWERS", 12) {
 		keys := ranges[i%len(ranges)]
 		// The first is the reference: it only follows.
 		f := history.NewWatcher(seed*1000+uint64(i), keys[0], keys[1], i > 0)
@@ -88,7 +88,7 @@ func startFollowers(t *testing.T, ctx context.Context, server *member.Member, se
 // startWriters makes writers that put, delete and write in transactions until a write fails.
 func startWriters(t *testing.T, server *member.Member, seed, round uint64) *sync.WaitGroup {
 	var all sync.WaitGroup
-	for id := range number(t, "WATCH_WRITERS", 8) {
+	for id := range member.Number(t, "WATCH_WRITERS", 8) {
 		connection := dial(t, server)
 		all.Go(func() {
 			defer connection.Close()

@@ -17,7 +17,7 @@ use netcd_engine::pipeline::{
 };
 use netcd_engine::types::{EntryKind, Identity, LogMark};
 use netcd_engine::wal::WalOptions;
-use netcd_front::{Front, FrontCompletions, FrontConfig, ListenerConfig, ServingState};
+use netcd_front::{Front, FrontCompletions, FrontConfig};
 
 const TERM: u64 = 2;
 const REQUEST_BYTES_MAX: usize = 1_572_864;
@@ -150,24 +150,5 @@ fn main() {
         &completions,
     )
     .expect("front starts");
-    front.set_serving(ServingState {
-        has_leader: true,
-        is_learner: false,
-        capable: true,
-    });
-    let listener = ListenerConfig {
-        role: "client".into(),
-        address,
-        unix: false,
-        grpc: true,
-        http: true,
-    };
-    println!(
-        "listening on {}",
-        front
-            .listen(&[listener])
-            .expect("the address is free")
-            .join(", ")
-    );
-    common::report(&front);
+    common::serve(&front, address);
 }

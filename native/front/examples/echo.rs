@@ -11,7 +11,7 @@ mod common;
 
 use std::sync::Arc;
 
-use netcd_front::{Front, FrontCompletions, FrontConfig, ListenerConfig, ServingState};
+use netcd_front::{Front, FrontCompletions, FrontConfig};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -26,24 +26,5 @@ fn main() {
         &completions,
     )
     .expect("front starts");
-    front.set_serving(ServingState {
-        has_leader: true,
-        is_learner: false,
-        capable: true,
-    });
-    let listener = ListenerConfig {
-        role: "client".into(),
-        address,
-        unix: false,
-        grpc: true,
-        http: true,
-    };
-    println!(
-        "listening on {}",
-        front
-            .listen(&[listener])
-            .expect("the address is free")
-            .join(", ")
-    );
-    common::report(&front);
+    common::serve(&front, address);
 }

@@ -5,7 +5,7 @@ import { loggingFlags, monitoringFlags, tuningFlags, unsafeFlags } from "./opera
 import { authFlags, securityFlags } from "./security.js";
 import { type FlagSpec, rowsOf } from "./spec.js";
 
-export type { FlagKind, FlagSpec } from "./spec.js";
+export type { FlagSpec } from "./spec.js";
 
 const listed: readonly FlagSpec[] = [
   ...memberFlags,

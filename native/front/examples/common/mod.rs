@@ -1,8 +1,8 @@
-//! What the examples share: events nobody serves, and the CPU that a request cost.
+//! What the examples share: one listener whose events nobody serves, and the CPU that a request cost.
 
 use std::time::Duration;
 
-use netcd_front::{Front, FrontEvent, FrontEvents};
+use netcd_front::{Front, FrontEvent, FrontEvents, ListenerConfig, ServingState};
 
 /// Prints log lines and leaves every handed-over call unanswered.
 pub struct Silent;
@@ -37,8 +37,27 @@ fn requests(front: &Front) -> u64 {
         .sum()
 }
 
+/// Serves clients at the address and reports what it costs, for ever.
+pub fn serve(front: &Front, address: String) -> ! {
+    front.set_serving(ServingState {
+        has_leader: true,
+        is_learner: false,
+        capable: true,
+    });
+    let listener = ListenerConfig {
+        role: "client".into(),
+        address,
+        unix: false,
+        grpc: true,
+        http: true,
+    };
+    let addresses = front.listen(&[listener]).expect("the address is free");
+    println!("listening on {}", addresses.join(", "));
+    report(front);
+}
+
 /// Prints, for ever, requests and CPU microseconds per request of every two seconds in which there were any.
-pub fn report(front: &Front) -> ! {
+fn report(front: &Front) -> ! {
     let mut last = (requests(front), cpu_us());
     loop {
         std::thread::sleep(Duration::from_secs(2));
