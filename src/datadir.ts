@@ -40,7 +40,10 @@ export function inspectDataDir(directory: string): DirectoryType {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     return readdirSync(directory).includes("member") ? "member" : "empty";
   } catch (error) {
-    throw new DataDirError(directory, (error as Error).message);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw new DataDirError(directory, `readdirent ${directory}: not a directory`);
+    if (code === "ENOTDIR") throw new DataDirError(directory, `open ${directory}: not a directory`);
+    throw new DataDirError(directory, message);
   }
 }
 

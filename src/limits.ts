@@ -1,6 +1,8 @@
 // Every limit of the control plane's queues, in one place.
 
 export const limits = {
+  /** Bytes of --max-request-bytes beyond which a start warns: large requests are slow for everyone. */
+  recommendedRequestBytesMax: 10 * 1024 * 1024,
   /** Control proposals and conf changes that wait for a leader or for their turn. */
   waitingProposalsMax: 1_000,
   /** Proposals, operations and reads of TypeScript services that wait for an answer. */

@@ -322,7 +322,11 @@ describe("a member does not start", () => {
   it("in a directory that is a file, or with a damaged identity", async () => {
     const where = await ports();
     writeFileSync(join(folder, "data"), "");
-    await expect(create(where).start()).rejects.toThrow(/EEXIST|ENOTDIR/);
+    const path = join(folder, "data");
+    await expect(create(where).start()).rejects.toThrow(`readdirent ${path}: not a directory`);
+    await expect(create(where, [`--data-dir=${path}/below`]).start()).rejects.toThrow(
+      `open ${path}/below: not a directory`,
+    );
     rmSync(join(folder, "data"));
     mkdirSync(join(folder, "data/member"), { recursive: true });
     writeFileSync(join(folder, "data/member/identity.json"), "{}");

@@ -7,6 +7,8 @@ import type { Config, ListenUrl } from "./config/config.js";
 import { formatDuration } from "./config/duration.js";
 import { ETCD_VERSION, goPlatform, NETCD_VERSION } from "./config/help.js";
 import type { Identity } from "./datadir.js";
+import { limits } from "./limits.js";
+import { formatBytes } from "./log/bytes.js";
 import type { Logger } from "./log/logger.js";
 import type { Recovered } from "./native/binding.js";
 import type { Replica } from "./replica/replica.js";
@@ -62,6 +64,17 @@ export function logStart(log: Logger, config: Config, initialized: boolean): voi
     "downgrade-check-interval": formatDuration(config.downgradeCheckTimeMs),
     "max-learners": config.maxLearners,
     "v2-deprecation": "write-only",
+  });
+  warnOfLargeRequests(log, config.maxRequestBytes);
+}
+
+function warnOfLargeRequests(log: Logger, bytes: number): void {
+  if (bytes <= limits.recommendedRequestBytesMax) return;
+  log.warn("exceeded recommended request limit", {
+    "max-request-bytes": bytes,
+    "max-request-size": formatBytes(bytes),
+    "recommended-request-bytes": limits.recommendedRequestBytesMax,
+    "recommended-request-size": formatBytes(limits.recommendedRequestBytesMax),
   });
 }
 

@@ -110,7 +110,12 @@ describe("questions to peers", () => {
   });
 
   it("go to the next URL when one does not answer", async () => {
-    expect((await fetchCluster(["http://127.0.0.1:3", url], 5_000))?.clusterId).toBe(CLUSTER);
+    const failed: string[] = [];
+    const found = await fetchCluster(["http://127.0.0.1:3", url], 5_000, (address, error) => {
+      failed.push(`${address}: ${error.message}`);
+    });
+    expect(found?.clusterId).toBe(CLUSTER);
+    expect(failed).toEqual(["http://127.0.0.1:3/members: connect ECONNREFUSED 127.0.0.1:3"]);
   });
 
   it("end in time, and at an answer that is too large", async () => {

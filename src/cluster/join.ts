@@ -36,7 +36,9 @@ export async function joinCluster(config: Config, log: Logger): Promise<Joined> 
       `couldn't find local name ${JSON.stringify(config.name)} in the initial cluster configuration`,
     );
   }
-  const remote = await fetchCluster(remoteUrls(named, config.name), FETCH_TIMEOUT_MS);
+  const remote = await fetchCluster(remoteUrls(named, config.name), FETCH_TIMEOUT_MS, (address, error) => {
+    log.warn("failed to get cluster response", { address, error });
+  });
   if (remote === null) {
     throw new BootstrapError(
       "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
@@ -122,7 +124,8 @@ function describe({ clusterId, members }: RemoteCluster): string {
  */
 export async function refuseSecondBootstrap(config: Config, local: Member): Promise<void> {
   const urls = remoteUrls(parseInitialCluster(config.initialCluster), config.name);
-  const remote = await fetchCluster(urls, BOOTSTRAPPED_TIMEOUT_MS);
+  // Members of a new cluster start one by one: that others are not there yet is no news.
+  const remote = await fetchCluster(urls, BOOTSTRAPPED_TIMEOUT_MS, () => {});
   if (remote === null) return;
   const known = remote.members.find((member) => member.id === local.id);
   if (known === undefined || known.clientUrls.length === 0) return;

@@ -76,22 +76,32 @@ function texts(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
+const MEMBERS_PATH = "/members";
+
 export interface RemoteCluster {
   readonly clusterId: bigint;
   readonly members: readonly Member[];
 }
 
-/** The cluster as the first of the URLs that answers knows it; null if none does. */
-export async function fetchCluster(urls: readonly string[], timeoutMs: number): Promise<RemoteCluster | null> {
+/** The cluster as the first of the URLs that answers knows it; null if none does. `failed` hears of the others. */
+export async function fetchCluster(
+  urls: readonly string[],
+  timeoutMs: number,
+  failed: (address: string, error: Error) => void,
+): Promise<RemoteCluster | null> {
   for (const url of urls) {
-    const found = await fetchFrom(url, timeoutMs).catch(() => null);
-    if (found !== null) return found;
+    try {
+      const found = await fetchFrom(url, timeoutMs);
+      if (found !== null) return found;
+    } catch (error) {
+      failed(`${url}${MEMBERS_PATH}`, error as Error);
+    }
   }
   return null;
 }
 
 async function fetchFrom(url: string, timeoutMs: number): Promise<RemoteCluster | null> {
-  const { status, headers, body } = await askPeer({ method: "GET", url, path: "/members", timeoutMs });
+  const { status, headers, body } = await askPeer({ method: "GET", url, path: MEMBERS_PATH, timeoutMs });
   const clusterId = headers.get("x-etcd-cluster-id") ?? "";
   if (status !== 200 || !/^[0-9a-f]{1,16}$/.test(clusterId)) return null;
   const members = decodeMemberList(body.toString());

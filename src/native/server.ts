@@ -8,7 +8,6 @@ import {
   type handleServerStreamingCall,
   type handleUnaryCall,
   type MethodDefinition,
-  type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
   status,
