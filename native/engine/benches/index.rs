@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 
 use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
-use netcd_engine::index::{CompactCursor, IndexBuilder, RangeEnd, Revision, TreeIndex};
+use netcd_engine::index::{CompactCursor, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -34,10 +34,13 @@ fn revision(i: usize) -> Revision {
 }
 
 fn build(keys: &[Vec<u8>]) -> TreeIndex {
-    let mut builder = IndexBuilder::new();
+    let mut run = IndexRun::new();
     for (i, key) in keys.iter().enumerate() {
-        builder.add(key, revision(i), revision(i).main, 1, false);
+        run.add(key, revision(i), revision(i).main, 1, false);
     }
+    run.sort();
+    let mut builder = IndexBuilder::new();
+    builder.add(&[run]);
     builder.build()
 }
 

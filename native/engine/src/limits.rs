@@ -48,8 +48,18 @@ pub const INDEX_LEAF_KEYS_MAX: usize = if cfg!(test) { 6 } else { 64 };
 pub const INDEX_INNER_CHILDREN_MAX: usize = if cfg!(test) { 6 } else { 128 };
 /// Bytes of keys at which a node of the tree index is split although it has few of them.
 pub const INDEX_NODE_BYTES_MAX: usize = if cfg!(test) { 48 } else { 16 << 10 };
-/// Revisions that the index's builder sorts at once; more are merged in runs of this size.
-pub const INDEX_BUILD_RUN_MAX: usize = if cfg!(test) { 100 } else { 1 << 20 };
+/// Revisions that a thread which builds the index sorts at once; what is more comes in further rounds.
+pub const INDEX_RUN_MAX: usize = if cfg!(test) { 60 } else { 1 << 20 };
+/// Bytes of their keys at which a thread stops collecting before that.
+pub const INDEX_RUN_BYTES_MAX: usize = 256 << 20;
+/// Items that each of several threads that pack the index must have, at least.
+pub const INDEX_BUILD_PART_MIN: usize = if cfg!(test) { 2 } else { 4096 };
+/// Times that a part of a run is sorted by the next eight bytes of its keys, before whole keys are compared.
+pub const INDEX_SORT_DEPTH_MAX: usize = if cfg!(test) { 2 } else { 64 };
+/// Threads that read the revision tree at start.
+pub const RECOVER_THREADS_MAX: usize = 8;
+/// Main revisions that a reader of the revision tree claims at once, and a quarter of what is worth taking over.
+pub const RECOVER_CLAIM_REVISIONS: i64 = if cfg!(test) { 2 } else { 32 };
 /// Virtual bytes that the revision tree is mapped into: the largest database file.
 pub const TREE_MAP_BYTES: usize = 1 << 40;
 /// Read transactions that may be open in the revision tree at once.

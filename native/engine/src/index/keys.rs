@@ -1,14 +1,27 @@
 //! A sorted run of keys packed into one buffer: the keys of a leaf and the separators of an inner node.
 //!
-//! One allocation for the bytes and one for where each key ends, so that a million short keys cost their own bytes and
-//! four more each, and a binary search stays within a few cache lines.
+//! One allocation for the bytes and one for what a search looks at: where each key ends, and the four bytes of it that
+//! follow what all keys of the pack begin with. A binary search compares those numbers, which lie side by side, and
+//! reads of the keys themselves only the one or two that it ends at.
+
+use std::cmp::Ordering;
 
 /// Sorted keys, back to back.
 #[derive(Default, Debug)]
 pub(super) struct KeyPack {
     bytes: Vec<u8>,
-    /// `ends[i]` is where key i ends in `bytes`; it starts where key i - 1 ends.
-    ends: Vec<u32>,
+    places: Vec<Place>,
+    /// All keys begin with so many bytes of the first.
+    shared: u32,
+}
+
+/// One key of the pack.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Where it ends in `bytes`; it starts where the one before ends.
+    end: u32,
+    /// `head` of what follows the shared bytes.
+    head: u32,
 }
 
 impl KeyPack {
@@ -16,12 +29,13 @@ impl KeyPack {
     pub(super) fn with_capacity(keys: usize, bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
-            ends: Vec::with_capacity(keys),
+            places: Vec::with_capacity(keys),
+            shared: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.places.len()
     }
 
     /// Bytes of all keys together.
@@ -31,26 +45,44 @@ impl KeyPack {
 
     /// Bytes of heap that the pack holds.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
+        self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
     }
 
     fn start(&self, i: usize) -> usize {
-        if i == 0 { 0 } else { self.ends[i - 1] as usize }
+        if i == 0 {
+            0
+        } else {
+            self.places[i - 1].end as usize
+        }
     }
 
     pub(super) fn get(&self, i: usize) -> &[u8] {
-        &self.bytes[self.start(i)..self.ends[i] as usize]
+        &self.bytes[self.start(i)..self.places[i].end as usize]
     }
 
     /// Where `key` is (`Ok`), or where it belongs (`Err`).
     pub(super) fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.len());
+        let shared = self.shared as usize;
+        let known = &key[..key.len().min(shared)];
+        match known.cmp(&self.bytes[..shared]) {
+            Ordering::Less => return Err(0),
+            Ordering::Greater => return Err(self.len()),
+            Ordering::Equal => {}
+        }
+        let wanted = head(&key[shared..]);
+        let mut low = self.places.partition_point(|place| place.head < wanted);
+        let same = self.places[low..].iter().take(2);
+        let mut high = match same.filter(|place| place.head == wanted).count() {
+            0 => return Err(low),
+            1 => low + 1,
+            _ => low + self.places[low..].partition_point(|place| place.head == wanted),
+        };
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.get(middle).cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(middle),
-                std::cmp::Ordering::Greater => high = middle,
+            match self.get(middle)[shared..].cmp(&key[shared..]) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => high = middle,
             }
         }
         Err(low)
@@ -70,28 +102,70 @@ impl KeyPack {
 
     /// Puts `key` before key `i`; the caller keeps the order.
     pub(super) fn insert(&mut self, i: usize, key: &[u8]) {
+        self.make_room_for(key);
         let at = self.start(i);
         grow_gently(&mut self.bytes, key.len());
-        grow_gently(&mut self.ends, 1);
+        grow_gently(&mut self.places, 1);
         let old_len = self.bytes.len();
         self.bytes.resize(old_len + key.len(), 0);
         self.bytes.copy_within(at..old_len, at + key.len());
         self.bytes[at..at + key.len()].copy_from_slice(key);
         let key_len = offset(key.len());
-        self.ends.insert(i, offset(at));
-        for end in &mut self.ends[i..] {
-            *end += key_len;
+        let place = Place {
+            end: offset(at),
+            head: head(&key[self.shared as usize..]),
+        };
+        self.places.insert(i, place);
+        for later in &mut self.places[i..] {
+            later.end += key_len;
+        }
+    }
+
+    /// Shortens what is shared to what `key` shares too.
+    fn make_room_for(&mut self, key: &[u8]) {
+        if self.places.is_empty() {
+            self.shared = offset(key.len());
+            return;
+        }
+        let shared = shared_len(&self.bytes[..self.shared as usize], key);
+        if shared < self.shared as usize {
+            self.share(shared);
+        }
+    }
+
+    /// Computes anew what is shared: keys were taken away or joined. The first and the last key tell for all.
+    fn share_most(&mut self) {
+        let shared = self.most_shared();
+        if shared != self.shared as usize {
+            self.share(shared);
+        }
+    }
+
+    fn most_shared(&self) -> usize {
+        match self.len() {
+            0 => 0,
+            keys => shared_len(self.get(0), self.get(keys - 1)),
+        }
+    }
+
+    fn share(&mut self, shared: usize) {
+        self.shared = offset(shared);
+        let mut start = 0;
+        for place in &mut self.places {
+            place.head = head(&self.bytes[start + shared..place.end as usize]);
+            start = place.end as usize;
         }
     }
 
     pub(super) fn remove(&mut self, i: usize) {
-        let (start, end) = (self.start(i), self.ends[i] as usize);
+        let (start, end) = (self.start(i), self.places[i].end as usize);
         self.bytes.drain(start..end);
-        self.ends.remove(i);
+        self.places.remove(i);
         let removed = offset(end - start);
-        for later in &mut self.ends[i..] {
-            *later -= removed;
+        for later in &mut self.places[i..] {
+            later.end -= removed;
         }
+        self.share_most();
     }
 
     /// Keeps the keys before `i`; the rest comes back in a pack of its own. Neither holds spare room.
@@ -100,11 +174,17 @@ impl KeyPack {
         let mut tail = Self::with_capacity(self.len() - i, self.bytes.len() - at);
         tail.bytes.extend_from_slice(&self.bytes[at..]);
         let removed = offset(at);
-        tail.ends
-            .extend(self.ends[i..].iter().map(|end| end - removed));
+        tail.places
+            .extend(self.places[i..].iter().map(|place| Place {
+                end: place.end - removed,
+                ..*place
+            }));
+        tail.shared = self.shared;
+        tail.share_most();
         self.bytes.truncate(at);
-        self.ends.truncate(i);
+        self.places.truncate(i);
         self.shrink();
+        self.share_most();
         tail
     }
 
@@ -112,36 +192,63 @@ impl KeyPack {
     pub(super) fn append(&mut self, other: &Self) {
         let base = offset(self.bytes.len());
         self.bytes.extend_from_slice(&other.bytes);
-        self.ends.extend(other.ends.iter().map(|end| end + base));
+        self.places.extend(other.places.iter().map(|place| Place {
+            end: place.end + base,
+            ..*place
+        }));
+        // The heads of the two were of different places in their keys.
+        self.share(self.most_shared());
     }
 
     /// Keeps the keys whose number `keep` accepts.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         let (mut kept, mut at, mut start) = (0, 0, 0);
-        for i in 0..self.ends.len() {
-            let end = self.ends[i] as usize;
+        for i in 0..self.places.len() {
+            let Place { end, head } = self.places[i];
+            let end = end as usize;
             if keep(i) {
                 self.bytes.copy_within(start..end, at);
                 at += end - start;
-                self.ends[kept] = offset(at);
+                self.places[kept] = Place {
+                    end: offset(at),
+                    head,
+                };
                 kept += 1;
             }
             start = end;
         }
         self.bytes.truncate(at);
-        self.ends.truncate(kept);
+        self.places.truncate(kept);
         self.shrink();
+        self.share_most();
     }
 
     fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        self.places.shrink_to_fit();
     }
 }
 
 /// A node is split long before its keys reach 4 GiB, so an offset always fits.
 fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("the keys of one node stay below 4 GiB")
+}
+
+/// The first four bytes as a number that sorts as they do; short keys are filled with zeros, so different keys may have
+/// the same head, but never heads in the wrong order.
+fn head(key: &[u8]) -> u32 {
+    match key.first_chunk() {
+        Some(head) => u32::from_be_bytes(*head),
+        None => key
+            .iter()
+            .zip([24, 16, 8])
+            .fold(0, |head, (byte, shift)| head | u32::from(*byte) << shift),
+    }
+}
+
+/// Bytes with which both begin.
+pub(super) fn shared_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// Makes room for `more` elements, growing by an eighth instead of doubling: nodes are many and small, so the unused
@@ -189,6 +296,29 @@ mod tests {
         assert_eq!(p.search(b"c"), Err(2));
         assert_eq!(p.search(b"e"), Err(3));
         assert_eq!(p.count_below(b"bb"), 1);
+    }
+
+    #[test]
+    fn finds_keys_that_differ_late_or_only_in_length() {
+        let sorted = [
+            "k",
+            "k\0",
+            "k\0\0\0\0",
+            "k\0\0\0\0\0",
+            "kabcd1",
+            "kabcd2",
+            "kb",
+        ];
+        let p = pack(&sorted);
+        for (i, key) in sorted.iter().enumerate() {
+            assert_eq!(p.search(key.as_bytes()), Ok(i), "{key:?}");
+        }
+        assert_eq!(p.search(b""), Err(0));
+        assert_eq!(p.search(b"j"), Err(0));
+        assert_eq!(p.search(b"l"), Err(7));
+        assert_eq!(p.search(b"k\0\0"), Err(2));
+        assert_eq!(p.search(b"kabcd"), Err(4));
+        assert_eq!(p.search(b"kabcd3"), Err(6));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-pub use build::IndexBuilder;
+pub use build::{IndexBuilder, IndexRun};
 
 use node::{Inner, Node, Subtree};
 use read::Bounds;

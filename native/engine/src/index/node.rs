@@ -1,7 +1,7 @@
 //! The nodes of the tree: leaves with keys and their states, inner nodes with sums over what is below, and how a write
 //! travels down and splits them.
 
-use super::keys::{KeyPack, grow_gently};
+use super::keys::{KeyPack, grow_gently, shared_len};
 use super::state::{Entry, KeyState};
 use crate::limits::{INDEX_INNER_CHILDREN_MAX, INDEX_LEAF_KEYS_MAX, INDEX_NODE_BYTES_MAX};
 
@@ -256,8 +256,7 @@ pub(super) fn is_full(parts: usize, parts_max: usize, bytes: usize) -> bool {
 
 /// The shortest key above `left` and not above `right`; it need not be a key of the tree.
 pub(super) fn shortest_separator<'a>(left: &[u8], right: &'a [u8]) -> &'a [u8] {
-    let shared = left.iter().zip(right).take_while(|(a, b)| a == b).count();
-    &right[..shared + 1]
+    &right[..shared_len(left, right) + 1]
 }
 
 /// `Vec::split_off`, but the left part gives its spare room back.

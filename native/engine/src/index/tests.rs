@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use super::node::{Node, Subtree};
-use super::{CompactCursor, Found, IndexBuilder, RangeEnd, Revision, TreeIndex};
-use crate::limits::{INDEX_INNER_CHILDREN_MAX, INDEX_LEAF_KEYS_MAX};
+use super::{CompactCursor, Found, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
+use crate::limits::{INDEX_INNER_CHILDREN_MAX, INDEX_LEAF_KEYS_MAX, INDEX_RUN_MAX};
 
 /// A key's life: revisions, the last of them a tombstone if the life is over.
 #[derive(Clone, Debug, Default)]
@@ -315,16 +315,23 @@ impl Pair {
     fn reopen(&mut self) {
         let mut builder = IndexBuilder::new();
         let mut slow = TreeIndex::new();
+        for window in self.twin.history().chunks(3 * INDEX_RUN_MAX) {
+            // Three readers, each with stretches of its own, in no order.
+            let mut runs = [const { IndexRun::new() }; 3];
+            for (i, (rev, key, found)) in window.iter().enumerate().rev() {
+                let run = &mut runs[i / 7 % 3];
+                match found {
+                    Some(found) => run.add(key, *rev, found.created, found.version, false),
+                    None => run.add(key, *rev, 0, 0, true),
+                }
+            }
+            runs.iter_mut().for_each(IndexRun::sort);
+            builder.add(&runs);
+        }
         for (rev, key, found) in self.twin.history() {
             match found {
-                Some(found) => {
-                    builder.add(&key, rev, found.created, found.version, false);
-                    slow.restore(&key, found.created, rev, found.version);
-                }
-                None => {
-                    builder.add(&key, rev, 0, 0, true);
-                    slow.restore_tombstone(&key, rev);
-                }
+                Some(found) => slow.restore(&key, found.created, rev, found.version),
+                None => slow.restore_tombstone(&key, rev),
             }
         }
         self.index = builder.build();

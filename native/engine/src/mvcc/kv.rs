@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use prost::bytes::BufMut;
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use prost::encoding::{encode_varint, encoded_len_varint};
+
+/// Bytes of the longest varint.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// A KeyValue whose key and value lie in another buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,17 +78,21 @@ pub(super) fn key_of(kv: &Bytes) -> Bytes {
     }
 }
 
+#[inline]
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    match bytes {
-        [first, rest @ ..] if *first < 0x80 => {
-            let value = u64::from(*first);
-            *bytes = rest;
-            Some(value)
+    let mut value = 0;
+    for (i, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if *byte < 0x80 {
+            *bytes = &bytes[i + 1..];
+            // Of the tenth byte one bit is left.
+            return (i < VARINT_BYTES_MAX - 1 || *byte <= 1).then_some(value);
         }
-        _ => decode_varint(bytes).ok(),
     }
+    None
 }
 
+#[inline]
 fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(take_varint(bytes)?).ok()?;
     let (taken, rest) = bytes.split_at_checked(len)?;
@@ -167,6 +174,10 @@ mod tests {
         assert_eq!(KvView::parse(b"\x0a\x05ab"), None);
         assert_eq!(KvView::parse(b"\xff\x01"), None);
         assert_eq!(KvView::parse(b"\x10\x80"), None);
+        assert_eq!(
+            KvView::parse(b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+            None
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod pins;
 mod plan;
 mod range;
 mod recover;
+mod scan;
 mod select;
 mod state;
 mod stream;

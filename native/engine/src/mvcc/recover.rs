@@ -1,9 +1,9 @@
-//! Opening the store: the index and the leases' keys are built from the revision tree in one pass in revision order.
+//! Opening the store: the index and the leases' keys are built from the revision tree in one pass.
 
 use bytes::Bytes;
 use prost::Message;
 
-use crate::index::{IndexBuilder, Revision, TreeIndex};
+use crate::index::TreeIndex;
 use crate::lease::LeaseTable;
 use crate::proto::leasepb::Lease;
 use crate::tree::{Marks, Snapshot, Table, Tree, TreeError};
@@ -11,7 +11,7 @@ use crate::types::LogMark;
 
 use super::api::{MetaRow, MetaTable, RecoveredLease};
 use super::apply::CONTROL_PREFIX;
-use super::kv::KvView;
+use super::scan::Scan;
 
 /// What the tree held.
 pub(super) struct Recovered {
@@ -32,7 +32,7 @@ pub(super) fn recover(tree: &Tree) -> Result<Recovered, TreeError> {
     for row in &lease_rows {
         leases.restore(row.id, row.ttl_seconds, row.remaining_ttl_seconds);
     }
-    let index = read_revisions(tree, &snapshot, &marks, &mut leases)?;
+    let index = read_revisions(tree, &marks, &mut leases)?;
     Ok(Recovered {
         marks,
         installed: snapshot.installed()?,
@@ -45,38 +45,23 @@ pub(super) fn recover(tree: &Tree) -> Result<Recovered, TreeError> {
 
 fn read_revisions(
     tree: &Tree,
-    snapshot: &Snapshot<'_>,
     marks: &Marks,
     leases: &mut LeaseTable,
 ) -> Result<TreeIndex, TreeError> {
-    let mut builder = IndexBuilder::new();
-    for change in snapshot.changes(Revision::default())? {
-        let (stored, value) = change?;
-        let revision = stored.revision;
-        let damaged = || tree.damaged(format!("revision {}.{}", revision.main, revision.sub));
-        let kv = KvView::parse(value).ok_or_else(damaged)?;
-        let plausible = stored.tombstone || (kv.version > 0 && kv.mod_revision == revision.main);
-        if kv.key.is_empty() || !plausible || revision.main > marks.revision {
-            return Err(damaged());
-        }
-        builder.add(
-            kv.key,
-            revision,
-            kv.create_revision,
-            kv.version,
-            stored.tombstone,
-        );
-        // A key that moved on from a lease that is gone now is left to none; its later put says where to.
-        let lease = if leases.contains(kv.lease) {
-            kv.lease
-        } else {
-            0
-        };
-        if lease != 0 || leases.owner(kv.key) != 0 {
-            leases.set_owner(&Bytes::copy_from_slice(kv.key), lease);
+    let scan = Scan {
+        tree,
+        leases,
+        revision: marks.revision,
+    };
+    let (index, leased) = scan.read()?;
+    for (key, (revision, lease)) in leased {
+        // A key that was written again since then has the lease of that put, or none.
+        let current = index.get(&key, i64::MAX);
+        if current.is_some_and(|found| found.modified == revision) {
+            leases.set_owner(&Bytes::from(key), lease);
         }
     }
-    Ok(builder.build())
+    Ok(index)
 }
 
 fn read_leases(tree: &Tree, snapshot: &Snapshot<'_>) -> Result<Vec<RecoveredLease>, TreeError> {

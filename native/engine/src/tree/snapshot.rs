@@ -65,6 +65,14 @@ impl<'t> Snapshot<'t> {
         }))
     }
 
+    /// Number of changes.
+    pub fn change_count(&self) -> Result<u64, TreeError> {
+        self.tree
+            .rev
+            .len(&self.txn)
+            .map_err(|source| self.tree.fail(source))
+    }
+
     /// A row of a table.
     pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, TreeError> {
         self.tree
