@@ -8,7 +8,8 @@ import { resolveUrl } from "./cluster/resolve.js";
 import type { Config } from "./config/config.js";
 import { type Identity, writeIdentity } from "./datadir.js";
 import type { Logger } from "./log/logger.js";
-import type { NativeEngine, Recovered } from "./native/binding.js";
+import type { Recovered } from "./native/binding.js";
+import type { Opening } from "./opening.js";
 import { isEmpty } from "./replica/bootstrap.js";
 
 interface Found {
@@ -56,13 +57,10 @@ export async function createIdentity(config: Config, memberDir: string, log: Log
 }
 
 /** Opens the data; with --force-new-cluster the log then ends with entries that leave this member alone. */
-export async function recover(
-  config: Config,
-  engine: NativeEngine,
-  { memberId, clusterId }: Identity,
-  log: Logger,
-): Promise<Recovered> {
-  const found = await engine.open();
+export async function recover(config: Config, opening: Opening, log: Logger): Promise<Recovered> {
+  const { memberId, clusterId } = opening.identity;
+  const engine = opening.engine.native;
+  const found = await opening.found;
   if (!config.forceNewCluster || isEmpty(found)) return found;
   const forced = forceNewCluster(found, memberId, await unappliedSteps(engine, found));
   log.info("forcing restart member", {

@@ -7,8 +7,9 @@ import { DataDirError } from "./datadir.js";
 import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
 import { OutputError, openOutput } from "./log/outputs.js";
-import { Member } from "./member.js";
+import type { Member } from "./member.js";
 import { loadBinding } from "./native/load.js";
+import { openEarly } from "./opening.js";
 
 const FAILURE = 1;
 /** etcd's exit code, and every shell's, for a process that a signal ended. */
@@ -71,7 +72,11 @@ async function serve(config: Config, log: Logger): Promise<void> {
     log.close();
     process.exit(0);
   };
-  const member = new Member(config, log, loadBinding(), fatal, removed);
+  const binding = loadBinding();
+  const opening = openEarly(config, binding);
+  // Most of the program is behind this import; the data is read while it loads.
+  const { Member } = await import("./member.js");
+  const member = new Member(config, log, binding, fatal, removed, opening);
   stopOnSignals(member, log);
   try {
     await member.start();

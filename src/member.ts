@@ -23,24 +23,22 @@ import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
 import { defragment } from "./maintenance/defragment.js";
 import { NoSpaceAlarm } from "./maintenance/nospace.js";
-import type { EngineOptions, NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
-import { Engine } from "./native/engine.js";
+import type { NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
 import { type HttpExchange, NativeServer } from "./native/server.js";
 import { WatchStreams } from "./native/watch.js";
+import { backendQuotaBytes, memberDirectory, type Opening, openData, requestTimeoutMs } from "./opening.js";
 import { systemClock } from "./replica/clock.js";
 import { type Leadership, type OtherEvent, Replica } from "./replica/replica.js";
 import { serviceContext } from "./servicecontext.js";
 import { HealthState } from "./services/health.js";
 import { registerServices } from "./services/register.js";
 import { SnapshotLog } from "./snapshotlog.js";
-import { DEFAULT_QUOTA_BYTES, logNoTransfer, logRecovered, logStart } from "./startlog.js";
+import { logNoTransfer, logRecovered, logStart } from "./startlog.js";
 
 /** The revision tree in the member directory. */
 const STORE_FILE = "store.mdb";
 /** How long calls may go on after a signal. */
 const SHUTDOWN_GRACE_MS = 5_000;
-/** etcd's request timeout beyond the election timeouts. */
-const REQUEST_TIMEOUT_BASE_MS = 5_000;
 
 /** A removed member lives on for so long, so that others hear that its removal is committed. */
 const REMOVED_STOP_DELAY_MS = 1_000;
@@ -67,6 +65,8 @@ export class Member {
   readonly #config: Config;
   readonly #log: Logger;
   readonly #binding: NativeBinding;
+  /** The data, if whoever made this member has begun to open it. */
+  readonly #opening: Opening | null;
   /** The process must end with this message: the disk failed or data is damaged. */
   readonly #fatal: (reason: string) => void;
   /** The member was removed from its cluster and must stop. */
@@ -86,7 +86,9 @@ export class Member {
     binding: NativeBinding,
     fatal: (reason: string) => void,
     removed: () => void = () => {},
+    opening: Opening | null = null,
   ) {
+    this.#opening = opening;
     this.#removed = once(() => setTimeout(() => this.#stopRemoved(removed), REMOVED_STOP_DELAY_MS));
     this.#config = config;
     this.#log = log;
@@ -103,7 +105,7 @@ export class Member {
    */
   async start(): Promise<void> {
     const config = this.#config;
-    const memberDir = join(config.dataDir, "member");
+    const memberDir = memberDirectory(config);
     const type = inspectDataDir(config.dataDir);
     this.#log.info(type === "member" ? "server has already been initialized" : "Initialize and start etcd server", {
       "data-dir": config.dataDir,
@@ -112,12 +114,13 @@ export class Member {
     const listeners = planListeners(config);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
-    const own = readIdentity(memberDir);
+    const own = this.#opening?.identity ?? readIdentity(memberDir);
     logStart(this.#log, config, own !== null);
-    const identity = own ?? (await createIdentity(config, memberDir, this.#log));
-    const engine = new Engine(this.#binding, this.#engineOptions(memberDir, identity));
+    const created = own ?? (await createIdentity(config, memberDir, this.#log));
+    const opening = this.#opening ?? openData(config, this.#binding, created);
+    const { engine, identity } = opening;
     this.#engine = engine.native;
-    const recovered = await recover(config, engine.native, identity, this.#log);
+    const recovered = await recover(config, opening, this.#log);
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
     const known = membership.members().length > 0;
@@ -186,39 +189,6 @@ export class Member {
 
   // --- building ---
 
-  #engineOptions(memberDir: string, identity: Identity): EngineOptions {
-    const config = this.#config;
-    return {
-      memberDir,
-      walDir: config.walDir,
-      clusterId: identity.clusterId,
-      memberId: identity.memberId,
-      unsafeNoFsync: config.unsafeNoFsync,
-      quotaBackendBytes: this.#quotaBytes(),
-      maxRequestBytes: config.maxRequestBytes,
-      maxTxnOps: config.maxTxnOps,
-      maxConcurrentStreams: config.maxConcurrentStreams,
-      grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
-      grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
-      grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-      compactionBatchLimit: config.compactionBatchLimit,
-      compactionSleepIntervalMs: config.compactionSleepIntervalMs,
-      watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
-      requestTimeoutMs: this.#requestTimeoutMs,
-      extensiveMetrics: config.extensiveMetrics,
-      frontThreads: 0,
-      appendGrant: true,
-    };
-  }
-
-  get #requestTimeoutMs(): number {
-    return REQUEST_TIMEOUT_BASE_MS + 2 * this.#config.electionTimeoutMs;
-  }
-
-  #quotaBytes(): number {
-    return this.#config.quotaBackendBytes === 0 ? DEFAULT_QUOTA_BYTES : this.#config.quotaBackendBytes;
-  }
-
   #build(
     engine: NativeEngine,
     recovered: Recovered,
@@ -234,7 +204,7 @@ export class Member {
       identity,
       membership,
       alarms,
-      requestTimeoutMs: this.#requestTimeoutMs,
+      requestTimeoutMs: requestTimeoutMs(this.#config),
       log: this.#log,
       removed: this.#removed,
       promotionDecided: (refusal) => this.#metrics.promotionDecided(refusal),
@@ -289,9 +259,9 @@ export class Member {
       engine,
       replica,
       electionMs: config.electionTimeoutMs,
-      requestTimeoutMs: this.#requestTimeoutMs,
+      requestTimeoutMs: requestTimeoutMs(this.#config),
       checkpoints: config.gates.get("LeaseCheckpoint") === true,
-      forwarder: leaseForwarder(membership, this.#requestTimeoutMs),
+      forwarder: leaseForwarder(membership, requestTimeoutMs(this.#config)),
       log: this.#log,
     });
     const watches = new WatchStreams(engine);
@@ -304,7 +274,7 @@ export class Member {
       alarms,
       members: changes,
       transferLeader: (to) => clustering.transferLeader(replica, to),
-      quotaBytes: this.#quotaBytes(),
+      quotaBytes: backendQuotaBytes(this.#config),
       defragment: () => defragment(engine, join(config.dataDir, "member", STORE_FILE), this.#log),
       electionMs: config.electionTimeoutMs,
       lessor,
@@ -376,7 +346,7 @@ export class Member {
       memberId: identity.memberId,
       name: this.#config.name,
       clientUrls: texts(this.#config.advertiseClientUrls),
-      requestTimeoutMs: this.#requestTimeoutMs,
+      requestTimeoutMs: requestTimeoutMs(this.#config),
       log: this.#log,
       stopped: () => this.#stopping !== null,
     };
