@@ -113,6 +113,10 @@ impl Backend for EngineBackend {
         self.store().revision()
     }
 
+    fn compact_revision(&self) -> i64 {
+        self.store().status().compact_revision
+    }
+
     fn renew_lease(&self, id: i64) -> Option<i64> {
         self.store().renew_lease(id)
     }

@@ -31,6 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     fn raft_term(&self) -> u64;
     /// Current revision.
     fn revision(&self) -> i64;
+    /// Revision of the newest compaction that is decided; its removals may still go on.
+    fn compact_revision(&self) -> i64;
     /// Starts a lease's time anew and returns its TTL in seconds. None: only the control plane can tell.
     fn renew_lease(&self, id: i64) -> Option<i64>;
 }
@@ -70,6 +72,10 @@ impl Backend for Pipeline<Store> {
 
     fn revision(&self) -> i64 {
         self.store().revision()
+    }
+
+    fn compact_revision(&self) -> i64 {
+        self.store().status().compact_revision
     }
 
     fn renew_lease(&self, id: i64) -> Option<i64> {

@@ -58,7 +58,7 @@ impl Call {
         let leaderless = !worker.shared.serving().has_leader;
         let error = match work {
             _ if by_client => error::DEADLINE,
-            Work::Write if leaderless => error::DEADLINE,
+            Work::Write | Work::PhysicalCompaction(_) if leaderless => error::DEADLINE,
             _ => error::TIMEOUT,
         };
         self.finish(worker, Err(error));

@@ -48,7 +48,14 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             ),
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::Put => write::<PutRequest>(worker, call, OpKind::Put, message, validate::check_put),
+        Route::Put => write::<PutRequest>(
+            worker,
+            call,
+            OpKind::Put,
+            message,
+            validate::check_put,
+            |_| Work::Write,
+        ),
         Route::DeleteRange => {
             write::<DeleteRangeRequest>(
                 worker,
@@ -56,6 +63,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 OpKind::DeleteRange,
                 message,
                 validate::check_delete_range,
+                |_| Work::Write,
             );
         }
         Route::Compact => {
@@ -65,6 +73,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 OpKind::Compact,
                 message,
                 validate::check_compaction,
+                compaction_work,
             );
         }
         Route::Txn => match decode::<TxnRequest>(&message)
@@ -78,18 +87,25 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                     Work::Txn(request),
                 );
             }
-            Ok(_) => submit(worker, call, OpKind::Txn, message),
+            Ok(_) => submit(worker, call, OpKind::Txn, message, Work::Write),
             Err(error) => call.finish(worker, Err(error)),
         },
         Route::LeaseGrant => match decode(&message) {
             Ok(request) => {
                 let request = lease::grant(&worker.shared, request);
-                submit(worker, call, OpKind::LeaseGrant, request);
+                submit(worker, call, OpKind::LeaseGrant, request, Work::Write);
             }
             Err(error) => call.finish(worker, Err(error)),
         },
         Route::LeaseRevoke => {
-            write::<LeaseRevokeRequest>(worker, call, OpKind::LeaseRevoke, message, |_| Ok(()));
+            write::<LeaseRevokeRequest>(
+                worker,
+                call,
+                OpKind::LeaseRevoke,
+                message,
+                |_| Ok(()),
+                |_| Work::Write,
+            );
         }
         Route::Watch | Route::LeaseKeepAlive | Route::HandOver => {
             call.finish(worker, Err(error::NOT_CAPABLE))
@@ -114,10 +130,18 @@ fn write<T: Message + Default>(
     kind: OpKind,
     message: Bytes,
     check: impl FnOnce(&T) -> Result<(), EtcdError>,
+    work: impl FnOnce(&T) -> Work,
 ) {
-    match decode(&message).and_then(|request| check(&request)) {
-        Ok(()) => submit(worker, call, kind, message),
+    match decode(&message).and_then(|request| check(&request).map(|()| work(&request))) {
+        Ok(work) => submit(worker, call, kind, message, work),
         Err(error) => call.finish(worker, Err(error)),
+    }
+}
+
+fn compaction_work(request: &CompactionRequest) -> Work {
+    match request.physical {
+        true => Work::PhysicalCompaction(request.revision),
+        false => Work::Write,
     }
 }
 
@@ -128,7 +152,7 @@ fn envelope_bytes(bytes: usize) -> usize {
     HEADER_BYTES + 1 + length_digits
 }
 
-fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes) {
+fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes, work: Work) {
     let bytes = message.len() + envelope_bytes(message.len());
     if bytes > worker.shared.config.max_request_bytes {
         return call.finish(worker, Err(error::REQUEST_TOO_LARGE));
@@ -138,7 +162,7 @@ fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes) {
     }
     let token = worker.slots.borrow().next_token();
     match worker.shared.backend.submit(kind, &message, token) {
-        Ok(()) => worker.wait(call, Work::Write),
+        Ok(()) => worker.wait(call, work),
         Err(error) => call.finish(worker, Err(error)),
     }
 }
@@ -220,7 +244,9 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             let answer = backend.read_txn(&request);
             call.finish(worker, answer);
         }
-        Work::Write => debug_assert!(false, "a write is answered by its completion"),
+        Work::Write | Work::PhysicalCompaction(_) => {
+            debug_assert!(false, "a write is answered by its completion");
+        }
     }
 }
 

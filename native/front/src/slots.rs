@@ -15,6 +15,9 @@ use crate::limits::SLOTS_PER_WORKER_MAX;
 pub(crate) enum Work {
     /// The answer comes with the completion.
     Write,
+    /// A compaction at this revision that is answered when the last superseded revision is removed. Once it is decided
+    /// that may take any time: only the client's own deadline ends the wait, as with etcd.
+    PhysicalCompaction(i64),
     Range(RangeRequest),
     RangeStream(RangeRequest),
     Txn(TxnRequest),
@@ -26,6 +29,18 @@ pub(crate) struct Slot {
     pub(crate) work: Work,
     /// When the call is answered with an error.
     pub(crate) deadline: Instant,
+}
+
+impl Slot {
+    /// Whether only the client's own deadline counts, and that is not over.
+    fn waits_on(&self, now: Instant, compacted: impl Fn() -> i64) -> bool {
+        match self.work {
+            Work::PhysicalCompaction(revision) => {
+                self.call.timeout.is_none_or(|timeout| timeout > now) && revision <= compacted()
+            }
+            _ => false,
+        }
+    }
 }
 
 pub(crate) struct Slots {
@@ -76,12 +91,12 @@ impl Slots {
         }
     }
 
-    /// Takes out what is past its deadline.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Slot> {
+    /// Takes out what is past its deadline. `compacted` is the revision of the newest compaction that is decided.
+    pub(crate) fn expired(&mut self, now: Instant, compacted: impl Fn() -> i64) -> Vec<Slot> {
         let keys: Vec<usize> = self
             .slab
             .iter()
-            .filter(|(_, slot)| slot.deadline <= now)
+            .filter(|(_, slot)| slot.deadline <= now && !slot.waits_on(now, &compacted))
             .map(|(key, _)| key)
             .collect();
         keys.into_iter().map(|key| self.slab.remove(key)).collect()

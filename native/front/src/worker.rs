@@ -220,7 +220,8 @@ impl Worker {
             .await;
             tokio::time::sleep(DEADLINE_SWEEP).await;
             self.tick();
-            let expired = self.slots.borrow_mut().expired(self.now());
+            let compacted = || self.shared.backend.compact_revision();
+            let expired = self.slots.borrow_mut().expired(self.now(), compacted);
             for slot in expired {
                 slot.call.expire(&self, &slot.work);
             }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::fake::CHUNK_BYTES;
-use common::{PUT, RANGE, Server, frame, frame_with, read_answer, request, soon, until};
+use common::{COMPACT, PUT, RANGE, Server, frame, frame_with, read_answer, request, soon, until};
 use netcd_engine::error;
 use netcd_engine::proto::etcdserverpb::{
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, RequestOp,
-    TxnRequest, request_op,
+    CompactionRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, RangeStreamResponse,
+    RequestOp, TxnRequest, request_op,
 };
 use netcd_engine::types::Completions;
 use netcd_front::{FrontConfig, ServingState};
@@ -377,6 +377,40 @@ async fn deadlines_end_the_wait_and_late_answers_are_dropped() {
         4,
         "what timed out is applied all the same"
     );
+    drop(client);
+    server.nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_physical_compaction_that_is_decided_has_no_deadline_but_the_clients() {
+    let config = FrontConfig {
+        request_timeout: Duration::from_millis(200),
+        ..Default::default()
+    };
+    let server = Server::with(config);
+    server.fake.hold.store(true, Ordering::SeqCst);
+    server.fake.compacted.store(5, Ordering::SeqCst);
+    let client = server.client().await;
+    let compact = |revision, physical| CompactionRequest { revision, physical }.encode_to_vec();
+    let waiting = client.clone();
+    let decided = compact(5, true);
+    let decided = tokio::spawn(async move { waiting.call(COMPACT, &decided).await });
+    until("it waits", || server.fake.held() == 1).await;
+    // The server's deadline ends what came later, so the decided one is past it too.
+    for undecided in [compact(6, true), compact(5, false)] {
+        let answer = client.call(COMPACT, &undecided).await;
+        assert_eq!(
+            (answer.code, answer.message.as_str()),
+            (14, "etcdserver: request timed out")
+        );
+    }
+    let late = client
+        .call_with(COMPACT, &[("grpc-timeout", "50m")], &compact(5, true))
+        .await;
+    assert_eq!(late.code, 4);
+    assert!(!decided.is_finished());
+    server.fake.release();
+    assert_eq!(decided.await.unwrap().code, 0);
     drop(client);
     server.nothing_left().await;
 }

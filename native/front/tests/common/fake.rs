@@ -1,6 +1,6 @@
 //! An engine in memory: answers writes in batches from a thread of its own, as the apply thread does.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub struct Fake {
     pub waiting_reads: Mutex<Vec<Token>>,
     pub refuse: Mutex<Option<EtcdError>>,
     pub applied: AtomicU64,
+    /// Revision of the newest compaction.
+    pub compacted: AtomicI64,
     /// Every request that was taken.
     submitted: Mutex<Vec<(OpKind, Bytes)>>,
     /// Chunks that were read from chunked answers and streams.
@@ -223,6 +225,10 @@ impl Backend for Fake {
 
     fn revision(&self) -> i64 {
         self.store().revision()
+    }
+
+    fn compact_revision(&self) -> i64 {
+        self.compacted.load(Ordering::SeqCst)
     }
 
     fn renew_lease(&self, id: i64) -> Option<i64> {
