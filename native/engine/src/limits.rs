@@ -73,17 +73,26 @@ pub const READ_RETRIES_MAX: usize = 16;
 /// Milliseconds for which a compaction waits for reads below its revision; then they end with the compacted error.
 pub const COMPACTION_PIN_WAIT_MS: u64 = 10_000;
 /// Revisions that a compaction sums between two commits of the flusher.
-pub const COMPACTION_HASH_STEP: usize = 50_000;
+pub const COMPACTION_HASH_STEP: usize = 200_000;
 /// Sums of compactions that are kept for HashKV, as etcd's.
 pub const COMPACTION_HASHES_MAX: usize = 10;
 /// Keys and revisions of the index that a compaction goes through under one lock.
-pub const COMPACTION_INDEX_STEP: usize = 2_000;
+pub const COMPACTION_INDEX_STEP: usize = 500;
 /// Such steps between two commits of the flusher.
-pub const COMPACTION_INDEX_STEPS: usize = 50;
+pub const COMPACTION_INDEX_STEPS: usize = 200;
+/// Revisions that a compaction sums or removes between two pauses.
+pub const COMPACTION_TREE_STEP: usize = 500;
+/// Rows that stay which a compaction passes on its way to the next one that goes, before it looks for that.
+pub const COMPACTION_KEPT_ROWS_MAX: usize = 4;
+/// Microseconds of a pause between two steps: who waits for a core gets one.
+pub const COMPACTION_PAUSE_US: u64 = 50;
 /// Revisions that a compaction takes out of the index before it removes them from the tree.
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
 /// Revisions that one commit removes, for each one of `compaction_batch_limit`.
-pub const COMPACTION_BATCH_FACTOR: usize = 8;
+pub const COMPACTION_BATCH_FACTOR: usize = 16;
+/// Times that one commit goes down the tree for them, for each one of `compaction_batch_limit`: where what goes lies
+/// scattered, every revision changes a page, and the log's sync waits for that of all pages.
+pub const COMPACTION_DESCENTS_FACTOR: usize = 1;
 /// Bytes of a snapshot that are read at once.
 pub const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 /// Milliseconds until a write that failed because the disk is full is tried again.

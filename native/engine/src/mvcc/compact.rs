@@ -10,8 +10,9 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
-    COMPACTION_HASH_STEP, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PIN_WAIT_MS,
-    COMPACTION_ROUND_REVISIONS,
+    COMPACTION_BATCH_FACTOR, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
+    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE_US, COMPACTION_PIN_WAIT_MS,
+    COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
 
@@ -123,6 +124,12 @@ enum Hashing {
     Done(Option<CompactionHash>),
 }
 
+/// Lets go of the core between two steps: a thread that computes without a break delays those that a put waits for by
+/// its whole time slice.
+pub(super) fn pause() {
+    std::thread::sleep(Duration::from_micros(COMPACTION_PAUSE_US));
+}
+
 /// What one commit removes.
 #[derive(Clone, Copy)]
 pub(super) struct Slice {
@@ -213,6 +220,7 @@ impl Compaction {
                     });
             RwLockWriteGuard::unlock_fair(state);
             store.metrics.index_paused(locked.elapsed());
+            pause();
         }
         if self.cursor.is_none() || self.round.len() >= COMPACTION_ROUND_REVISIONS {
             self.round.sort_unstable();
@@ -220,12 +228,20 @@ impl Compaction {
         }
     }
 
-    /// Removes the next slice of at most `max` revisions in `batch`.
-    pub fn remove(&self, batch: &mut Batch<'_>, max: usize) -> Result<Slice, TreeError> {
-        let end = self.round.len().min(self.position + max);
-        for revision in &self.round[self.position..end] {
-            // It may be gone already, if a crash came between the removal and the mark.
-            batch.remove(*revision)?;
+    /// Removes the next slice in `batch`, of a size that `batch_limit` decides.
+    pub fn remove(&self, batch: &mut Batch<'_>, batch_limit: usize) -> Result<Slice, TreeError> {
+        let max = batch_limit * COMPACTION_BATCH_FACTOR;
+        let descents_max = batch_limit * COMPACTION_DESCENTS_FACTOR;
+        let left = &self.round[self.position..];
+        let (mut end, mut descents) = (self.position, 0);
+        for step in left[..left.len().min(max)].chunks(COMPACTION_TREE_STEP) {
+            // They may be gone already, if a crash came between the removal and the mark.
+            descents += batch.remove(step)?;
+            end += step.len();
+            pause();
+            if descents >= descents_max {
+                break;
+            }
         }
         let last = end == self.round.len() && self.cursor.is_none();
         if last {

@@ -103,8 +103,9 @@ fn page_holds(
     }
     let tree = look.tree();
     let snapshot = tree.snapshot()?;
+    let mut stored = snapshot.lookups();
     for i in 0..page.len() {
-        let kv = KvView::parse(page.stored(i, &snapshot)?).ok_or(ReadError::Gone)?;
+        let kv = KvView::parse(page.stored(i, &mut stored)?).ok_or(ReadError::Gone)?;
         if !kv_holds(compare, &kv) {
             return Ok(false);
         }

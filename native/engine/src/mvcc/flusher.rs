@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{
-    COMPACTION_BATCH_FACTOR, FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES,
-};
+use crate::limits::{FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
@@ -254,8 +252,7 @@ impl Flusher {
             self.store.metrics.committed(started.elapsed());
             return Ok(());
         };
-        let max = self.store.compaction_batch_limit * COMPACTION_BATCH_FACTOR;
-        let removed = compaction.remove(&mut batch, max)?;
+        let removed = compaction.remove(&mut batch, self.store.compaction_batch_limit)?;
         batch.commit()?;
         compaction.advance(removed);
         self.store.metrics.committed(started.elapsed());

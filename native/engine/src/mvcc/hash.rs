@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use crate::error::{self, EtcdError};
 use crate::index::{RangeEnd, Revision};
-use crate::limits::COMPACTION_HASHES_MAX;
+use crate::limits::{COMPACTION_HASHES_MAX, COMPACTION_TREE_STEP};
 use crate::tree::{StoredKey, TreeError};
 
 use super::Store;
 use super::api::KvHash;
+use super::compact::pause;
 use super::kv::KvView;
 use super::pins::Pin;
 use super::select::Look;
@@ -126,6 +127,9 @@ impl CompactionSum {
                 return Ok(None);
             }
             self.sum.add(store, stored, value);
+            if (added + 1).is_multiple_of(COMPACTION_TREE_STEP) {
+                pause();
+            }
         }
         Ok(Some(CompactionHash {
             hash: self.sum.crc,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use crate::index::Found;
-use crate::tree::{Snapshot, TreeError};
+use crate::tree::{Lookups, TreeError};
 
 use super::encode::{KVS_TAG, message_len, put_message, put_message_head};
 use super::kv::KvView;
@@ -125,16 +125,12 @@ impl Page {
     }
 
     /// The stored KeyValue of item `i`.
-    pub fn stored<'a>(
-        &'a self,
-        i: usize,
-        snapshot: &'a Snapshot<'_>,
-    ) -> Result<&'a [u8], ReadError> {
+    pub fn stored<'a>(&'a self, i: usize, stored: &mut Lookups<'a>) -> Result<&'a [u8], ReadError> {
         if let Some(Some(kv)) = self.tail.get(i) {
             return Ok(kv);
         }
         let revision = self.items.items[i].found.modified;
-        snapshot.get(revision)?.ok_or(ReadError::Gone)
+        stored.get(revision)?.ok_or(ReadError::Gone)
     }
 
     /// What item `i` adds to the answer.
@@ -142,7 +138,7 @@ impl Page {
         &'a self,
         i: usize,
         plan: &Plan,
-        snapshot: &'a Snapshot<'_>,
+        stored: &mut Lookups<'a>,
     ) -> Result<Piece<'a>, ReadError> {
         let item = &self.items.items[i];
         if plan.index_only {
@@ -154,7 +150,7 @@ impl Page {
                 ..KvView::default()
             }));
         }
-        let kv = self.stored(i, snapshot)?;
+        let kv = self.stored(i, stored)?;
         if !plan.request.keys_only {
             return Ok(Piece::Stored(kv));
         }

@@ -119,10 +119,11 @@ impl Store {
             more,
             count: head.count,
         };
+        let mut stored = snapshot.lookups();
         let mut pieces = Vec::with_capacity(page.len());
         let mut bytes = head.header.field_len() + ending.len();
         for i in 0..page.len() {
-            let piece = page.piece(i, plan, &snapshot)?;
+            let piece = page.piece(i, plan, &mut stored)?;
             bytes += piece.field_len();
             pieces.push(piece);
         }
@@ -150,8 +151,9 @@ impl Store {
             let page = self.look(|state| measured.page(state, RANGE_PAGE_KEYS));
             let tree = self.tree();
             let snapshot = tree.snapshot().map_err(ReadError::from)?;
+            let mut stored = snapshot.lookups();
             for i in 0..page.len() {
-                bytes += page.piece(i, &measured.plan, &snapshot)?.field_len() as u64;
+                bytes += page.piece(i, &measured.plan, &mut stored)?.field_len() as u64;
             }
         }
         let ending = RangeEnding {
@@ -244,10 +246,11 @@ impl RangeChunks {
                 self.position = 0;
             }
             let snapshot = tree.snapshot()?;
+            let mut stored = snapshot.lookups();
             while self.position < self.page.len() && out.len() < RANGE_CHUNK_BYTES {
                 let piece = self
                     .page
-                    .piece(self.position, &self.selection.plan, &snapshot)?;
+                    .piece(self.position, &self.selection.plan, &mut stored)?;
                 piece.put(out);
                 self.position += 1;
             }

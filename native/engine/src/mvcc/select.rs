@@ -170,8 +170,9 @@ fn compare_items(target: SortTarget, a: &Item, b: &Item) -> Ordering {
 fn page_values(page: &Page, look: &impl Look) -> Result<Vec<Box<[u8]>>, ReadError> {
     let tree = look.tree();
     let snapshot = tree.snapshot()?;
+    let mut stored = snapshot.lookups();
     let value = |i: usize| {
-        let kv = KvView::parse(page.stored(i, &snapshot)?).ok_or(ReadError::Gone)?;
+        let kv = KvView::parse(page.stored(i, &mut stored)?).ok_or(ReadError::Gone)?;
         Ok(Box::from(kv.value))
     };
     (0..page.len()).map(value).collect()

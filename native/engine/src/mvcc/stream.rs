@@ -79,8 +79,9 @@ impl RangeMessages {
             }
             let tree = self.store.tree();
             let snapshot = tree.snapshot()?;
+            let mut stored = snapshot.lookups();
             for i in 0..page.len() {
-                page.piece(i, &plan, &snapshot)?.put(&mut body);
+                page.piece(i, &plan, &mut stored)?.put(&mut body);
             }
         }
         self.grow(body.len());

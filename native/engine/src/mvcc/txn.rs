@@ -210,8 +210,9 @@ fn range_response(look: &impl Look, range: &RangeRequest, at: i64) -> Result<Vec
         while !selection.is_done() {
             let page = look.look(|state| selection.page(state, RANGE_PAGE_KEYS));
             let snapshot = tree.snapshot()?;
+            let mut stored = snapshot.lookups();
             for i in 0..page.len() {
-                page.piece(i, &plan, &snapshot)?.put(&mut out);
+                page.piece(i, &plan, &mut stored)?.put(&mut out);
             }
         }
         ending.more = selection.more();

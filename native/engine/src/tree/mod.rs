@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 pub use key::{RevKey, StoredKey};
 pub use marks::Marks;
-pub use snapshot::Snapshot;
+pub use snapshot::{Lookups, Snapshot};
 pub use write::Batch;
 
 use crate::limits::{TREE_MAP_BYTES, TREE_READERS_MAX, TREE_SNAPSHOTS_IDLE_MAX};

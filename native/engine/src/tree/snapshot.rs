@@ -3,7 +3,8 @@
 use std::mem::ManuallyDrop;
 use std::ops::Bound;
 
-use heed::{RoTxn, WithoutTls};
+use heed::types::Bytes as Raw;
+use heed::{RoRange, RoTxn, WithoutTls};
 
 use crate::index::Revision;
 
@@ -45,24 +46,35 @@ impl<'t> Snapshot<'t> {
             .map_err(|source| self.tree.fail(source))
     }
 
+    /// For several puts that may have been made one after another.
+    pub fn lookups(&self) -> Lookups<'_> {
+        Lookups {
+            snapshot: self,
+            last: Revision::default(),
+            rows: None,
+        }
+    }
+
     /// Every change from `from` on, in revision order.
     pub fn changes(
         &self,
         from: Revision,
     ) -> Result<impl Iterator<Item = Result<(StoredKey, &[u8]), TreeError>>, TreeError> {
-        let key = RevKey::new(from);
-        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(key.bytes()), Bound::Unbounded);
-        let rows = self
-            .tree
-            .rev
-            .range(&self.txn, &bounds)
-            .map_err(|source| self.tree.fail(source))?;
+        let rows = self.rows_from(&RevKey::new(from))?;
         Ok(rows.map(|row| {
             let (key, value) = row.map_err(|source| self.tree.fail(source))?;
             let key = StoredKey::parse(key)
                 .ok_or_else(|| self.tree.damaged(format!("revision key {key:02x?}")))?;
             Ok((key, value))
         }))
+    }
+
+    fn rows_from(&self, key: &RevKey) -> Result<RoRange<'_, Raw, Raw>, TreeError> {
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(key.bytes()), Bound::Unbounded);
+        self.tree
+            .rev
+            .range(&self.txn, &bounds)
+            .map_err(|source| self.tree.fail(source))
     }
 
     /// Number of changes.
@@ -89,6 +101,47 @@ impl<'t> Snapshot<'t> {
             .and_then(Iterator::collect)
             .map_err(|source| self.tree.fail(source))
     }
+}
+
+/// Looks puts up one after another. Keys that were written in their order have revisions that follow each other: the row
+/// behind the last one is the next then, and no descent through the tree is needed.
+pub struct Lookups<'s> {
+    snapshot: &'s Snapshot<'s>,
+    last: Revision,
+    /// The rows behind the last one, while they are those that are asked for.
+    rows: Option<RoRange<'s, Raw, Raw>>,
+}
+
+impl<'s> Lookups<'s> {
+    /// As `Snapshot::get`.
+    pub fn get(&mut self, revision: Revision) -> Result<Option<&'s [u8]>, TreeError> {
+        let follows = follows(self.last, revision);
+        self.last = revision;
+        if !follows {
+            self.rows = None;
+            return self.snapshot.get(revision);
+        }
+        let key = RevKey::new(revision);
+        let mut rows = match self.rows.take() {
+            Some(rows) => rows,
+            None => self.snapshot.rows_from(&key)?,
+        };
+        match rows.next().transpose() {
+            Ok(Some((found, value))) if found == key.bytes() => {
+                self.rows = Some(rows);
+                Ok(Some(value))
+            }
+            // The last revision was not the last of its main one, or this one is not here.
+            Ok(_) => self.snapshot.get(revision),
+            Err(source) => Err(self.snapshot.tree.fail(source)),
+        }
+    }
+}
+
+fn follows(last: Revision, revision: Revision) -> bool {
+    let (main, sub) = (last.main, last.sub);
+    (revision.main == main && revision.sub == sub + 1)
+        || (revision.main == main + 1 && revision.sub == 0)
 }
 
 impl Drop for Snapshot<'_> {

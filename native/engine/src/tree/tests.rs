@@ -1,5 +1,8 @@
 //! Tests of the revision tree: order, tombstones, marks, snapshots, the format check.
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use super::*;
 use crate::index::Revision;
 use crate::types::LogMark;
@@ -61,11 +64,91 @@ fn remove_takes_puts_and_tombstones() {
     batch.append(rev(2, 0), false, b"a").unwrap();
     batch.append(rev(3, 0), true, b"b").unwrap();
     batch.append(rev(4, 0), false, b"c").unwrap();
-    assert!(batch.remove(rev(3, 0)).unwrap());
-    assert!(batch.remove(rev(2, 0)).unwrap());
-    assert!(!batch.remove(rev(2, 0)).unwrap());
+    batch.remove(&[rev(2, 0), rev(3, 0)]).unwrap();
+    batch.remove(&[rev(2, 0), rev(9, 0)]).unwrap();
     batch.commit().unwrap();
     assert_eq!(stored(&tree, rev(0, 0)), [(4, 0, false, b"c".to_vec())]);
+}
+
+/// Main revisions of up to four changes each, every seventh of them a tombstone.
+fn many(count: i64) -> Vec<(Revision, bool)> {
+    (2..2 + count)
+        .flat_map(|main| (0..(main % 4 + 1) as u32).map(move |sub| rev(main, sub)))
+        .enumerate()
+        .map(|(i, revision)| (revision, i % 7 == 0))
+        .collect()
+}
+
+fn write_many(tree: &Tree, changes: &[(Revision, bool)]) {
+    let mut batch = tree.batch().unwrap();
+    for (revision, tombstone) in changes {
+        let value = format!("{revision:?} {}", "v".repeat(200));
+        batch
+            .append(*revision, *tombstone, value.as_bytes())
+            .unwrap();
+    }
+    batch.commit().unwrap();
+}
+
+#[test]
+fn remove_leaves_what_lies_between() {
+    let changes = many(3000);
+    // Gaps of every length, so that rows are passed and looked for; some of what goes is not there.
+    for seed in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = open(&dir);
+        write_many(&tree, &changes);
+        let mut random = StdRng::seed_from_u64(seed);
+        let (mut go, mut stay) = (Vec::new(), Vec::new());
+        for run in changes.chunks(random.random_range(1..20)) {
+            let part = random.random_range(0..=run.len());
+            go.extend(run[..part].iter().map(|(revision, _)| *revision));
+            stay.extend(run[part..].iter().map(|(revision, _)| *revision));
+        }
+        let again: Vec<_> = go.iter().copied().step_by(3).collect();
+        for gone in [again, go] {
+            let mut batch = tree.batch().unwrap();
+            batch.remove(&gone).unwrap();
+            batch.commit().unwrap();
+        }
+        let left: Vec<_> = stored(&tree, rev(0, 0))
+            .into_iter()
+            .map(|(main, sub, ..)| rev(main, sub))
+            .collect();
+        assert_eq!(left, stay, "seed {seed}");
+    }
+}
+
+#[test]
+fn lookups_find_what_single_ones_find() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = open(&dir);
+    let changes = many(300);
+    write_many(&tree, &changes);
+    let mut batch = tree.batch().unwrap();
+    let gone: Vec<_> = changes
+        .iter()
+        .map(|(revision, _)| *revision)
+        .skip(50)
+        .step_by(11)
+        .collect();
+    batch.remove(&gone).unwrap();
+    batch.commit().unwrap();
+    let snapshot = tree.snapshot().unwrap();
+    let mut random = StdRng::seed_from_u64(1);
+    let mut lookups = snapshot.lookups();
+    for _ in 0..2000 {
+        // Runs in their order, now and then with a hole, from anywhere.
+        let from = random.random_range(0..changes.len());
+        let run = changes[from..].iter().take(random.random_range(1..12));
+        for (revision, _) in run.filter(|_| random.random_ratio(9, 10)) {
+            assert_eq!(
+                lookups.get(*revision).unwrap(),
+                snapshot.get(*revision).unwrap(),
+                "{revision:?}"
+            );
+        }
+    }
 }
 
 #[test]

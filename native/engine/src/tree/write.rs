@@ -1,10 +1,14 @@
 //! Writing the tree: one batch, one commit.
 
+use std::ops::Bound;
+
+use heed::types::DecodeIgnore;
 use heed::{PutFlags, RwTxn};
 
 use crate::index::Revision;
+use crate::limits::COMPACTION_KEPT_ROWS_MAX;
 
-use super::{RevKey, Table, Tree, TreeError};
+use super::{RevKey, StoredKey, Table, Tree, TreeError};
 
 /// A write transaction; dropped without commit it leaves nothing.
 pub struct Batch<'t> {
@@ -36,16 +40,52 @@ impl<'t> Batch<'t> {
             .map_err(|source| self.tree.fail(source))
     }
 
-    /// Removes the change at `revision`, put or tombstone. Returns whether it was there.
-    pub fn remove(&mut self, revision: Revision) -> Result<bool, TreeError> {
-        let key = RevKey::new(revision);
-        let rev = &self.tree.rev;
-        rev.delete(&mut self.txn, key.bytes())
-            .and_then(|removed| match removed {
-                true => Ok(true),
-                false => rev.delete(&mut self.txn, key.tombstone_bytes()),
-            })
-            .map_err(|source| self.tree.fail(source))
+    /// Removes the changes at `revisions`, which ascend, puts and tombstones. One that is not there is passed over.
+    /// Returns how often it went down the tree: about as many pages changed, beside those that are free now.
+    pub fn remove(&mut self, revisions: &[Revision]) -> Result<usize, TreeError> {
+        let mut left = revisions;
+        let mut descents = 0;
+        while let Some(first) = left.first() {
+            let from = RevKey::new(*first);
+            left = self.remove_on(&from, left)?;
+            descents += 1;
+        }
+        Ok(descents)
+    }
+
+    /// Goes on from row to row while not many of them are to stay: that is quicker than to look for each. Returns what
+    /// is left to remove.
+    fn remove_on<'r>(
+        &mut self,
+        from: &RevKey,
+        mut left: &'r [Revision],
+    ) -> Result<&'r [Revision], TreeError> {
+        let tree = self.tree;
+        let fail = |source| tree.fail(source);
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
+            (Bound::Included(from.bytes()), Bound::Unbounded);
+        let rev = tree.rev.remap_data_type::<DecodeIgnore>();
+        let mut rows = rev.range_mut(&mut self.txn, &bounds).map_err(fail)?;
+        let mut kept = 0;
+        while let Some(row) = rows.next() {
+            let (key, ()) = row.map_err(fail)?;
+            let found = StoredKey::parse(key)
+                .ok_or_else(|| tree.damaged(format!("revision key {key:02x?}")))?
+                .revision;
+            let gone = left.iter().take_while(|revision| **revision < found);
+            left = &left[gone.count()..];
+            match left.first() {
+                None => return Ok(left),
+                Some(next) if *next == found => {
+                    // SAFETY: `key` is not used any more, and nothing else of the tree is borrowed.
+                    unsafe { rows.del_current() }.map_err(fail)?;
+                    left = &left[1..];
+                }
+                Some(_) if kept == COMPACTION_KEPT_ROWS_MAX => return Ok(left),
+                Some(_) => kept += 1,
+            }
+        }
+        Ok(&[])
     }
 
     /// Writes a row of a table.
