@@ -12,7 +12,7 @@ use netcd_engine::types::{Completions, Identity};
 use netcd_engine::wal::WalOptions;
 use netcd_front::limits::GRPC_OVERHEAD_BYTES;
 use netcd_front::peer::{self, Peers};
-use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents};
+use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
 use crate::options::{EngineOptions, id, number};
@@ -77,6 +77,7 @@ impl Settings {
                     options.request_timeout_ms,
                 )?)),
                 extensive_metrics: options.extensive_metrics,
+                patience: Patience::default(),
             },
         })
     }

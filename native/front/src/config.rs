@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits;
+
 /// Settings of a front; they do not change while it runs.
 #[derive(Clone, Debug)]
 pub struct FrontConfig {
@@ -27,6 +29,32 @@ pub struct FrontConfig {
     pub lease_ttl_seconds_min: i64,
     /// --metrics=extensive: measure how long calls take.
     pub extensive_metrics: bool,
+    /// Never anything but the default outside tests, which cannot wait for minutes.
+    pub patience: Patience,
+}
+
+/// How long clients that do nothing are waited for; the defaults are the limits of the same names.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the first bytes of a connection, and for the headers of an HTTP/1.1 request.
+    pub read_header: Duration,
+    /// For the end of the HTTP/2 handshake.
+    pub handshake: Duration,
+    /// For a connection to take some of the bytes that wait for it.
+    pub write_stall: Duration,
+    /// For a window for a streamed answer.
+    pub stream_stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            read_header: limits::READ_HEADER_TIMEOUT,
+            handshake: limits::HANDSHAKE_TIMEOUT,
+            write_stall: limits::WRITE_STALL_MAX,
+            stream_stall: limits::STREAM_STALL_MAX,
+        }
+    }
 }
 
 impl Default for FrontConfig {
@@ -43,6 +71,7 @@ impl Default for FrontConfig {
             leader_loss_timeout: Duration::from_secs(3),
             lease_ttl_seconds_min: 2,
             extensive_metrics: false,
+            patience: Patience::default(),
         }
     }
 }

@@ -31,7 +31,7 @@ mod worker;
 
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier};
 pub use completions::FrontCompletions;
-pub use config::{FrontConfig, ListenerConfig, ServingState};
+pub use config::{FrontConfig, ListenerConfig, Patience, ServingState};
 pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
 pub use front::{Front, FrontCounts, ListenError};
 pub use grpc::deframe::{DeframeError, Deframer};

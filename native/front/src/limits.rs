@@ -19,7 +19,7 @@ pub const UNSENT_PER_CONNECTION_MAX: usize = 64 << 20;
 pub const HEADER_LIST_BYTES_MAX: u32 = 1 << 20;
 /// Time for the first bytes of a connection, and for the headers of an HTTP/1.1 request.
 pub const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(300);
-/// Time for a client to finish the HTTP/2 handshake once it has sent a preface.
+/// Time for a client to send its settings, which end the HTTP/2 handshake, once it has sent a preface.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A connection that takes none of the bytes that wait for it for so long is closed.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(120);

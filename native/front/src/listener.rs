@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,7 +16,7 @@ use crate::completions::{Accepted, Bound, Message};
 use crate::config::ListenerConfig;
 use crate::conn::{ConnCtx, ListenerInfo, Stage, accept_stream};
 use crate::events::{FrontEvent, LogLevel};
-use crate::limits::{ACCEPT_RETRY, CONNECTIONS_MAX, LISTEN_BACKLOG, WRITE_STALL_MAX};
+use crate::limits::{ACCEPT_RETRY, CONNECTIONS_MAX, LISTEN_BACKLOG};
 use crate::worker::{Shared, Worker, spawn};
 
 /// Binds what the configuration says; also returns the address that was bound.
@@ -94,19 +95,21 @@ async fn accept_tcp(
     let listener = TcpListener::from_std(listener)?;
     loop {
         let accepted = match listener.accept().await {
-            Ok((stream, peer)) => prepare(&stream).and_then(|()| {
-                let stream = stream.into_std()?;
-                Ok(Accepted::Tcp(stream, peer.to_string()))
-            }),
+            Ok((stream, peer)) => {
+                prepare(&stream, shared.config.patience.write_stall).and_then(|()| {
+                    let stream = stream.into_std()?;
+                    Ok(Accepted::Tcp(stream, peer.to_string()))
+                })
+            }
             Err(problem) => Err(problem),
         };
         dispatch(shared, accepted, info).await;
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, write_stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(WRITE_STALL_MAX))
+    SockRef::from(stream).set_tcp_user_timeout(Some(write_stall))
 }
 
 async fn accept_unix(

@@ -16,7 +16,7 @@ use crate::call::{Call, too_large_to_send};
 use crate::conn::Unsent;
 use crate::grpc::buf::{self, SendBuf};
 use crate::grpc::{status, stream};
-use crate::limits::{SEND_BYTES_MAX, STREAM_STALL_MAX};
+use crate::limits::SEND_BYTES_MAX;
 use crate::worker::{Worker, spawn};
 
 /// Reads on a reader thread, then goes on here.
@@ -104,7 +104,7 @@ impl Sending {
     /// Hands all of `data` to HTTP/2 as the client's window opens.
     async fn send(&mut self, mut data: SendBuf) -> Result<(), Stop> {
         while data.has_remaining() {
-            let stall = self.worker.now() + STREAM_STALL_MAX;
+            let stall = self.worker.now() + self.worker.shared.config.patience.stream_stall;
             let until = self
                 .call
                 .timeout

@@ -17,8 +17,7 @@ use super::{ConnCtx, Stage};
 use crate::grpc::buf::SendBuf;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, FAREWELL_TIMEOUT, FRAME_BYTES_MAX,
-    HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, RAPID_RESETS_MAX, STREAM_WINDOW_BYTES,
-    STREAMS_PER_CONNECTION_MAX, WRITE_STALL_MAX,
+    HEADER_LIST_BYTES_MAX, RAPID_RESETS_MAX, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::worker::Worker;
 use crate::{dispatch, worker};
@@ -31,6 +30,8 @@ struct Driver<S> {
     io: Io<S>,
     http2: Connection<Io<S>, SendBuf>,
     draining: bool,
+    /// When the client must have said its part of the handshake, which h2 does not wait for.
+    greeting_due: Instant,
     /// When the server's own ping went out, until anything comes back.
     pinged: Option<Instant>,
     pings: Option<PingPong>,
@@ -47,11 +48,13 @@ where
 {
     let io = Io::new(worker.clone(), conn.clone(), stream, first);
     let handshake = builder(&worker).handshake::<_, SendBuf>(io.clone());
-    let Ok(Ok(mut http2)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await else {
+    let patience = worker.shared.config.patience.handshake;
+    let Ok(Ok(mut http2)) = tokio::time::timeout(patience, handshake).await else {
         return;
     };
     io.set_lazy();
     let due = Instant::now() + FAR_AHEAD;
+    let greeting_due = worker.now() + patience;
     let mut driver = Driver {
         worker,
         conn,
@@ -59,6 +62,7 @@ where
         pings: http2.ping_pong(),
         http2,
         draining: false,
+        greeting_due,
         pinged: None,
         timer: Box::pin(tokio::time::sleep_until(due.into())),
         due,
@@ -118,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
         self.poll_timer(cx)
     }
 
-    /// Keep-alive and stalled writes. Ready when the connection is dead.
+    /// Handshake, keep-alive and stalled writes. Ready when the connection is dead.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(due) = self.next_due(cx) else {
@@ -143,11 +147,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
     fn next_due(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = self.worker.now();
         let mut due = now + FAR_AHEAD;
-        if let Some(since) = self.io.stalled_since() {
-            if now >= since + WRITE_STALL_MAX {
+        if !self.io.is_greeted() {
+            due = self.greeting_due;
+            if now >= due {
                 return None;
             }
-            due = since + WRITE_STALL_MAX;
+        }
+        if let Some(since) = self.io.stalled_since() {
+            let stalled = since + self.worker.shared.config.patience.write_stall;
+            if now >= stalled {
+                return None;
+            }
+            due = due.min(stalled);
         }
         let (interval, timeout) = (
             self.worker.shared.config.keepalive_interval,

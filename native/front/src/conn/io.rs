@@ -32,6 +32,8 @@ struct State<S> {
     reads: FrameScanner,
     writes: FrameScanner,
     last_stream: u32,
+    /// The client's first frame, its settings, is here whole.
+    greeted: bool,
     pings: PingPolicy,
     calm: bool,
     last_read: Instant,
@@ -60,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             reads: FrameScanner::new(PREFACE_BYTES),
             writes: FrameScanner::new(0),
             last_stream: 0,
+            greeted: false,
             pings: PingPolicy::new(worker.shared.config.keepalive_min_time),
             calm: true,
             last_read: worker.now(),
@@ -72,6 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// From now on the driver decides when bytes are written.
     pub(crate) fn set_lazy(&self) {
         self.0.borrow_mut().lazy = true;
+    }
+
+    /// False until the client has said what HTTP/2 begins with: preface and settings.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.0.borrow().greeted
     }
 
     /// False once the client has pinged too often.
@@ -145,6 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
             calm,
             last_read,
             last_stream,
+            greeted,
             ..
         } = self;
         reads.scan(bytes, |frame| match frame.kind {
@@ -157,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
             }
             _ => {}
         });
+        *greeted |= reads.has_passed_frame();
         if let Some((at, length)) = first_block {
             let end = bytes.len().min(at + length);
             authority::repair(&mut bytes[at..end]);

@@ -16,7 +16,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::over_http1;
-use crate::limits::READ_HEADER_TIMEOUT;
 use crate::worker::Worker;
 
 /// What a connection knows of the listener that accepted it.
@@ -136,8 +135,8 @@ pub(crate) async fn accept_stream<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut 
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Ok(Ok(first)) =
-        tokio::time::timeout(READ_HEADER_TIMEOUT, first_bytes(&conn, &mut stream)).await
+    let patience = worker.shared.config.patience.read_header;
+    let Ok(Ok(first)) = tokio::time::timeout(patience, first_bytes(&conn, &mut stream)).await
     else {
         return;
     };

@@ -26,6 +26,8 @@ pub(crate) struct FrameScanner {
     skip: usize,
     header: [u8; HEADER_BYTES],
     have: usize,
+    /// Headers seen, as far as 2.
+    heads: u8,
 }
 
 impl FrameScanner {
@@ -35,12 +37,18 @@ impl FrameScanner {
             skip,
             header: [0; HEADER_BYTES],
             have: 0,
+            heads: 0,
         }
     }
 
     /// True between two frames.
     pub(crate) fn at_boundary(&self) -> bool {
         self.skip == 0 && self.have == 0
+    }
+
+    /// True when the first frame is over. Asked after every scan: a part of the next header hides it.
+    pub(crate) fn has_passed_frame(&self) -> bool {
+        self.heads > 1 || self.heads == 1 && self.at_boundary()
     }
 
     /// Calls `each` for every frame whose header ends in `bytes`.
@@ -60,6 +68,7 @@ impl FrameScanner {
             if self.have == HEADER_BYTES {
                 let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = self.header;
                 self.have = 0;
+                self.heads = (self.heads + 1).min(2);
                 self.skip = u32::from_be_bytes([0, l0, l1, l2]) as usize;
                 each(FrameHead {
                     kind,

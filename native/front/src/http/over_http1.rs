@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Exchange, body_bytes_max};
 use crate::conn::{ConnCtx, Stage};
-use crate::limits::{HTTP1_BUFFER_BYTES_MAX, READ_HEADER_TIMEOUT};
+use crate::limits::HTTP1_BUFFER_BYTES_MAX;
 use crate::outbound::Next;
 use crate::worker::Worker;
 
@@ -33,7 +33,7 @@ where
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(READ_HEADER_TIMEOUT)
+        .header_read_timeout(worker.shared.config.patience.read_header)
         .max_buf_size(HTTP1_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
