@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, request, soon, until,
+    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, get, put, request, soon,
+    until,
 };
-use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest};
 use netcd_front::{FrontConfig, FrontEvent, ListenerConfig};
-use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -20,22 +19,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const SETTINGS: u8 = 4;
-
-fn get(key: &str) -> Vec<u8> {
-    RangeRequest {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
-
-fn put() -> Vec<u8> {
-    PutRequest {
-        key: "k".into(),
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
 
 fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -129,7 +112,7 @@ async fn streams_reset_in_every_state_leave_nothing() {
     };
     for path in [RANGE, PUT, MEMBERS, HEALTH_WATCH, "/no.Service/M"] {
         let message = if path == PUT {
-            frame(&put())
+            frame(&put("k", b""))
         } else {
             frame(&get("k"))
         };
@@ -277,7 +260,7 @@ async fn shutdown_lets_calls_finish_and_refuses_new_ones() {
     server.fake.hold.store(true, Ordering::SeqCst);
     let client = server.client().await;
     let waiting = client.clone();
-    let call = tokio::spawn(async move { waiting.call(PUT, &put()).await });
+    let call = tokio::spawn(async move { waiting.call(PUT, &put("k", b"")).await });
     until("the write waits", || server.front.counts().waiting == 1).await;
     // A connection that has not said a word is not waited for.
     let _silent = TcpStream::connect(&server.address).await.unwrap();
@@ -307,7 +290,7 @@ async fn shutdown_without_grace_ends_everything() {
     let waiting = client.clone();
     let call = tokio::spawn(async move {
         waiting
-            .exchange(request(PUT, &[]), vec![frame(&put())])
+            .exchange(request(PUT, &[]), vec![frame(&put("k", b""))])
             .await
     });
     let (_response, _send) = client

@@ -6,10 +6,8 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Client, RANGE, Server, frame, request, soon};
-use netcd_engine::proto::etcdserverpb::RangeRequest;
+use common::{Client, RANGE, Server, frame, get, request, soon};
 use netcd_front::{FrontConfig, ListenerConfig, Patience};
-use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -26,11 +24,7 @@ fn server(patience: Patience) -> Server {
 }
 
 fn large_range() -> Bytes {
-    let range = RangeRequest {
-        key: format!("chunked:{LARGE_ANSWER_CHUNKS}").into(),
-        ..RangeRequest::default()
-    };
-    frame(&range.encode_to_vec())
+    frame(&get(&format!("chunked:{LARGE_ANSWER_CHUNKS}")))
 }
 
 /// What the server says until it hangs up.
@@ -143,12 +137,8 @@ async fn a_streamed_answer_without_a_window() {
     };
     assert_eq!(reason, Some(h2::Reason::CANCEL));
     // The connection goes on.
-    let small = RangeRequest {
-        key: "k".into(),
-        ..RangeRequest::default()
-    };
     drop((body, send));
-    assert_eq!(client.call(RANGE, &small.encode_to_vec()).await.code, 0);
+    assert_eq!(client.call(RANGE, &get("k")).await.code, 0);
     drop((client, requests));
     server.nothing_left().await;
 }

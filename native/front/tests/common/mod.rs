@@ -11,10 +11,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
+use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest};
 use netcd_front::{
     Front, FrontCompletions, FrontConfig, FrontCounts, FrontEvent, FrontEvents, ListenerConfig,
     ServingState,
 };
+use prost::Message;
 use tokio::net::TcpStream;
 
 use fake::Fake;
@@ -78,6 +80,28 @@ impl Recorder {
             other => panic!("a call expected, not {other:?}"),
         }
     }
+}
+
+/// A range of one key.
+pub fn get(key: &str) -> Vec<u8> {
+    RangeRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+pub fn put(key: &str, value: &[u8]) -> Vec<u8> {
+    let (key, value) = (
+        Bytes::copy_from_slice(key.as_bytes()),
+        Bytes::copy_from_slice(value),
+    );
+    PutRequest {
+        key,
+        value,
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 pub struct Server {

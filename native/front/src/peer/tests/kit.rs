@@ -1,0 +1,250 @@
+//! Two members on loopback: links over a log and a store that are made up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use netcd_engine::pipeline::LogEntry;
+use netcd_engine::snapshot::SnapshotInfo;
+use netcd_engine::types::{EntryKind, LogMark};
+use parking_lot::Condvar;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::super::*;
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) messages: Vec<(u64, Bytes, Vec<LogEntry>)>,
+    pub(super) links: Vec<(u64, LinkState)>,
+    pub(super) unreachable: usize,
+    pub(super) copies_sent: Vec<Result<SnapshotInfo, String>>,
+    pub(super) copies: Vec<(u64, Bytes, Vec<u8>, SnapshotInfo)>,
+}
+
+/// Records events and lets a test wait for them.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) seen: Mutex<Seen>,
+    pub(super) changed: Condvar,
+}
+
+impl Recorder {
+    pub(super) fn wait<T>(&self, what: &str, found: impl Fn(&Seen) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = self.seen.lock();
+        loop {
+            if let Some(result) = found(&seen) {
+                return result;
+            }
+            assert!(Instant::now() < deadline, "never seen: {what}");
+            self.changed.wait_for(&mut seen, Duration::from_millis(100));
+        }
+    }
+
+    pub(super) fn record(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock());
+        self.changed.notify_all();
+    }
+}
+
+impl PeerEvents for Recorder {
+    fn message(&self, from: u64, header: Bytes, entries: Vec<LogEntry>) {
+        self.record(|seen| seen.messages.push((from, header, entries)));
+    }
+    fn link(&self, peer: u64, state: LinkState) {
+        self.record(|seen| seen.links.push((peer, state)));
+    }
+    fn unreachable(&self, _peer: u64) {
+        self.record(|seen| seen.unreachable += 1);
+    }
+    fn snapshot_sent(&self, _peer: u64, outcome: Result<SnapshotInfo, String>) {
+        self.record(|seen| seen.copies_sent.push(outcome));
+    }
+}
+
+/// A store of random bytes in a directory of its own.
+pub(super) struct FakeStore {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) seen: Arc<Recorder>,
+    pub(super) content: Mutex<Vec<u8>>,
+}
+
+impl FakeStore {
+    pub(super) fn info(&self, content: &[u8]) -> SnapshotInfo {
+        SnapshotInfo {
+            applied: LogMark { index: 5, term: 2 },
+            revision: 4,
+            bytes: content.len() as u64,
+            checksum: content.iter().fold(7, |sum: u32, byte| {
+                sum.wrapping_mul(31).wrapping_add((*byte).into())
+            }),
+        }
+    }
+
+    pub(super) fn files(&self) -> usize {
+        std::fs::read_dir(self.dir.path())
+            .expect("directory")
+            .count()
+    }
+}
+
+impl PeerStore for FakeStore {
+    fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+    fn copy(&self, _to: u64, path: &Path) -> Result<SnapshotInfo, String> {
+        let content = self.content.lock().clone();
+        std::fs::write(path, &content).map_err(|error| error.to_string())?;
+        Ok(self.info(&content))
+    }
+    fn received(
+        &self,
+        from: u64,
+        header: Bytes,
+        path: PathBuf,
+        info: SnapshotInfo,
+    ) -> Result<(), String> {
+        let content = std::fs::read(&path).map_err(|error| error.to_string())?;
+        std::fs::remove_file(&path).map_err(|error| error.to_string())?;
+        if self.info(&content) != info {
+            return Err("damaged".into());
+        }
+        self.seen
+            .record(|seen| seen.copies.push((from, header, content, info)));
+        Ok(())
+    }
+}
+
+/// A log of 100 entries of term 1, the first 50 only "on disk".
+pub(super) struct FakeLog;
+
+pub(super) fn entry(index: u64) -> LogEntry {
+    LogEntry {
+        mark: LogMark { index, term: 1 },
+        kind: EntryKind::Batch,
+        payload: vec![index as u8; index as usize * 100].into(),
+    }
+}
+
+impl PeerLog for FakeLog {
+    fn cached(&self, first: u64, last: u64) -> Option<Vec<LogEntry>> {
+        (first > 50).then(|| (first..=last).map(entry).collect())
+    }
+    fn read(&self, first: u64, last: u64) -> Result<Vec<LogEntry>, String> {
+        if last > 100 {
+            Err("compacted".into())
+        } else {
+            Ok((first..=last).map(entry).collect())
+        }
+    }
+}
+
+pub(super) struct Member {
+    pub(super) peers: Peers,
+    pub(super) seen: Arc<Recorder>,
+    pub(super) store: Arc<FakeStore>,
+    pub(super) address: SocketAddr,
+    pub(super) server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Member {
+    pub(super) fn start(id: u64, cluster_id: u64) -> Self {
+        let seen = Arc::new(Recorder::default());
+        let identity = Identity {
+            cluster_id,
+            member_id: id,
+            version: "3.7.3".into(),
+            min_cluster_version: "3.0.0".into(),
+            peer_urls: vec![],
+        };
+        let store = Arc::new(FakeStore {
+            dir: tempfile::tempdir().expect("directory"),
+            seen: seen.clone(),
+            content: Mutex::default(),
+        });
+        let peers = Peers::start(identity, Arc::new(FakeLog), store.clone(), seen.clone());
+        let peers = peers.expect("thread");
+        let mut member = Self {
+            peers,
+            seen,
+            store,
+            address: ([127, 0, 0, 1], 0).into(),
+            server: None,
+        };
+        member.serve();
+        member
+    }
+
+    /// What front's listener does for a peer URL, without the rest of front.
+    pub(super) fn serve(&mut self) {
+        let acceptor = self.peers.acceptor();
+        let (stop, stopped) = oneshot::channel();
+        let (bound, address) = std::sync::mpsc::channel();
+        let wanted = self.address;
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime");
+            runtime.block_on(async move {
+                let socket = TcpSocket::new_v4().expect("socket");
+                socket.set_reuseaddr(true).expect("option");
+                socket.bind(wanted).expect("bind");
+                let listener: TcpListener = socket.listen(16).expect("listen");
+                bound
+                    .send(listener.local_addr().expect("address"))
+                    .expect("test waits");
+                tokio::select! {
+                    () = accept_all(listener, acceptor) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        self.address = address.recv().expect("bound");
+        self.server = Some((stop, thread));
+    }
+
+    pub(super) fn stop_serving(&mut self) {
+        let (stop, thread) = self.server.take().expect("serving");
+        stop.send(()).expect("running");
+        thread.join().expect("no panic");
+    }
+
+    pub(super) fn knows(&self, id: u64, other: &Member) {
+        self.peers
+            .set_peer(id, vec![format!("http://{}", other.address)]);
+    }
+}
+
+pub(super) async fn accept_all(listener: TcpListener, acceptor: PeerAcceptor) {
+    loop {
+        let (io, _) = listener.accept().await.expect("accept");
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(io).await.expect("handshake");
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                assert!(PeerAcceptor::takes(request.uri().path()));
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move { acceptor.serve(request, respond, |bytes| bytes).await });
+            }
+        });
+    }
+}
+
+pub(super) fn pair() -> (Member, Member) {
+    let (one, two) = (Member::start(1, 7), Member::start(2, 7));
+    two.knows(1, &one);
+    one.knows(2, &two);
+    one.seen.wait("link", |seen| {
+        seen.links.contains(&(2, active())).then_some(())
+    });
+    (one, two)
+}
+
+pub(super) fn active() -> LinkState {
+    LinkState::Active {
+        version: "3.7.3".into(),
+    }
+}

@@ -1,0 +1,213 @@
+//! Two members' links over loopback: delivery in order, refusals, loss of the peer, entries that are gone.
+
+mod kit;
+
+use std::time::Instant;
+
+use super::*;
+use kit::*;
+
+#[test]
+fn messages_arrive_in_order_with_their_entries_from_memory_and_from_disk() {
+    let (one, two) = pair();
+    let log = |first, last| Payload::Log {
+        first,
+        last,
+        last_term: 1,
+    };
+    assert!(one.peers.send(2, "a".into(), log(60, 70), 10_000));
+    assert!(one.peers.send(2, "b".into(), log(3, 40), 10_000));
+    assert!(one.peers.send(2, "c".into(), Payload::None, 0));
+    assert!(
+        one.peers
+            .send(2, "d".into(), Payload::Held(vec![entry(9)]), 900)
+    );
+    let got = two.seen.wait("four messages", |seen| {
+        (seen.messages.len() == 4).then(|| seen.messages.clone())
+    });
+    let expected = [
+        (1, Bytes::from("a"), (60..=70).map(entry).collect()),
+        (1, Bytes::from("b"), (3..=40).map(entry).collect()),
+        (1, Bytes::from("c"), vec![]),
+        (1, Bytes::from("d"), vec![entry(9)]),
+    ];
+    assert_eq!(got, expected);
+    assert_eq!(
+        one.peers.counters()[0]
+            .1
+            .queued_bytes
+            .load(Ordering::Relaxed),
+        0
+    );
+}
+
+#[test]
+fn a_message_whose_entries_are_gone_or_rewritten_is_dropped_and_raft_told() {
+    let (one, two) = pair();
+    let stale = Payload::Log {
+        first: 60,
+        last: 61,
+        last_term: 4,
+    };
+    let compacted = Payload::Log {
+        first: 40,
+        last: 101,
+        last_term: 1,
+    };
+    assert!(one.peers.send(2, "stale".into(), stale, 1));
+    assert!(one.peers.send(2, "compacted".into(), compacted, 1));
+    assert!(one.peers.send(2, "good".into(), Payload::None, 0));
+    let got = two
+        .seen
+        .wait("the good one", |seen| seen.messages.first().cloned());
+    assert_eq!(got.1, Bytes::from("good"));
+    one.seen
+        .wait("both reports", |seen| (seen.unreachable == 2).then_some(()));
+}
+
+#[test]
+fn strangers_and_removed_members_are_refused() {
+    let (one, two, other) = (
+        Member::start(1, 7),
+        Member::start(2, 7),
+        Member::start(3, 8),
+    );
+    one.knows(2, &two);
+    let refused = |status, text: &str| {
+        (
+            2,
+            LinkState::Refused {
+                status,
+                text: text.into(),
+            },
+        )
+    };
+    one.seen.wait("unknown", |seen| {
+        seen.links
+            .contains(&refused(404, "error sender not found"))
+            .then_some(())
+    });
+    two.peers.set_removed([1]);
+    two.knows(1, &one);
+    let gone = Member::start(1, 7);
+    gone.knows(2, &two);
+    gone.seen.wait("removed", |seen| {
+        seen.links
+            .contains(&refused(410, "removed member"))
+            .then_some(())
+    });
+    other.knows(2, &two);
+    other.seen.wait("cluster", |seen| {
+        seen.links
+            .contains(&refused(412, "cluster ID mismatch"))
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_link_comes_back_after_its_peer_did_and_says_what_was_lost() {
+    let (one, mut two) = pair();
+    two.stop_serving();
+    one.seen.wait("loss", |seen| {
+        seen.links
+            .iter()
+            .any(|(_, state)| matches!(state, LinkState::Inactive { .. }))
+            .then_some(())
+    });
+    assert!(one.peers.send(2, "lost".into(), Payload::None, 0));
+    one.seen
+        .wait("report", |seen| (seen.unreachable > 0).then_some(()));
+    two.serve();
+    one.seen.wait("return", |seen| {
+        (seen.links.iter().filter(|(_, s)| *s == active()).count() == 2).then_some(())
+    });
+    assert!(one.peers.send(2, "found".into(), Payload::None, 0));
+    let got = two
+        .seen
+        .wait("message", |seen| seen.messages.last().cloned());
+    assert_eq!(got.1, Bytes::from("found"));
+}
+
+#[test]
+fn a_peer_that_does_not_keep_up_costs_no_more_than_the_queue() {
+    let one = Member::start(1, 7);
+    one.peers.set_peer(2, vec!["http://127.0.0.1:1".into()]);
+    let half = limits::QUEUE_BYTES_MAX / 2 + 1;
+    let mut refused = 0;
+    for _ in 0..limits::QUEUE_MESSAGES_MAX {
+        refused += usize::from(!one.peers.send(2, Bytes::new(), Payload::None, half));
+    }
+    assert!(refused > 0);
+    assert!(
+        one.peers.counters()[0]
+            .1
+            .queued_bytes
+            .load(Ordering::Relaxed)
+            <= limits::QUEUE_BYTES_MAX
+    );
+    assert!(
+        !one.peers.send(99, Bytes::new(), Payload::None, 0),
+        "unknown peer"
+    );
+}
+
+#[test]
+fn a_copy_of_the_store_arrives_whole_behind_its_message() {
+    let (one, two) = pair();
+    for bytes in [0, 10, 3_000_000] {
+        let content: Vec<u8> = (0..bytes).map(|at: u32| (at % 251) as u8).collect();
+        *one.store.content.lock() = content.clone();
+        let before = two.seen.seen.lock().copies.len();
+        one.peers.send_snapshot(2, "announced".into());
+        let sent = one
+            .seen
+            .wait("report", |seen| seen.copies_sent.get(before).cloned());
+        assert_eq!(sent, Ok(one.store.info(&content)));
+        let got = two.seen.seen.lock().copies[before].clone();
+        assert_eq!((got.0, got.1), (1, Bytes::from("announced")));
+        assert!(got.2 == content);
+        // The sender's copy goes with the end of the transfer, before the report.
+        assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_or_refuses_gets_no_copy() {
+    let (one, mut two) = pair();
+    one.peers.send_snapshot(99, "to a stranger".into());
+    two.peers.set_removed([1]);
+    one.peers.send_snapshot(2, "from a removed one".into());
+    let failed = |seen: &Seen, at: usize| seen.copies_sent.get(at).cloned();
+    let second = one.seen.wait("refusal", |seen| failed(seen, 1));
+    assert!(second.is_err_and(|reason| reason.contains("410")));
+    two.stop_serving();
+    one.peers.send_snapshot(2, "to nobody".into());
+    assert!(one.seen.wait("loss", |seen| failed(seen, 2)).is_err());
+    assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    assert_eq!(two.seen.seen.lock().copies.len(), 0);
+}
+
+#[test]
+fn a_receiver_that_dies_in_the_middle_leaves_nothing_and_gets_a_fresh_copy() {
+    let (one, mut two) = pair();
+    *one.store.content.lock() = vec![1; 64 << 20];
+    one.peers.send_snapshot(2, "cut".into());
+    let deadline = Instant::now() + PATIENCE;
+    while two.store.files() == 0 {
+        assert!(Instant::now() < deadline, "never began");
+        std::thread::yield_now();
+    }
+    two.stop_serving();
+    let cut = one
+        .seen
+        .wait("report", |seen| seen.copies_sent.first().cloned());
+    assert!(cut.is_err());
+    assert_eq!((one.store.files(), two.store.files()), (0, 0));
+    two.serve();
+    *one.store.content.lock() = vec![2; 1000];
+    one.peers.send_snapshot(2, "again".into());
+    one.seen.wait("second", |seen| {
+        seen.copies_sent.get(1).map(|sent| assert!(sent.is_ok()))
+    });
+    assert_eq!(two.seen.seen.lock().copies[0].2, vec![2; 1000]);
+}
