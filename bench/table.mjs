@@ -5,6 +5,8 @@ const units = {
   ms: (value) => `${value >= 100 ? value.toFixed(0) : value.toFixed(2)} ms`,
   seconds: (value) => `${value.toFixed(2)} s`,
   us: (value) => `${value.toFixed(1)} µs`,
+  percent: (value) => `${(value * 100).toFixed(1)} %`,
+  times: (value) => `×${value.toFixed(2)}`,
   fewBytes: (value) => `${value.toFixed(0)} B`,
   bytes: (value) => `${(value / 2 ** 20).toFixed(1)} MiB`,
 };
@@ -16,6 +18,8 @@ const figures = {
   p99: { of: (result) => result.p99Ms, unit: "ms" },
   mean: { of: (result) => result.extra.meanMs, unit: "ms" },
   seconds: { of: (result) => result.seconds, unit: "seconds" },
+  kept: { of: (result) => result.kept, unit: "percent", moreIsBetter: true },
+  slower: { of: (result) => result.slower, unit: "times" },
   rss: { of: (result) => result.rssAnonBytes, unit: "bytes" },
   rssEach: { of: (result) => result.rssEachBytes, unit: "fewBytes" },
   rssAdded: { of: (result) => result.rssAnonAddedBytes, unit: "bytes" },

@@ -165,8 +165,8 @@ func watchIdle(ctx context.Context, o options) (result, error) {
 	return puts(ctx, o)
 }
 
-// watchBack resumes from the first revision while clients put; latencies are of the puts, operations the
-// events of the past, extra.catchUpSeconds the time until the watcher has all that was there.
+// watchBack resumes from the first revision while clients put, until the watcher has all that was there, or for
+// o.seconds. Latencies are of the puts, operations the events of the past.
 func watchBack(ctx context.Context, o options) (result, error) {
 	now, err := currentRevision(ctx, o)
 	if err != nil {
@@ -177,32 +177,34 @@ func watchBack(ctx context.Context, o options) (result, error) {
 		return result{}, err
 	}
 	defer closeAll(connections)
-	putting, stop := context.WithCancel(ctx)
-	var latencies []time.Duration
-	putsDone := make(chan error, 1)
-	go func() {
-		var err error
-		latencies, err = untilDone(putting, o, connections, putOne(ctx, o))
-		putsDone <- err
-	}()
 	o.watchers = 1
 	began := time.Now()
-	watch, err := openRawWatch(ctx, o, &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2})
+	resuming, stop := context.WithTimeout(ctx, time.Duration(o.seconds*float64(time.Second)))
+	defer stop()
+	watch, err := openRawWatch(resuming, o, &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2})
 	if err != nil {
-		stop()
 		return result{}, err
 	}
 	events := 0
-	for seen := int64(0); seen < now && err == nil; {
-		err = watch.read(func(event rawEvent, _ time.Time) {
-			events++
-			seen = event.modRevision
-		})
-	}
-	took := time.Since(began)
-	stop()
-	err = errors.Join(err, <-putsDone)
-	summary := measured(events, took, latencies)
-	summary.Extra = map[string]float64{"catchUpSeconds": took.Seconds(), "puts": float64(len(latencies))}
+	watched := make(chan error, 1)
+	go func() {
+		defer stop()
+		var err error
+		for seen := int64(0); seen < now && err == nil; {
+			err = watch.read(func(event rawEvent, _ time.Time) {
+				events++
+				seen = event.modRevision
+			})
+		}
+		if resuming.Err() != nil {
+			// The connection ended with the time.
+			err = nil
+		}
+		watched <- err
+	}()
+	latencies, err := untilDone(resuming, o, connections, putOne(ctx, o))
+	err = errors.Join(err, <-watched)
+	summary := measured(events, time.Since(began), latencies)
+	summary.Extra = map[string]float64{"puts": float64(len(latencies))}
 	return summary, err
 }
