@@ -1,5 +1,7 @@
 //! Every limit of the data plane, in one place. A queue, buffer or loop without an entry here is a mistake.
 
+use std::time::Duration;
+
 /// Bytes at which an open batch closes even while two batches are being synced.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Batches that may be between proposal and stable storage before the open batch waits.
@@ -103,7 +105,13 @@ pub const WATCH_QUEUE_BYTES_MAX: usize = if cfg!(test) { 2 << 10 } else { 1 << 2
 /// Bytes of events, each counted once, that all watchers together may have queued before laggards lose their queues.
 pub const WATCH_RETAINED_BYTES_MAX: usize = if cfg!(test) { 16 << 10 } else { 256 << 20 };
 /// Bytes of key-values that the catch-up thread reads at once.
-pub const WATCH_CHUNK_BYTES: usize = if cfg!(test) { 512 } else { 512 << 10 };
+pub const WATCH_CHUNK_BYTES: usize = if cfg!(test) { 512 } else { 128 << 10 };
+/// Rests of the catch-up thread while there are writes, each as long as the walk before.
+pub const WATCH_RESTS: u32 = 3;
+/// Longest rest of the catch-up thread at once.
+pub const WATCH_REST_MAX: Duration = Duration::from_millis(20);
+/// Time without a write after which the catch-up thread no longer rests.
+pub const WATCH_WRITES_QUIET: Duration = Duration::from_millis(50);
 /// Niceness of threads whose work can wait.
 pub const BACKGROUND_NICE: i32 = 15;
 /// Lagging watchers that share a walk through the history.

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::event::SharedEvent;
 use super::hub::Shared;
@@ -18,7 +19,9 @@ use super::registry::{Phase, Registry};
 use super::watcher::Watcher;
 use super::{HistoryError, WatchEnd};
 use crate::background::yield_to_requests;
-use crate::limits::{WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN};
+use crate::limits::{
+    WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN, WATCH_REST_MAX, WATCH_RESTS, WATCH_WRITES_QUIET,
+};
 
 /// Watchers that share a walk.
 struct Group {
@@ -31,10 +34,14 @@ struct Group {
 /// Serves until the hub closes.
 pub(super) fn run(shared: &Shared) {
     yield_to_requests();
+    let mut pace = Pace::new();
     while let Some(group) = next_group(shared) {
-        match walk(shared, &group) {
+        let began = Instant::now();
+        let walked = walk(shared, &group);
+        let read = *walked.as_ref().unwrap_or(&0);
+        match walked {
             // After a compaction the next look at the compacted revision tells who has lost events.
-            Ok(()) | Err(HistoryError::Compacted) => finish(shared, &group),
+            Ok(_) | Err(HistoryError::Compacted) => finish(shared, &group),
             Err(HistoryError::Failed(message)) => {
                 let mut registry = shared.registry.lock();
                 for watcher in &group.watchers {
@@ -42,6 +49,41 @@ pub(super) fn run(shared: &Shared) {
                 }
             }
         }
+        pace.rest(shared, began.elapsed(), read);
+    }
+}
+
+/// How the thread leaves room for writes. What it reads costs the stream's worker and the client's machine as much again
+/// as this thread, and niceness is no help against that.
+struct Pace {
+    /// The newest revision at the last look, and when it was found to be another than before.
+    current: i64,
+    written: Option<Instant>,
+}
+
+impl Pace {
+    const fn new() -> Self {
+        Self {
+            current: 0,
+            written: None,
+        }
+    }
+
+    /// While there are writes, but fewer than half of what was `read`: a rest for the length of a walk, several times
+    /// unless more watchers wait.
+    fn rest(&mut self, shared: &Shared, walk: Duration, read: i64) {
+        let current = shared.current.load(Ordering::SeqCst);
+        let written = current - std::mem::replace(&mut self.current, current);
+        if written > 0 {
+            self.written = Some(Instant::now());
+        }
+        let quiet = |at: Instant| at.elapsed() > WATCH_WRITES_QUIET;
+        if self.written.is_none_or(quiet) || written > read / 2 {
+            return;
+        }
+        let waiting = u32::try_from(shared.registry.lock().hungry()).unwrap_or(u32::MAX);
+        let rest = walk * WATCH_RESTS / waiting.max(1);
+        std::thread::sleep(rest.min(WATCH_REST_MAX));
     }
 }
 
@@ -52,7 +94,7 @@ fn next_group(shared: &Shared) -> Option<Group> {
         if registry.closing {
             return None;
         }
-        if !registry.has_hungry() {
+        if registry.hungry() == 0 {
             shared.work.wait(&mut registry);
             continue;
         }
@@ -95,10 +137,10 @@ fn end(registry: &mut Registry, watcher: &Arc<Watcher>, end: WatchEnd) {
     }
 }
 
-/// Reads one chunk and fills the queues of those who want its events.
-fn walk(shared: &Shared, group: &Group) -> Result<(), HistoryError> {
+/// Reads one chunk and fills the queues of those who want its events; returns how many revisions it read.
+fn walk(shared: &Shared, group: &Group) -> Result<i64, HistoryError> {
     if group.from > group.to {
-        return Ok(());
+        return Ok(0);
     }
     let mut matcher = Matcher::default();
     for (member, watcher) in (0u32..).zip(&group.watchers) {
@@ -141,7 +183,7 @@ fn walk(shared: &Shared, group: &Group) -> Result<(), HistoryError> {
     shared
         .queued_total
         .fetch_add(queued as u64, Ordering::Relaxed);
-    Ok(())
+    Ok(chunk.next - group.from)
 }
 
 /// Decides for each watcher of the group who fills its queue from now on.

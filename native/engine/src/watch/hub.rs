@@ -82,7 +82,7 @@ impl WatchHub {
         let slot = registry.next_slot();
         let watcher = Arc::new(Watcher::new(slot, spec, current, sink, watch_key));
         registry.add(Arc::clone(&watcher));
-        if registry.has_hungry() {
+        if registry.hungry() > 0 {
             self.shared.work.notify_one();
         }
         WatcherHandle(watcher)

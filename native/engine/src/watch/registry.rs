@@ -163,8 +163,9 @@ impl Registry {
         self.set_phase(number, Phase::Hungry { ticket, revision });
     }
 
-    pub(super) fn has_hungry(&self) -> bool {
-        !self.line.is_empty()
+    /// Watchers in line.
+    pub(super) fn hungry(&self) -> usize {
+        self.line.len()
     }
 
     /// The first in line and others near its revision, to share a walk through the history. Still hungry.
