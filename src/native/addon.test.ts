@@ -77,7 +77,7 @@ class Voter {
     this.#last = found.entries.at(-1)?.index ?? found.snapshotIndex;
     const empty = { term: this.#term, kind: EntryKind.Empty, payload: 0, data: null };
     this.#persist([{ ...empty, index: this.#last + 1 }], true);
-    if (this.given.appendGrant) this.engine.native.grant(this.#term, this.#last + 1, true);
+    if (this.given.appendGrant) this.engine.native.grant(this.#term, this.#last + 1, null);
     this.engine.native.setServing({ term: this.#term, hasLeader: true, isLearner: false, capable: true });
     return found;
   }
@@ -264,7 +264,7 @@ test("what is wrong is an error of its call and breaks nothing", async () => {
   await expect(native.open()).rejects.toThrow("open already");
   expect(() => native.commit(-1)).toThrow("not an index");
   expect(() => native.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
-  expect(() => native.grant(1, 99, true)).toThrow("does not follow");
+  expect(() => native.grant(1, 99, null)).toThrow("does not follow");
   await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");
   const refused = await voter.propose(OpKind.Put, Buffer.alloc(2_000_000));
   expect(refused.error).toEqual({ code: 3, message: "etcdserver: request is too large" });

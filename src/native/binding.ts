@@ -2,8 +2,8 @@
 // same names on both sides (native/addon/src). Values are `null`, never `undefined`. Indices, terms and revisions
 // are numbers (below 2^53); member, cluster and lease ids are bigints. Nothing here blocks: every method of
 // NativeEngine only enqueues, unless it returns a promise. A Uint8Array that an event or an answer brings may be the data
-// plane's own memory: it is read, never written to. A drain delivers `appended` first and the marks that only move on
-// (stable, persisted, applied, flushed) last, each once with its newest value.
+// plane's own memory: it is read, never written to. A drain delivers `appended`, `acknowledged` and `committed` first
+// and the marks that only move on (stable, persisted, applied, flushed) last, each once with its newest value.
 
 /** What one raft log entry holds; the number is on disk (engine: `EntryKind`). */
 export const EntryKind = { Empty: 0, Batch: 1, Control: 2, ConfChange: 3 } as const;
@@ -50,6 +50,22 @@ export interface PersistEntry {
   kind: EntryKind;
   payload: PayloadHandle;
   data: Uint8Array | null;
+}
+
+/** How the leader's data plane decides what is committed, with the others. */
+export interface GrantQuorum {
+  /** Whether this member is a voter. */
+  ownVote: boolean;
+  committed: number;
+  /** All other members. */
+  members: GrantMember[];
+}
+
+export interface GrantMember {
+  id: bigint;
+  votes: boolean;
+  /** The last entry that is known to be durable there and equal. */
+  matched: number;
 }
 
 /** A write of control-plane state, stored in the same LMDB transaction as the consistent index. */
@@ -147,9 +163,13 @@ export type NativeEvent =
   // --- raft and storage ---
   /** A closed batch waits for a proposal (no grant is held). Answer with an entry that names it, or dropPayloads. */
   | { type: "batch"; payload: PayloadHandle; bytes: number; requests: number }
-  /** Under the grant: these entries were stamped and given to the WAL. Replicate them. */
+  /** Under a grant: these entries were stamped, or taken from the leader, and given to the WAL. */
   | { type: "appended"; entries: EntryMeta[] }
-  /** Everything given to the WAL up to this entry is on stable storage (the grant's own entries). */
+  /** Under the append grant a member said, in this term, that it has everything up to index; it is counted already. */
+  | { type: "acknowledged"; from: bigint; index: number; term: number }
+  /** Under a grant: entries up to index are committed, and apply knows it. */
+  | { type: "committed"; index: number }
+  /** Everything given to the WAL up to this entry is on stable storage (the entries of the grant of this term). */
   | { type: "stable"; index: number; term: number }
   /** `persist(seq)` and all before it are on stable storage. */
   | { type: "persisted"; seq: number }
@@ -183,11 +203,12 @@ export type NativeEvent =
       entries: EntryMeta[];
       payloads: PayloadHandle[];
     }
-  /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. */
+  /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. Gone: nobody
+   * listens at its address, so its process ended. */
   | {
       type: "peerLink";
       peer: bigint;
-      state: "active" | "inactive" | "refused";
+      state: "active" | "inactive" | "gone" | "refused";
       version: string;
       status: number;
       text: string;
@@ -293,9 +314,15 @@ export interface NativeEngine {
   /** Queue for the WAL: entries replace any of the same or a higher index. Answered by `persisted`. */
   persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void;
   dropPayloads(payloads: PayloadHandle[], error: NativeStatus): void;
-  /** The append grant of the leader of `term`; `soleVoter`: stable is committed and reads need no quorum. */
-  grant(term: number, nextIndex: number, soleVoter: boolean): void;
-  /** Ends the grant; returns the last index that was stamped (its `appended` event is in the queue). */
+  /** The append grant of the leader of `term`; without others stable is committed and reads need no quorum. */
+  grant(term: number, nextIndex: number, others: GrantQuorum | null): void;
+  /** Sends to these members at once what is stamped after `last`; false: more was stamped already. */
+  stream(last: number, members: bigint[]): boolean;
+  /** Asks again for the quorum's word that linearizable reads wait for, if they do. */
+  repeatRead(): void;
+  /** The follow grant: appends of this leader in this term that continue the log after `last` are taken and answered. */
+  follow(term: number, leader: bigint, last: number): void;
+  /** Ends either grant; returns the last index given to the WAL (its `appended` event is in the queue). */
   revokeGrant(): number;
   /** Apply up to index. */
   commit(index: number): void;

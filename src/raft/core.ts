@@ -6,6 +6,7 @@ import { ReadQueue } from "./readonly.js";
 import { configOf, Tracker } from "./tracker.js";
 import {
   EntryKind,
+  type FollowGrant,
   type Grant,
   invariant,
   type MemberId,
@@ -43,6 +44,10 @@ export class Core {
   uncommittedBytes = 0;
   /** The grant that the data plane holds, also for the moment between stepping down and its withdrawal. */
   grant: Grant | null = null;
+  /** Members to which the data plane sends what it stamps by itself. */
+  streamed: ReadonlySet<MemberId> = new Set();
+  /** The follow grant that the data plane holds. */
+  follow: FollowGrant | null = null;
   /** The term of an own candidacy whose vote for itself waits for stable storage; 0: none. */
   unstableSelfVote = 0;
 
@@ -106,6 +111,7 @@ export class Core {
   }
 
   #reset(term: number): void {
+    invariant(this.follow === null, "the follow grant must be withdrawn before the term or the role changes");
     if (this.term !== term) {
       invariant(term > this.term, `term falls from ${this.term} to ${term}`);
       this.term = term;
@@ -136,6 +142,7 @@ export class Core {
   /** The term stays: a pre-candidate disturbs nobody. */
   becomePreCandidate(): void {
     invariant(this.role !== "leader", "a leader does not campaign");
+    invariant(this.follow === null, "the follow grant must be withdrawn before a campaign");
     this.role = "preCandidate";
     this.lead = NONE;
     this.electionElapsed = 0;

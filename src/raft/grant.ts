@@ -1,9 +1,19 @@
 // The append grant: the right of the data plane to stamp entries {term, nextIndex…} and to write them without asking.
-// While it is out nothing else may append; raft learns of the entries afterwards and replicates them.
+// While it is out nothing else may append; raft learns of the entries afterwards. The data plane sends them by itself to
+// the followers that keep up (`streamed`) and commits what a majority has; raft counts the same and serves the others.
 
 import type { Core } from "./core.js";
 import { broadcastAppend } from "./replication.js";
-import { type EntryMeta, type Grant, invariant, type Message, NONE } from "./types.js";
+import {
+  type EntryMeta,
+  type Grant,
+  type GrantMember,
+  type GrantQuorum,
+  invariant,
+  type MemberId,
+  type Message,
+  NONE,
+} from "./types.js";
 
 /** null: not now, or it is already out. */
 export function takeGrant(core: Core): Grant | null {
@@ -14,9 +24,27 @@ export function takeGrant(core: Core): Grant | null {
   core.grant = {
     term: core.term,
     nextIndex: log.lastIndex + 1,
-    soleVoter: core.tracker.isSoleVoter(core.id),
+    quorum: core.tracker.isSoleVoter(core.id) ? null : quorumOf(core),
   };
   return core.grant;
+}
+
+function quorumOf({ id: own, log, tracker }: Core): GrantQuorum {
+  const members: GrantMember[] = [];
+  for (const [id, { match }] of tracker.progress) {
+    if (id !== own) members.push({ id, votes: tracker.isVoter(id), matched: match });
+  }
+  return { ownVote: tracker.isVoter(own), committed: log.committed, members };
+}
+
+/** The members that have been sent everything and may be sent more. */
+export function streamable(core: Core): MemberId[] {
+  const ids: MemberId[] = [];
+  for (const [id, progress] of core.tracker.progress) {
+    const keepsUp = progress.state === "replicate" && !progress.isPaused && progress.next === core.log.lastIndex + 1;
+    if (id !== core.id && keepsUp) ids.push(id);
+  }
+  return ids;
 }
 
 function isGrantable(core: Core): boolean {
@@ -56,5 +84,15 @@ export function appendGranted(core: Core, metas: readonly EntryMeta[]): void {
   log.appendGranted(grant.term, entries);
   if (!leads) return;
   for (const { bytes } of metas) core.uncommittedBytes += bytes;
+  for (const id of core.streamed) noteStreamed(core, id, metas);
   broadcastAppend(core);
+}
+
+/** The data plane sent each entry in a message of its own. */
+function noteStreamed(core: Core, id: MemberId, metas: readonly EntryMeta[]): void {
+  const progress = core.tracker.progress.get(id);
+  for (const { index, bytes } of metas) {
+    // Otherwise the follower has fallen behind since, and what was sent optimistically does not count.
+    if (progress?.state === "replicate" && progress.next === index) progress.sent(1, bytes);
+  }
 }

@@ -101,7 +101,7 @@ export class RaftLog {
     }
   }
 
-  /** Adds entries that the data plane has already given to stable storage. */
+  /** Adds entries that the data plane, under a grant of this term, has already given to stable storage. */
   appendGranted(term: number, entries: readonly Entry[]): void {
     invariant(this.emitted === this.lastIndex, "the grant overtook entries of raft's own");
     this.append(entries);
@@ -231,7 +231,7 @@ export class RaftLog {
     }
   }
 
-  /** The data plane reports its own entries of `term` durable up to index. */
+  /** The data plane reports the entries of its grant of `term` durable up to index. */
   grantedStable(index: number, term: number): void {
     if (this.#granted === null || this.#granted.term !== term) return;
     this.stable = Math.max(this.stable, Math.min(index, this.#granted.upTo));

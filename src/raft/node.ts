@@ -2,8 +2,9 @@
 // Ready. No call waits, does I/O or reads a clock; given the same calls in the same order it does the same.
 
 import { Core } from "./core.js";
-import { admitTerm, handleVote, handleVoteResponse, hup, isFromLeader } from "./election.js";
-import { appendGranted, grantExpired, needsGrantWithdrawn, takeGrant } from "./grant.js";
+import { admitTerm, handleVote, handleVoteResponse, hastenElection, hup, isFromLeader } from "./election.js";
+import { appendFollowed, needsFollowWithdrawn, takeFollowGrant } from "./follow.js";
+import { appendGranted, grantExpired, needsGrantWithdrawn, streamable, takeGrant } from "./grant.js";
 import { applyConfChange, autoLeave, noteConfChange, refuseConfChange } from "./membership.js";
 import { Output } from "./output.js";
 import { admitPostponed, confirmReads, requestRead } from "./reads.js";
@@ -12,6 +13,7 @@ import {
   appendOwn,
   broadcastAppend,
   broadcastHeartbeat,
+  commitUpTo,
   handleAppend,
   handleAppendResponse,
   handleHeartbeat,
@@ -27,6 +29,7 @@ import {
   type ConfState,
   type Entry,
   type EntryMeta,
+  type FollowGrant,
   type Grant,
   invariant,
   type MemberId,
@@ -93,6 +96,12 @@ export class Raft {
     for (const [id, progress] of core.tracker.progress) {
       if (id !== core.id) progress.recentActive = false;
     }
+  }
+
+  /** Whether the next tick may start an election: withdraw the follow grant before it. */
+  get mayCampaignNext(): boolean {
+    const { isLeader, electionElapsed, electionTimeout } = this.#core;
+    return !isLeader && electionElapsed + 1 >= electionTimeout;
   }
 
   /** Starts an election now, without waiting for the timeout; without effect if this member may not be elected. */
@@ -222,7 +231,19 @@ export class Raft {
   /** The driver knows that the leader is gone: this member votes for others at once. */
   forgetLeader(): void {
     const core = this.#core;
+    invariant(core.follow === null, "the follow grant must be withdrawn before the leader is forgotten");
     if (core.role === "follower") core.lead = NONE;
+  }
+
+  /**
+   * The process of `id` ended, as its machine says. If it led, an election comes early, one voter after the other so
+   * that they do not split the votes. Only with the pre-vote: it keeps a member that errs from disturbing the others.
+   */
+  memberGone(id: MemberId): void {
+    const core = this.#core;
+    if (core.role !== "follower" || core.lead !== id || !core.options.preVote) return;
+    this.forgetLeader();
+    hastenElection(core, id);
   }
 
   reportUnreachable(id: MemberId): void {
@@ -276,9 +297,9 @@ export class Raft {
     return grantExpired(this.#core);
   }
 
-  /** True: withdraw the grant before stepping this message, as it may end the leadership or append. */
+  /** True: withdraw the grant before stepping this message. */
   needsGrantWithdrawn(message: Message): boolean {
-    return needsGrantWithdrawn(this.#core, message);
+    return needsGrantWithdrawn(this.#core, message) || needsFollowWithdrawn(this.#core, message);
   }
 
   /**
@@ -286,7 +307,22 @@ export class Raft {
    * leadership ended are taken if they still fit behind the log, and ignored if a new leader's took the place.
    */
   appendGranted(metas: readonly EntryMeta[]): void {
-    appendGranted(this.#core, metas);
+    const { follow } = this.#core;
+    if (follow === null) appendGranted(this.#core, metas);
+    else appendFollowed(this.#core, follow, metas);
+  }
+
+  /** Under the append grant a follower acknowledged entries; the data plane has counted it already. */
+  acknowledged(from: MemberId, index: number, term: number): void {
+    const to = this.#core.id;
+    this.step({ type: "appendResponse", from, to, term, index, reject: false, hintIndex: 0, hintTerm: 0 });
+  }
+
+  /** Under a grant the data plane found entries committed up to index. */
+  committedTo(index: number): void {
+    const core = this.#core;
+    commitUpTo(core, index);
+    admitPostponed(core);
   }
 
   /** Granted entries of `term` are durable up to index. */
@@ -296,14 +332,45 @@ export class Raft {
     admitPostponed(this.#core);
   }
 
-  /** The data plane stopped stamping, and everything it stamped came through appendGranted. */
-  grantWithdrawn(): void {
-    this.#core.grant = null;
-    autoLeave(this.#core);
+  /** The members to which the data plane should send what it stamps; null: it does, or there is no such grant. */
+  toStream(): MemberId[] | null {
+    const core = this.#core;
+    if (core.grant === null || core.grant.quorum === null) return null;
+    const ids = streamable(core);
+    const same = ids.length === core.streamed.size && ids.every((id) => core.streamed.has(id));
+    return same ? null : ids;
   }
 
+  /** The data plane sends to these members whatever comes after the last entry. */
+  streamTo(ids: readonly MemberId[]): void {
+    this.#core.streamed = new Set(ids);
+  }
+
+  /**
+   * Given to a follower that knows its leader. While it is out the data plane takes that leader's appends: withdraw it
+   * before stepping what `needsGrantWithdrawn` names, before a tick that `mayCampaignNext`, and before any call that
+   * starts an election or forgets the leader. null: not now, or it is already out.
+   */
+  takeFollowGrant(): FollowGrant | null {
+    return takeFollowGrant(this.#core);
+  }
+
+  /** The data plane stopped giving entries their place, and all it did was told. */
+  grantWithdrawn(): void {
+    const core = this.#core;
+    core.grant = null;
+    core.follow = null;
+    core.streamed = new Set();
+    autoLeave(core);
+  }
+
+  /** The append grant is out. */
   get holdsGrant(): boolean {
     return this.#core.grant !== null;
+  }
+
+  get holdsFollowGrant(): boolean {
+    return this.#core.follow !== null;
   }
 
   // --- outputs ---
@@ -331,6 +398,10 @@ export class Raft {
 
   get committed(): number {
     return this.#core.log.committed;
+  }
+
+  get lastIndex(): number {
+    return this.#core.log.lastIndex;
   }
 
   get appliedIndex(): number {

@@ -4,7 +4,7 @@
 import type { Core } from "./core.js";
 import type { ReadRequest, UnroutedRead } from "./readonly.js";
 import { broadcastHeartbeat } from "./replication.js";
-import { type HeartbeatResponseMessage, type MemberId, NONE } from "./types.js";
+import { dataPlaneRoundMin, type HeartbeatResponseMessage, type MemberId, NONE } from "./types.js";
 
 /** A request of this member or one that a follower forwarded. False: nobody can answer it now. */
 export function requestRead(core: Core, read: UnroutedRead): boolean {
@@ -47,7 +47,8 @@ export function admitPostponed(core: Core): void {
 }
 
 export function confirmReads(core: Core, message: HeartbeatResponseMessage): void {
-  if (message.readSeq === 0) return;
+  // The rounds of the data plane are its own: one of them must never confirm a request that came after it.
+  if (message.readSeq === 0 || message.readSeq >= dataPlaneRoundMin) return;
   core.reads.confirm(message.from, message.readSeq);
   releaseReads(core);
 }

@@ -38,8 +38,16 @@ function roomFor(core: Core, bytes: number): boolean {
   return core.uncommittedBytes + bytes <= core.options.uncommittedBytesMax;
 }
 
+/** To all but those that the data plane serves: it tells them the commit index too. */
 export function broadcastAppend(core: Core): void {
-  for (const id of core.tracker.progress.keys()) if (id !== core.id) sendAppend(core, id);
+  for (const id of core.tracker.progress.keys()) {
+    if (id !== core.id && !isStreamedTo(core, id)) sendAppend(core, id);
+  }
+}
+
+/** A follower that fell behind is raft's again, even before the data plane knows. */
+function isStreamedTo(core: Core, id: MemberId): boolean {
+  return core.streamed.has(id) && core.tracker.progress.get(id)?.state === "replicate";
 }
 
 export function sendAppend(core: Core, to: MemberId): void {
@@ -55,7 +63,7 @@ function maybeSendAppend(core: Core, to: MemberId, ifEmpty: boolean): boolean {
   if (prevTerm === null) return sendSnapshot(core, to, progress);
   // With a full pipe only an empty append goes out: its refusal is how a lost message is noticed.
   const blocked = progress.state === "replicate" && progress.inflights.full;
-  const entries = blocked ? [] : core.log.slice(progress.next, core.options.messageBytesMax);
+  const entries = blocked ? [] : sendable(core, core.log.slice(progress.next, core.options.messageBytesMax));
   if (entries.length === 0 && !ifEmpty) return false;
   core.send({ type: "append", to, prevIndex, prevTerm, commit: core.log.committed, entries });
   progress.sent(
@@ -63,6 +71,16 @@ function maybeSendAppend(core: Core, to: MemberId, ifEmpty: boolean): boolean {
     entries.reduce((sum, entry) => sum + entry.bytes, 0),
   );
   return true;
+}
+
+/**
+ * A conf change leaves only when it is durable here, and so do the entries behind it. Whoever has one may hold its whole
+ * log against a candidate; a leader that lost it in a crash, and with it the knowledge that the one before is committed,
+ * would wait for ever for the vote of a member that is none any more.
+ */
+function sendable({ log }: Core, entries: Entry[]): Entry[] {
+  const held = entries.findIndex(({ index, kind }) => kind === EntryKind.ConfChange && index > log.stable);
+  return held < 0 ? entries : entries.slice(0, held);
 }
 
 /** The snapshot is the store as applied here; a follower that does not answer would only waste it. */
@@ -90,18 +108,28 @@ export function broadcastHeartbeat(core: Core): void {
 export function maybeCommit(core: Core): boolean {
   const index = core.tracker.committedIndex();
   if (index <= core.log.committed || core.log.term(index) !== core.term) return false;
+  commitUpTo(core, index);
+  return true;
+}
+
+/** Entries up to index are committed, by whoever counted. */
+export function commitUpTo(core: Core, index: number): void {
   const before = core.log.committed;
+  if (index <= before) return;
   core.log.commitTo(index);
+  if (!core.isLeader) return;
   const bytes = core.log.bytesBetween(before, index);
   core.uncommittedBytes = Math.max(0, core.uncommittedBytes - bytes);
-  return true;
 }
 
 /** The leader's own acknowledgement: what is durable here counts. */
 export function acknowledgeOwn(core: Core): void {
   if (!core.isLeader) return;
   const self = core.tracker.progress.get(core.id);
-  if (self?.update(core.log.stable) && maybeCommit(core)) broadcastAppend(core);
+  const before = self?.match ?? core.log.stable;
+  if (!self?.update(core.log.stable)) return;
+  const wasHeld = core.log.hasKind(before, core.log.stable, EntryKind.ConfChange);
+  if (maybeCommit(core) || wasHeld) broadcastAppend(core);
 }
 
 export function handleAppendResponse(core: Core, message: AppendResponseMessage): void {

@@ -198,9 +198,35 @@ export interface Ready {
 export interface Grant {
   term: number;
   nextIndex: number;
-  /** Stable is committed, and reads need no quorum. */
-  soleVoter: boolean;
+  /** null: this member is the only voter; stable is committed, and reads need no quorum. */
+  quorum: GrantQuorum | null;
 }
+
+/** What the data plane needs to commit by itself what a majority has. */
+export interface GrantQuorum {
+  /** Whether the leader is a voter. */
+  ownVote: boolean;
+  committed: number;
+  /** All other members. */
+  members: GrantMember[];
+}
+
+export interface GrantMember {
+  id: MemberId;
+  votes: boolean;
+  /** The last entry that is known to be durable there and equal. */
+  matched: number;
+}
+
+/** The right to take a leader's appends without asking raft, see Raft.takeFollowGrant. */
+export interface FollowGrant {
+  term: number;
+  leader: MemberId;
+  lastIndex: number;
+}
+
+/** Rounds of reads that the data plane runs by itself have this number or a higher one; raft's own stay below. */
+export const dataPlaneRoundMin = 2 ** 48;
 
 export interface RaftOptions {
   id: MemberId;

@@ -1,5 +1,5 @@
 // One turn of raft: an input, then everything that raft wants done, in the order that Ready demands. Owns the event
-// queue of the data plane and the append grant, because a grant is withdrawn in the middle of a turn.
+// queue of the data plane and the grants, because a grant is withdrawn in the middle of a turn.
 
 import type { HardState, NativeEngine, NativeEvent, PersistEntry } from "../native/binding.js";
 import {
@@ -89,6 +89,23 @@ export class RaftDriver {
     });
   }
 
+  /** A tick of the clock. */
+  tick(): void {
+    this.act((raft) => {
+      if (raft.holdsFollowGrant && raft.mayCampaignNext) this.withdrawGrant();
+      raft.tick();
+      if (raft.holdsGrant && !raft.isSoleVoter) this.engine.repeatRead();
+    });
+  }
+
+  /** An input that may start an election or forgets the leader. */
+  unsettle(input: (raft: Raft) => void): void {
+    this.act((raft) => {
+      if (raft.holdsFollowGrant) this.withdrawGrant();
+      input(raft);
+    });
+  }
+
   #noteArrived(message: Message): void {
     if (message.type !== "append" && message.type !== "propose") return;
     for (const { payload } of message.entries) {
@@ -130,24 +147,39 @@ export class RaftDriver {
     });
   }
 
-  /** Ends the grant: what was stamped until now enters raft's log before anything else happens. */
+  /** Ends the grant: what the data plane did under it enters raft before anything else happens. */
   withdrawGrant(): void {
     this.engine.revokeGrant();
-    this.#events.push(...this.engine.drain());
-    const rest: NativeEvent[] = [];
-    for (const event of this.#events) {
-      if (event.type === "appended") this.raft.appendGranted(event.entries);
-      else rest.push(event);
-    }
-    this.#events = rest;
+    this.learn();
     this.raft.grantWithdrawn();
   }
 
-  #handleEvent(event: NativeEvent): void {
+  /** What the data plane did under a grant by now enters raft before anything that rests on it. */
+  learn(): void {
+    this.#events.push(...this.engine.drain());
+    this.#events = this.#events.filter((event) => !this.#learn(event));
+  }
+
+  /** Tells raft what the data plane did under a grant; false: the event is about something else. */
+  #learn(event: NativeEvent): boolean {
     switch (event.type) {
       case "appended":
         this.raft.appendGranted(event.entries);
-        break;
+        return true;
+      case "acknowledged":
+        this.raft.acknowledged(event.from, event.index, event.term);
+        return true;
+      case "committed":
+        this.raft.committedTo(event.index);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #handleEvent(event: NativeEvent): void {
+    if (this.#learn(event)) return;
+    switch (event.type) {
       case "stable":
         this.raft.stableTo(event.index, event.term);
         break;
@@ -189,7 +221,7 @@ export class RaftDriver {
     else if (this.#passApplied() || this.hooks.idle()) return true;
     else if (this.#later.length > 0) this.#later.shift()?.();
     else if (this.#events.length > 0) this.#handleEvent(this.#events.shift() as NativeEvent);
-    else return this.#tryGrant();
+    else return this.#tryGrant() || this.#tryStream();
     return true;
   }
 
@@ -204,8 +236,21 @@ export class RaftDriver {
   #tryGrant(): boolean {
     if (!this.appendGrant) return false;
     const grant = this.raft.takeGrant();
-    if (grant === null) return false;
-    this.engine.grant(grant.term, grant.nextIndex, grant.soleVoter);
+    if (grant !== null) {
+      this.engine.grant(grant.term, grant.nextIndex, grant.quorum);
+      return true;
+    }
+    const follow = this.raft.takeFollowGrant();
+    if (follow === null) return false;
+    this.engine.follow(follow.term, follow.leader, follow.lastIndex);
+    return true;
+  }
+
+  #tryStream(): boolean {
+    const ids = this.raft.toStream();
+    // Refused: what was stamped meanwhile is in the queue, and the turn that takes it tries again.
+    if (ids === null || !this.engine.stream(this.raft.lastIndex, ids)) return false;
+    this.raft.streamTo(ids);
     return true;
   }
 
@@ -214,14 +259,16 @@ export class RaftDriver {
     else if (ready.hardState !== null) this.hooks.termChanged();
     if (ready.snapshot !== null) this.#install(ready.snapshot);
     if (ready.persist) this.#persist(ready.seq, ready.hardState, ready.entries);
+    // Before a follower can learn of it: the data plane answers reads by what it knows to be committed. It applies no
+    // more of it than is durable here.
+    if (this.raft.committed > this.#commit) {
+      this.#commit = this.raft.committed;
+      this.engine.commit(this.#commit);
+    }
     // Behind persist, so that the data plane knows the payloads that the messages name; it does not wait for the sync.
     this.#send(ready.messages);
     if (ready.messagesAfterPersist.length > 0) {
       this.#held.push({ seq: ready.seq, messages: ready.messagesAfterPersist });
-    }
-    if (ready.committedUpTo > this.#commit) {
-      this.#commit = ready.committedUpTo;
-      this.engine.commit(ready.committedUpTo);
     }
     if (ready.readStates.length > 0 || ready.droppedReads.length > 0) {
       this.hooks.reads(ready.readStates, ready.droppedReads);

@@ -177,6 +177,7 @@ export class PeerLinks implements PeerTransport {
       this.tally.of(event.peer).disconnects += 1;
       log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
     }
+    if (event.state === "gone") this.#sink?.refused(event.peer);
     if (event.state === "refused") {
       log.warn("peer refused the stream", { ...fields, status: event.status, error: event.text });
       if (event.status === removedStatus) this.#options.removed();

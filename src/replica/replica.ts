@@ -41,6 +41,8 @@ export type OtherEvent = Exclude<
     type:
       | "batch"
       | "appended"
+      | "acknowledged"
+      | "committed"
       | "stable"
       | "persisted"
       | "applied"
@@ -213,13 +215,16 @@ export class Replica {
       unreachable: (id) => {
         if (!this.#stopped) this.#driver.act((raft) => raft.reportUnreachable(id));
       },
+      refused: (id) => {
+        if (!this.#stopped) this.#driver.unsettle((raft) => raft.memberGone(id));
+      },
       later: (call) => this.#driver.later(call),
       snapshotSent: (id, arrived) => {
         if (!this.#stopped) this.#driver.act((raft) => raft.reportSnapshot(id, arrived));
       },
     });
     this.#announce();
-    this.#ticker = clock.every(heartbeatMs, () => this.#driver.act((raft) => raft.tick()));
+    this.#ticker = clock.every(heartbeatMs, () => this.#driver.tick());
     this.wake();
     this.#driver.act(() => {});
   }
@@ -227,9 +232,7 @@ export class Replica {
   /** Lets time pass at once, up to before an election: what was waited for is there. */
   advanceTicks(ticks: number): void {
     if (this.#stopped) return;
-    this.#driver.act((raft) => {
-      for (let tick = 0; tick < ticks; tick += 1) raft.tick();
-    });
+    for (let tick = 0; tick < ticks; tick += 1) this.#driver.tick();
   }
 
   /** To be called by the wake of NativeEngine: takes all events, and passes on those of others. */
@@ -326,6 +329,8 @@ export class Replica {
   }
 
   #requestRead(reply: Reply<number>): void {
+    // The data plane may have committed and answered more than raft knows.
+    if (this.#raft.holdsGrant) this.#driver.learn();
     this.#reads.request(reply);
     this.#driver.act(() => {});
   }
@@ -415,6 +420,8 @@ export class Replica {
         this.#driver.later(() => this.#opAnswered(event.token, event.data, event.error));
         break;
       case "appended":
+      case "acknowledged":
+      case "committed":
       case "stable":
       case "persisted":
       case "applied":
@@ -494,7 +501,7 @@ export class Replica {
   #idle(): boolean {
     if (this.#raft.isSoleVoter && !this.#campaigned && this.#raft.isPromotable) {
       this.#campaigned = true;
-      this.#raft.campaign();
+      this.#driver.unsettle((raft) => raft.campaign());
       return true;
     }
     const proposed = this.#proposals.advance();

@@ -10,6 +10,8 @@ export interface PeerSink {
   message(message: Message): void;
   /** The connection was lost: optimistic sending stops. */
   unreachable(id: MemberId): void;
+  /** The connection was lost and nobody listens at the address any more: the process of `id` ended. */
+  refused(id: MemberId): void;
   /** How the snapshot on its way to `id` ended. */
   snapshotSent(id: MemberId, arrived: boolean): void;
 }

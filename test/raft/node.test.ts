@@ -1,7 +1,14 @@
 // What the transcripts cannot show: restarts, and members that know of conf changes they have not applied.
 
 import { describe, expect, test } from "vitest";
-import { type ConfState, EntryKind, type Message, Raft, type RestoredState } from "../../src/raft/index.js";
+import {
+  type ConfState,
+  dataPlaneRoundMin,
+  EntryKind,
+  type Message,
+  Raft,
+  type RestoredState,
+} from "../../src/raft/index.js";
 
 const threeVoters: ConfState = {
   voters: [1n, 2n, 3n],
@@ -107,5 +114,77 @@ describe("the vote of a member outside of the configuration", () => {
     const state = { entries: log, applied: 2 };
     expect(answer(restart(1n, state), vote(1n, 3, 3))).toMatchObject({ reject: true });
     expect(answer(restart(1n, state), vote(1n, 4, 3))).toMatchObject({ reject: false });
+  });
+});
+
+describe("the follow grant", () => {
+  const heartbeat = (term: number, readSeq = 0): Message => {
+    return { type: "heartbeat", from: 2n, to: 1n, term, commit: 0, readSeq };
+  };
+
+  /** A follower of member 2 in term 3 whose data plane holds the grant. */
+  function follower(): Raft {
+    const raft = restart(1n, { entries: [entry(1, 3)] });
+    expect(raft.takeFollowGrant()).toBeNull();
+    raft.step(heartbeat(3));
+    expect(raft.takeFollowGrant()).toEqual({ term: 3, leader: 2n, lastIndex: 1 });
+    expect(raft.takeFollowGrant()).toBeNull();
+    return raft;
+  }
+
+  test("must be withdrawn before anything that may change term, vote, leader or log, or rests on the log", () => {
+    const raft = follower();
+    const append: Message = {
+      type: "append",
+      from: 2n,
+      to: 1n,
+      term: 3,
+      commit: 0,
+      prevIndex: 1,
+      prevTerm: 3,
+      entries: [],
+    };
+    for (const message of [heartbeat(4), vote(1n, 9, 3), append, { ...append, term: 2 }]) {
+      expect(raft.needsGrantWithdrawn(message)).toBe(true);
+      expect(() => raft.step(message)).toThrow("withdrawn");
+    }
+    expect(() => raft.forgetLeader()).toThrow("withdrawn");
+    expect(raft.needsGrantWithdrawn(heartbeat(3))).toBe(false);
+    raft.grantWithdrawn();
+    expect(answer(raft, vote(1n, 9, 3))).toMatchObject({ type: "voteResponse", reject: false });
+  });
+
+  test("what was taken under it keeps the member from campaigning, and counts in its votes", () => {
+    const raft = follower();
+    for (let tick = 0; tick < 9; tick += 1) raft.tick();
+    expect(raft.mayCampaignNext).toBe(true);
+    raft.appendGranted([entry(2, 3)]);
+    raft.committedTo(2);
+    expect(raft.mayCampaignNext).toBe(false);
+    expect(raft.committed).toBe(2);
+    raft.grantWithdrawn();
+    raft.tick();
+    expect(raft.role).toBe("follower");
+    expect(answer(raft, vote(1n, 1, 3))).toMatchObject({ type: "voteResponse", reject: true });
+  });
+
+  test("a round of the data plane confirms no read of raft", () => {
+    const raft = restart(1n, { entries: [entry(1, 3)] });
+    raft.campaign();
+    const elected = raft.ready();
+    raft.persisted(elected.seq);
+    raft.step({ type: "voteResponse", from: 2n, to: 1n, term: 4, reject: false });
+    const first = raft.ready();
+    raft.persisted(first.seq);
+    raft.acknowledged(2n, 2, 4);
+    raft.readIndex(77);
+    expect(raft.ready().readStates).toEqual([]);
+    const answered = (readSeq: number): Message => {
+      return { type: "heartbeatResponse", from: 2n, to: 1n, term: 4, readSeq };
+    };
+    raft.step(answered(dataPlaneRoundMin + 1));
+    expect(raft.ready().readStates).toEqual([]);
+    raft.step(answered(1));
+    expect(raft.ready().readStates).toEqual([{ context: 77, index: 2 }]);
   });
 });

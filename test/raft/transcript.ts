@@ -7,6 +7,7 @@ import {
   type Entry,
   EntryKind,
   type EntryMeta,
+  type Grant,
   type Message,
   type ProposedEntry,
   Raft,
@@ -47,6 +48,13 @@ function messageText(message: Message): string {
     return `${name}=${value}`;
   });
   return [`${from}->${to} ${type} term=${term}`, ...fields].join(" ");
+}
+
+function grantText({ term, nextIndex, quorum }: Grant): string {
+  if (quorum === null) return `grant term=${term} next=${nextIndex} sole voter`;
+  const { ownVote, committed, members } = quorum;
+  const others = members.map(({ id, votes, matched }) => `${id}${votes ? "" : " (learner)"}:${matched}`).join(" ");
+  return `grant term=${term} next=${nextIndex} votes=${ownVote} committed=${committed} others=(${others})`;
 }
 
 function confText(conf: {
@@ -133,7 +141,7 @@ export class Transcript {
     progress: ([id]) => this.#progress(this.#member(id).raft),
     grant: ([id]) => {
       const grant = this.#member(id).raft.takeGrant();
-      this.#print(grant === null ? "none" : JSON.stringify(grant));
+      this.#print(grant === null ? "none" : grantText(grant));
     },
     stamp: ([id, ...entries]) => {
       const metas = entries.map((text): EntryMeta => {

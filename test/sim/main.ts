@@ -17,11 +17,13 @@ const startedMs = performance.now();
 let failures = 0;
 let operations = 0;
 let elections = 0;
+const fast = { append: 0, commit: 0, read: 0 };
 let hash = 0;
 for (let seed = from; seed < from + seeds; seed += 1) {
   const result = simulate(seed);
   operations += result.operations;
   elections += result.elections;
+  for (const step of ["append", "commit", "read"] as const) fast[step] += result.fast[step];
   hash = (Math.imul(hash, 31) + result.hash) >>> 0;
   if (result.failure !== null) {
     failures += 1;
@@ -32,6 +34,7 @@ for (let seed = from; seed < from + seeds; seed += 1) {
 const seconds = (performance.now() - startedMs) / 1000;
 console.log(
   `${seeds} seeds in ${seconds.toFixed(1)} s (${(seeds / seconds).toFixed(1)}/s), ${operations} operations, ` +
-    `${elections} elections, ${failures} failures, hash ${hash.toString(16)}`,
+    `${elections} elections, by data planes ${fast.append} appends, ${fast.commit} commits, ${fast.read} reads, ` +
+    `${failures} failures, hash ${hash.toString(16)}`,
 );
 process.exitCode = failures > 0 ? 1 : 0;

@@ -8,7 +8,7 @@ import { Replica } from "../../src/replica/replica.js";
 import type { PeerSink, PeerTransport } from "../../src/replica/transport.js";
 import type { Invariants } from "./checks.js";
 import { FakeDisk } from "./fakes/disk.js";
-import { FakeEngine, type FakeTiming } from "./fakes/engine.js";
+import { FakeEngine, type FakeTiming, type FastStep } from "./fakes/engine.js";
 import type { Address, Network } from "./network.js";
 import type { Random } from "./random.js";
 import { MemberClock, type Scheduler } from "./scheduler.js";
@@ -16,7 +16,8 @@ import { MemberClock, type Scheduler } from "./scheduler.js";
 /** What is drawn once for a whole run. */
 export interface MemberSettings {
   preVote: boolean;
-  appendGrant: boolean;
+  /** How likely a member, each time it starts, has the fast path: all, none, or some of them. */
+  fastChance: number;
   heartbeatMs: number;
   electionMs: number;
   logRetention: LogRetention;
@@ -33,6 +34,8 @@ export interface World {
   /** Names each run of each member. */
   nextOrigin(): number;
   answered(token: number, outcome: number | null): void;
+  /** A data plane did this without raft. */
+  fast(what: FastStep): void;
 }
 
 interface Running {
@@ -63,6 +66,7 @@ export class SimMember {
   running: Running | null = null;
   /** Syncs take this many times as long; the nemesis changes it. */
   diskSlowness = 1;
+  #address: Address | null = null;
   /** It was told that it left the cluster, and is never started again. */
   retired = false;
 
@@ -77,10 +81,11 @@ export class SimMember {
     // Clocks run up to 10 % fast or slow, another way after each start.
     const clock = new MemberClock(scheduler, random.between(0.9, 1.1));
     const engine = this.#createEngine(clock);
-    const { syncMsMax: _, ...replicaSettings } = this.world.settings;
+    const { syncMsMax: _, fastChance, ...replicaSettings } = this.world.settings;
     const replica: Replica = new Replica(engine, engine.recovered(), {
       id: this.id,
       ...replicaSettings,
+      appendGrant: random.chance(fastChance),
       initialMembers: this.initialMembers,
       handlers,
       membership,
@@ -108,6 +113,7 @@ export class SimMember {
       syncMs: () => Math.min(stallMsMax, random.between(0.1, syncMsMax) * this.diskSlowness),
       applyMs: () => random.between(0.01, 1),
       wakeMs: () => random.between(0.01, 0.5),
+      marksMs: () => random.between(0.01, 5),
       flushEveryMs: 200,
     };
     return new FakeEngine(
@@ -116,9 +122,11 @@ export class SimMember {
       timing,
       {
         wake: () => this.running?.replica.wake(),
+        send: (message) => this.#send([message]),
         written: (entry, prevTerm) => invariants.written(this.id, entry, prevTerm),
         applied: (entry, hash) => invariants.applied(this.id, entry, hash),
         answered: (token, outcome) => this.world.answered(token, outcome),
+        fast: (what) => this.world.fast(what),
       },
       this.world.nextOrigin(),
       this.id,
@@ -127,22 +135,30 @@ export class SimMember {
 
   #createTransport(engine: FakeEngine): PeerTransport {
     const { network } = this.world;
-    let address: Address | null = null;
+    this.#address = null;
     return {
       attach: (sink: PeerSink) => {
-        address = {
+        this.#address = {
           engine,
-          deliver: (message: Message) => sink.message(message),
+          deliver: (message: Message) => {
+            if (engine.receive(message)) return;
+            // What the data plane did before is in the queue in front of it.
+            this.running?.replica.wake();
+            sink.message(message);
+          },
+          refused: (id) => sink.refused(id),
           snapshotSent: (to, arrived) => sink.snapshotSent(to, arrived),
         };
-        network.join(this.id, address);
+        network.join(this.id, this.#address);
       },
-      send: (messages) => {
-        if (address !== null) network.send(address, messages);
-      },
+      send: (messages) => this.#send(messages),
       connectedSince: () => true,
       installSnapshot: (snapshot) => engine.installSnapshot(snapshot.index),
     };
+  }
+
+  #send(messages: readonly Message[]): void {
+    if (this.#address !== null) this.world.network.send(this.#address, messages);
   }
 
   crash(): void {

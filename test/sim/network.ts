@@ -12,6 +12,8 @@ import type { Scheduler } from "./scheduler.js";
 export interface Address {
   engine: FakeEngine;
   deliver(message: Message): void;
+  /** Nobody listens where this member was. */
+  refused(id: MemberId): void;
   snapshotSent(to: MemberId, arrived: boolean): void;
 }
 
@@ -29,6 +31,8 @@ interface Packet {
   store: FakeStore | null;
 }
 
+/** A member dials again so long after a connection broke. */
+const refusedMsMax = 60;
 /** How much longer a snapshot takes than a message. */
 const snapshotDelayFactor = 10;
 
@@ -48,8 +52,16 @@ export class Network {
     this.#addresses.set(id, address);
   }
 
+  /** A process ended: the members that reach its machine find nobody listening. */
   leave(id: MemberId): void {
     this.#addresses.delete(id);
+    for (const [other, address] of this.#addresses) {
+      this.scheduler.after(this.random.between(1, refusedMsMax), () => {
+        const isThere = this.#addresses.get(other) === address;
+        const reaches = !this.#cut.has(`${other}>${id}`) && !this.#cut.has(`${id}>${other}`);
+        if (isThere && reaches && !this.#addresses.has(id)) address.refused(id);
+      });
+    }
   }
 
   cut(from: MemberId, to: MemberId): void {

@@ -36,16 +36,22 @@ class Alone {
   boot(): void {
     this.#runs += 1;
     this.clock = new MemberClock(this.scheduler, 1);
-    const timing = { syncMs: () => 1, applyMs: () => 0.1, wakeMs: () => 0.05, flushEveryMs: 100 };
+    const timing = { syncMs: () => 1, applyMs: () => 0.1, wakeMs: () => 0.05, marksMs: () => 1, flushEveryMs: 100 };
     this.engine = new FakeEngine(
       this.disk,
       this.clock,
       timing,
       {
         wake: () => this.replica.wake(),
+        send: (message) => {
+          throw new Error(`a sole voter sent ${message.type}`);
+        },
         written: () => {},
         applied: () => {},
         answered: (token, outcome) => this.answers.set(token, outcome),
+        fast: (what) => {
+          throw new Error(`${what} of a sole voter`);
+        },
       },
       this.#runs,
       1n,

@@ -38,6 +38,7 @@ class Rig {
         this.endTurn = call;
       },
       unreachable: () => {},
+      refused: () => {},
       snapshotSent: () => {},
     });
   }

@@ -33,7 +33,7 @@ class Trio {
       invariants: new Invariants(),
       settings: {
         preVote: true,
-        appendGrant,
+        fastChance: appendGrant ? 1 : 0,
         heartbeatMs: 50,
         electionMs: 500,
         logRetention: { snapshotCount: 1, catchUpEntries: 5, bytesMax: Number.POSITIVE_INFINITY },
@@ -41,6 +41,7 @@ class Trio {
       },
       nextOrigin: () => ++origins,
       answered: (token, outcome) => this.answers.set(token, outcome),
+      fast: () => {},
     };
     const initial = [1n, 2n, 3n].map((id) => ({ id, context: null }));
     this.members = initial.map(({ id }) => new SimMember(id, world, initial));

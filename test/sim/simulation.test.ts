@@ -12,15 +12,18 @@ const starts = Array.from({ length: seedsMin / seedsPerTest }, (_, i) => firstSe
 test.each(starts)("seeds from %i on", { timeout: 300_000 }, (from) => {
   let operations = 0;
   let elections = 0;
+  const fast = { append: 0, commit: 0, read: 0 };
   for (let seed = from; seed < from + seedsPerTest; seed += 1) {
-    const { failure, acknowledged, elections: held } = simulate(seed);
+    const { failure, acknowledged, elections: held, fast: steps } = simulate(seed);
     expect(failure, `npm run sim -- --seeds 1 --from ${seed}`).toBeNull();
     operations += acknowledged;
     elections += held;
+    for (const step of ["append", "commit", "read"] as const) fast[step] += steps[step];
   }
   // A simulation in which nothing happens would find nothing.
   expect(operations).toBeGreaterThan(seedsPerTest * 50);
   expect(elections).toBeGreaterThan(seedsPerTest * 2);
+  for (const steps of Object.values(fast)) expect(steps).toBeGreaterThan(seedsPerTest * 20);
 });
 
 test("the same seed gives the same run", () => {

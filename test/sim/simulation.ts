@@ -3,6 +3,7 @@
 
 import { Invariants, Violation } from "./checks.js";
 import { Clients } from "./clients.js";
+import type { FastStep } from "./fakes/engine.js";
 import { checkLinearizable } from "./linearizability.js";
 import { type MemberSettings, SimMember, type World } from "./member.js";
 import { Nemesis } from "./nemesis.js";
@@ -22,7 +23,8 @@ export interface SimulationResult {
   acknowledged: number;
   elections: number;
   applied: number;
-  appendGrant: boolean;
+  /** What data planes did without raft. */
+  fast: Record<FastStep, number>;
   troubles: Record<string, number>;
 }
 
@@ -43,6 +45,7 @@ class Simulation implements World {
   readonly members: SimMember[] = [];
   readonly clients: Clients;
   readonly nemesis: Nemesis;
+  readonly #fast: Record<FastStep, number> = { append: 0, commit: 0, read: 0 };
   #nextId = 1n;
   #origins = 0;
 
@@ -50,7 +53,7 @@ class Simulation implements World {
     this.random = new Random(seed);
     this.settings = {
       preVote: this.random.chance(0.7),
-      appendGrant: this.random.chance(0.5),
+      fastChance: this.random.pick([0, 0.5, 1, 1]),
       heartbeatMs,
       electionMs,
       logRetention: {
@@ -77,6 +80,10 @@ class Simulation implements World {
 
   answered(token: number, outcome: number | null): void {
     this.clients.answered(token, outcome);
+  }
+
+  fast(what: FastStep): void {
+    this.#fast[what] += 1;
   }
 
   addMember(): SimMember {
@@ -197,7 +204,7 @@ class Simulation implements World {
       acknowledged,
       elections: this.invariants.elections,
       applied: this.invariants.appliedMax,
-      appendGrant: this.settings.appendGrant,
+      fast: this.#fast,
       troubles: Object.fromEntries(this.nemesis.counts),
     };
   }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{AsyncTask, Function, Object, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, BigInt, Function, Object, Uint8Array};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::EtcdError;
-use netcd_engine::pipeline::{Pipeline, PipelineError};
+use netcd_engine::pipeline::{GrantKind, Pipeline, PipelineError, Streamed};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::types::{LogMark, Token};
 use netcd_front::{Backend, Front, ServingState};
@@ -18,8 +18,8 @@ use crate::event::Event;
 use crate::object::Objects;
 use crate::open::{Running, Settings, reason};
 use crate::options::{
-    EngineOptions, JsHardState, JsMetaWrite, JsMetadata, JsPersistEntry, JsStatus, ListenerOptions,
-    ServingOptions, copy, entry_kind, metadata, number, op_kind,
+    EngineOptions, JsHardState, JsMetaWrite, JsMetadata, JsPersistEntry, JsQuorum, JsStatus,
+    ListenerOptions, ServingOptions, copy, entry_kind, id, metadata, number, op_kind,
 };
 use crate::queue::EventQueue;
 use crate::tasks::{Close, Defragment, HashKv, Listen, Open, Range, ReadEntries};
@@ -196,16 +196,57 @@ impl NativeEngine {
         })
     }
 
-    /// Gives the append grant.
+    /// Gives the append grant; without others the leader is the sole voter.
     #[napi]
-    pub fn grant(&self, term: f64, next_index: f64, sole_voter: bool) -> Result<()> {
+    pub fn grant(&self, term: f64, next_index: f64, others: Option<JsQuorum>) -> Result<()> {
         let (term, next_index) = (number(term)?, number(next_index)?);
-        self.pipeline(|pipeline| pipeline.grant(term, next_index, sole_voter))?;
-        self.shared.queue.set_patient(sole_voter);
+        let kind = match others {
+            None => GrantKind::SoleVoter,
+            Some(quorum) => GrantKind::Quorum(quorum.read()?),
+        };
+        let patient = kind == GrantKind::SoleVoter;
+        self.pipeline(|pipeline| pipeline.grant(term, next_index, kind))?;
+        self.shared.queue.set_patient(patient);
         Ok(())
     }
 
-    /// Ends the grant; returns the last index that was stamped.
+    /// Sends to these members what is stamped from now on; false: `last` is not the last index that was stamped.
+    #[napi]
+    pub fn stream(&self, last: f64, members: Vec<BigInt>) -> Result<bool> {
+        let last = number(last)?;
+        let members = members.iter().map(id).collect::<Result<Vec<u64>>>()?;
+        let streamed = self.enqueue(|running| match running.pipeline.stream(last, &members) {
+            Ok(streamed) => Ok(Some(streamed)),
+            // It is about to be closed.
+            Err(PipelineError::Closed) => Ok(None),
+            Err(error) => Err(reason(error)),
+        })?;
+        let Some(streamed) = streamed.filter(|streamed| *streamed != Streamed::Refused) else {
+            return Ok(false);
+        };
+        self.shared.queue.set_patient(streamed == Streamed::Quorum);
+        Ok(true)
+    }
+
+    /// Asks again for a quorum's word if reads still wait for it.
+    #[napi]
+    pub fn repeat_read(&self) -> Result<()> {
+        self.pipeline(|pipeline| {
+            pipeline.repeat_read();
+            Ok(())
+        })
+    }
+
+    /// Gives the follow grant.
+    #[napi]
+    pub fn follow(&self, term: f64, leader: BigInt, last: f64) -> Result<()> {
+        let (term, leader, last) = (number(term)?, id(&leader)?, number(last)?);
+        self.pipeline(|pipeline| pipeline.follow(term, leader, last))?;
+        self.shared.queue.set_patient(true);
+        Ok(())
+    }
+
+    /// Ends either grant; returns the last index given to the WAL.
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {
         self.shared.queue.set_patient(false);

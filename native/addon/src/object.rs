@@ -25,6 +25,16 @@ impl<'e> Objects<'e> {
         if !drained.appended.is_empty() {
             objects.push(self.appended(&drained.appended)?);
         }
+        for (from, mark) in drained.acknowledged {
+            let mut object = self.mark(c"acknowledged", mark)?;
+            set(&mut object, c"from", BigInt::from(from))?;
+            objects.push(object);
+        }
+        if let Some(index) = drained.committed {
+            let mut object = self.object(c"committed")?;
+            set(&mut object, c"index", index as f64)?;
+            objects.push(object);
+        }
         for event in drained.events {
             objects.push(self.event(event)?);
         }
@@ -337,6 +347,7 @@ impl<'e> Objects<'e> {
         let (state, version, status, text) = match state {
             LinkState::Active { version } => ("active", version, 200, String::new()),
             LinkState::Inactive { reason } => ("inactive", String::new(), 0, reason),
+            LinkState::Gone { reason } => ("gone", String::new(), 0, reason),
             LinkState::Refused { status, text } => ("refused", String::new(), status, text),
         };
         let mut object = self.object(c"peerLink")?;

@@ -16,7 +16,7 @@ use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
 use crate::options::{EngineOptions, id, number};
-use crate::peers::{EngineLog, PeerSink};
+use crate::peers::{EngineLinks, EngineLog, PeerSink};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
 use crate::snapshots::Snapshots;
@@ -106,7 +106,7 @@ pub struct Running {
     /// Watch streams of the control plane.
     pub watches: Watches,
     /// The links to other members.
-    pub peers: Peers,
+    pub peers: Arc<Peers>,
     /// Stores from and for them.
     pub snapshots: Arc<Snapshots>,
     /// Of this member.
@@ -193,6 +193,10 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
         pipeline.close();
         store.close();
     })?;
+    pipeline.set_links(Arc::new(EngineLinks {
+        peers: Arc::downgrade(&peers),
+        sink: Sink(Arc::clone(queue)),
+    }));
     front.set_peer_acceptor(peers.acceptor());
     let found = Found {
         store: recovered,
@@ -238,7 +242,7 @@ fn start_peers(
     queue: &Arc<EventQueue>,
     pipeline: &Arc<Pipeline>,
     snapshots: &Arc<Snapshots>,
-) -> Result<Peers> {
+) -> Result<Arc<Peers>> {
     let identity = peer::Identity {
         cluster_id: settings.identity.cluster_id,
         member_id: settings.identity.member_id,
@@ -250,7 +254,8 @@ fn start_peers(
     };
     let log = EngineLog(Arc::clone(pipeline));
     let store = Arc::clone(snapshots) as _;
-    Peers::start(identity, Arc::new(log), store, Arc::new(events)).map_err(reason)
+    let peers = Peers::start(identity, Arc::new(log), store, Arc::new(events));
+    peers.map(Arc::new).map_err(reason)
 }
 
 impl Running {

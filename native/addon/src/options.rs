@@ -6,7 +6,7 @@ use napi::{Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::{Code, EtcdError};
 use netcd_engine::mvcc::{MetaTable, MetaWrite};
-use netcd_engine::pipeline::{HardState, PersistEntry, PersistPayload};
+use netcd_engine::pipeline::{GrantMember, HardState, PersistEntry, PersistPayload, Quorum};
 use netcd_engine::types::{EntryKind, LogMark, OpKind};
 use netcd_front::{ListenerConfig, MetadataValue};
 
@@ -149,6 +149,46 @@ impl JsPersistEntry {
             },
             kind: entry_kind(self.kind)?,
             payload,
+        })
+    }
+}
+
+/// `GrantMember`.
+#[napi(object, object_to_js = false)]
+pub struct JsGrantMember {
+    /// Its id.
+    pub id: BigInt,
+    /// Whether it is a voter.
+    pub votes: bool,
+    /// The last entry known to be durable there and equal.
+    pub matched: f64,
+}
+
+/// `GrantQuorum`.
+#[napi(object, object_to_js = false)]
+pub struct JsQuorum {
+    /// Whether this member is a voter.
+    pub own_vote: bool,
+    /// Raft's commit index.
+    pub committed: f64,
+    /// All others.
+    pub members: Vec<JsGrantMember>,
+}
+
+impl JsQuorum {
+    /// For the pipeline.
+    pub fn read(&self) -> Result<Quorum> {
+        let member = |member: &JsGrantMember| {
+            Ok(GrantMember {
+                id: id(&member.id)?,
+                votes: member.votes,
+                matched: number(member.matched)?,
+            })
+        };
+        Ok(Quorum {
+            own_vote: self.own_vote,
+            committed: number(self.committed)?,
+            members: self.members.iter().map(member).collect::<Result<_>>()?,
         })
     }
 }

@@ -1,12 +1,13 @@
 //! Links to other members: what JavaScript asks of them, where their messages take entries from, and their events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use napi::Result;
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use netcd_engine::pipeline::{LogEntry, Pipeline, PipelineError};
+use netcd_engine::pipeline::message::PeerMessage;
+use netcd_engine::pipeline::{LogEntry, PeerLinks, Pipeline, PipelineError, Received};
 use netcd_engine::snapshot::SnapshotInfo;
 use netcd_engine::types::LogMark;
 use netcd_front::peer::{Identity, LinkState, Payload, PeerEvents, PeerLog, Peers};
@@ -43,6 +44,32 @@ impl PeerLog for EngineLog {
     }
 }
 
+/// The links as the pipeline uses them. Weak, because the links hold the pipeline.
+pub struct EngineLinks {
+    /// All links.
+    pub peers: Weak<Peers>,
+    /// Where lost messages are told.
+    pub sink: Sink,
+}
+
+impl PeerLinks for EngineLinks {
+    fn send(&self, to: u64, message: PeerMessage, entries: Vec<LogEntry>) {
+        let Some(peers) = self.peers.upgrade() else {
+            return;
+        };
+        let bytes = entries.iter().map(|entry| entry.payload.len()).sum();
+        let payload = if entries.is_empty() {
+            Payload::None
+        } else {
+            Payload::Held(entries)
+        };
+        if !peers.send(to, message.encode(), payload, bytes) {
+            let lost = PeerEvent::Unreachable { peer: to };
+            self.sink.0.push(Event::Peer(lost));
+        }
+    }
+}
+
 /// Peers' messages on their way to JavaScript: payloads stay in the pipeline behind handles.
 pub struct PeerSink {
     /// Everyone's way to JavaScript.
@@ -53,6 +80,13 @@ pub struct PeerSink {
 
 impl PeerEvents for PeerSink {
     fn message(&self, from: u64, header: Bytes, entries: Vec<LogEntry>) {
+        let entries = match PeerMessage::decode(&header) {
+            Some(message) => match self.pipeline.receive(from, message, entries) {
+                Received::Taken => return,
+                Received::Left(entries) => entries,
+            },
+            None => entries,
+        };
         let metas = entries.iter().map(LogEntry::meta).collect();
         let payloads = entries
             .into_iter()

@@ -1,8 +1,9 @@
 //! What waits for JavaScript. It is woken once, when the queue becomes non-empty, and takes everything.
 //!
-//! Marks that only ever move on (stable, persisted, applied, flushed) are kept as their newest value, and `appended`
-//! as one list that is delivered first: raft may learn early that an entry exists, and late that it is stable. Under the
-//! grant of a sole voter nobody waits for what JavaScript makes of them, so they wake it at most once in `MARKS_DELAY`.
+//! Marks that only ever move on (acknowledged, committed, stable, persisted, applied, flushed) are kept as their newest
+//! value. `appended`, acknowledged and committed are delivered first, so that raft knows the log as the data plane had it
+//! before it sees a message that came later; that something is stable it may learn late. Where the data plane replicates
+//! and commits by itself nobody waits for what JavaScript makes of marks: they wake it at most once in `MARKS_DELAY`.
 
 use std::sync::Arc;
 use std::thread::Builder;
@@ -22,8 +23,12 @@ pub type Wake = ThreadsafeFunction<(), (), (), Status, false>;
 /// Everything since the last drain, in the order of its delivery.
 #[derive(Default)]
 pub struct Drained {
-    /// Entries stamped under the grant, in order.
+    /// Entries stamped or taken under a grant, in order.
     pub appended: Vec<EntryMeta>,
+    /// Acknowledgements under the append grant: the newest of every member.
+    pub acknowledged: Vec<(u64, LogMark)>,
+    /// Committed under a grant up to here.
+    pub committed: Option<u64>,
     /// What is not merged, in order.
     pub events: Vec<Event>,
     /// The grant's entries are on stable storage up to here.
@@ -44,6 +49,8 @@ pub struct Drained {
 impl Drained {
     fn has_marks(&self) -> bool {
         !self.appended.is_empty()
+            || !self.acknowledged.is_empty()
+            || self.committed.is_some()
             || self.stable.is_some()
             || self.applied.is_some()
             || self.flushed.is_some()
@@ -119,7 +126,7 @@ impl EventQueue {
         }
     }
 
-    /// Whether marks may wait: under the grant of a sole voter.
+    /// Whether marks may wait: while the data plane replicates and commits by itself.
     pub fn set_patient(&self, patient: bool) {
         let mut inner = self.inner.lock();
         inner.patient = patient;

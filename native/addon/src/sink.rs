@@ -30,6 +30,22 @@ impl PipelineEvents for Sink {
             .put_mark(|waiting| waiting.appended.extend_from_slice(entries));
     }
 
+    fn acknowledged(&self, from: u64, mark: LogMark) {
+        self.0.put_mark(|waiting| {
+            match waiting.acknowledged.iter_mut().find(|(id, _)| *id == from) {
+                // Terms of a grant only rise, and so do the indices that count.
+                Some((_, newest)) if newest.term == mark.term => *newest = mark.max(*newest),
+                Some((_, newest)) => *newest = mark,
+                None => waiting.acknowledged.push((from, mark)),
+            }
+        });
+    }
+
+    fn committed(&self, index: u64) {
+        self.0
+            .put_mark(|waiting| waiting.committed = waiting.committed.max(Some(index)));
+    }
+
     fn stable(&self, mark: LogMark) {
         self.0.put_mark(|waiting| waiting.stable = Some(mark));
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use netcd_engine::disk::{RealDisk, RealDiskOptions};
 use netcd_engine::mvcc::{self, Store, StoreConfig, StoreEvents};
 use netcd_engine::pipeline::{
-    EntryMeta, HardState, LogLevel, LogPlace, PersistEntry, PersistPayload, Pipeline,
+    EntryMeta, GrantKind, HardState, LogLevel, LogPlace, PersistEntry, PersistPayload, Pipeline,
     PipelineConfig, PipelineEvents,
 };
 use netcd_engine::types::{EntryKind, Identity, LogMark};
@@ -31,6 +31,10 @@ struct Alone {
 impl PipelineEvents for Alone {
     fn batch(&self, _payload: u64, _bytes: usize, _requests: u32) {}
     fn appended(&self, _entries: &[EntryMeta]) {}
+    fn acknowledged(&self, from: u64, _mark: LogMark) {
+        panic!("a sole voter has no peer {from}");
+    }
+    fn committed(&self, _index: u64) {}
     fn stable(&self, _mark: LogMark) {}
     fn persisted(&self, _seq: u64) {}
     fn applied(&self, _index: u64) {}
@@ -126,7 +130,9 @@ fn lead(pipeline: &Pipeline<Store>) {
     pipeline
         .persist(1, Some(hard_state), vec![entry])
         .expect("room for the first entry");
-    pipeline.grant(TERM, 2, true).expect("nothing in between");
+    pipeline
+        .grant(TERM, 2, GrantKind::SoleVoter)
+        .expect("nothing in between");
     pipeline.set_raft_term(TERM);
 }
 

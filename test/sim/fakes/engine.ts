@@ -1,9 +1,10 @@
-// The data plane in memory: batches, append grant, WAL with delayed syncs, apply with barriers, flushes, reads. It
+// The data plane in memory: batches, append and follow grant, WAL with delayed syncs, apply with barriers, flushes, reads. It
 // keeps the ordering promises of NativeEngine and nothing more, and checks those that raft and replica must keep.
 
 import {
   EntryKind,
   type EntryMeta,
+  type GrantQuorum,
   type HardState,
   type MetaWrite,
   type NativeEngine,
@@ -13,9 +14,17 @@ import {
   type PersistEntry,
   type Recovered,
 } from "../../../src/native/binding.js";
+import {
+  type AppendMessage,
+  dataPlaneRoundMin,
+  type HeartbeatMessage,
+  type MemberId,
+  type Message,
+} from "../../../src/raft/index.js";
 import type { Clock } from "../../../src/replica/clock.js";
 import { encodeJson } from "../../../src/replica/commands.js";
 import type { DiskEntry, FakeDisk } from "./disk.js";
+import { FakeLeading } from "./leading.js";
 import { FakeReads } from "./reads.js";
 import {
   type BatchRequest,
@@ -32,17 +41,25 @@ export interface FakeTiming {
   syncMs(): number;
   applyMs(): number;
   wakeMs(): number;
+  /** How long marks may wait while the data plane replicates and commits by itself. */
+  marksMs(): number;
   flushEveryMs: number;
 }
 
+/** What the data plane does by itself between members. */
+export type FastStep = "append" | "commit" | "read";
+
 export interface FakeHooks {
   wake(): void;
+  /** A message of the data plane's own to another member. */
+  send(message: Message): void;
   /** An entry was written behind one of term `prevTerm`. */
   written(entry: DiskEntry, prevTerm: number): void;
   /** An entry was applied; `hash` is that of the whole state after it. */
   applied(entry: DiskEntry, hash: number): void;
   /** The outcome of `execute`; null: it was refused, and never took effect. */
   answered(token: number, outcome: number | null): void;
+  fast(what: FastStep): void;
 }
 
 const batchesOnTheirWayMax = 2;
@@ -53,6 +70,11 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #events: NativeEvent[] = [];
   #wakeDue = false;
   #grant: { term: number; next: number; soleVoter: boolean } | null = null;
+  #leading: FakeLeading | null = null;
+  #following: { term: number; leader: MemberId } | null = null;
+  #lastRound = dataPlaneRoundMin;
+  #patient = false;
+  #marksDue = false;
   #open: BatchRequest[] = [];
   #onTheirWay = 0;
   readonly #payloads = new Map<number, EntryData>();
@@ -101,17 +123,36 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
 
   #emit(event: NativeEvent): void {
     this.#events.push(event);
-    if (this.#wakeDue) return;
+    if (!this.#wakeDue) this.#emitWake();
+  }
+
+  #emitWake(): void {
     this.#wakeDue = true;
     this.clock.after(this.timing.wakeMs(), () => {
       if (this.#wakeDue) this.hooks.wake();
     });
   }
 
+  /** A mark, which may wait if nobody else does. */
+  #emitMark(event: NativeEvent): void {
+    if (!this.#patient) {
+      this.#emit(event);
+      return;
+    }
+    this.#events.push(event);
+    if (this.#marksDue) return;
+    this.#marksDue = true;
+    this.clock.after(this.timing.marksMs(), () => {
+      this.#marksDue = false;
+      if (this.#events.length > 0) this.hooks.wake();
+    });
+  }
+
   // --- raft log ---
 
   persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void {
-    if (this.#grant !== null && entries.length > 0) throw new Error("persist under the grant");
+    const granted = this.#grant !== null || this.#following !== null;
+    if (granted && entries.length > 0) throw new Error("persist under the grant");
     const written = entries.map((entry) => this.#toDisk(entry));
     this.#write(hardState, written, () => this.#emit({ type: "persisted", seq }));
     for (const { payload } of entries) if (payload !== 0) this.#settlePayload(payload);
@@ -176,18 +217,48 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (this.#ownBatches.delete(payload)) this.#batchDone();
   }
 
-  grant(term: number, nextIndex: number, soleVoter: boolean): void {
-    if (this.#grant !== null) throw new Error("a grant on top of a grant");
+  grant(term: number, nextIndex: number, others: GrantQuorum | null): void {
+    if (this.#grant !== null || this.#following !== null) throw new Error("a grant on top of a grant");
     if (nextIndex !== this.#wal.written.lastIndex + 1) {
       throw new Error(`grant at ${nextIndex}, the log ends at ${this.#wal.written.lastIndex}`);
     }
-    this.#grant = { term, next: nextIndex, soleVoter };
+    this.#grant = { term, next: nextIndex, soleVoter: others === null };
+    const send = (to: MemberId, message: object) => this.hooks.send({ ...message, from: this.memberId, to } as Message);
+    this.#leading = others === null ? null : new FakeLeading(term, nextIndex, others, send);
+    this.#patient = others === null;
     this.#closeBatch();
+  }
+
+  stream(last: number, members: MemberId[]): boolean {
+    if (this.#leading === null) throw new Error("streamed without a grant");
+    if (this.#wal.written.lastIndex !== last) return false;
+    this.#leading.stream(members);
+    this.#patient = true;
+    return true;
+  }
+
+  follow(term: number, leader: MemberId, last: number): void {
+    if (this.#grant !== null || this.#following !== null) throw new Error("a follow grant on top of a grant");
+    if (this.#wal.written.lastIndex !== last) {
+      throw new Error(`follow after ${last}, the log ends at ${this.#wal.written.lastIndex}`);
+    }
+    this.#following = { term, leader };
+    this.#patient = true;
+  }
+
+  repeatRead(): void {
+    this.#leading?.repeat();
   }
 
   revokeGrant(): number {
     const last = this.#wal.written.lastIndex;
+    const unconfirmed = this.#leading?.unconfirmed ?? [];
     this.#grant = null;
+    this.#leading = null;
+    this.#following = null;
+    this.#patient = false;
+    for (const ctx of unconfirmed) this.#emit({ type: "readRequest", ctx });
+    if (this.#events.length > 0 && !this.#wakeDue) this.#emitWake();
     return last;
   }
 
@@ -202,7 +273,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const entry = this.#committedEntry(index);
     this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
     this.hooks.applied(entry, this.store.hash);
-    this.#emit({ type: "applied", index });
+    this.#emitMark({ type: "applied", index });
     this.#applySoon();
   }
 
@@ -278,14 +349,120 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     grant.next += 1;
     const entry: DiskEntry = { index, term, kind, data, bytes: bytesOf(data) };
     const meta: EntryMeta = { index, term, kind, bytes: entry.bytes };
-    this.#emit({ type: "appended", entries: [meta] });
+    const prev = { index: index - 1, term: this.#termAt(index - 1) };
+    this.#emitMark({ type: "appended", entries: [meta] });
     const soleVoter = grant.soleVoter;
     this.#write(null, [entry], () => {
-      this.#emit({ type: "stable", index, term });
+      this.#emitMark({ type: "stable", index, term });
+      if (this.#leading?.term === term) {
+        this.#leading.ownStable(index);
+        this.#commitQuorum();
+      }
       // The grant may have ended meanwhile; raft commits then, if it still leads.
       if (soleVoter && this.#grant?.soleVoter === true && this.#grant.term === term) this.commit(index);
       durable();
     });
+    this.#leading?.replicate(prev, meta);
+  }
+
+  // --- the fast path between members ---
+
+  /** A message of another member; true: it is dealt with, and raft never sees it. */
+  receive(message: Message): boolean {
+    switch (message.type) {
+      case "append":
+        return this.#takeAppend(message);
+      case "appendResponse":
+        return !message.reject && this.#acknowledged(message.from, message.term, message.index);
+      case "heartbeat":
+        return message.readSeq >= dataPlaneRoundMin && this.#takeHeartbeat(message);
+      case "heartbeatResponse":
+        if (message.readSeq < dataPlaneRoundMin) return false;
+        this.#heard(message.from, message.term, message.readSeq);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #isFollowed({ from, term }: Message): boolean {
+    return this.#following?.leader === from && this.#following.term === term;
+  }
+
+  #takeAppend(message: AppendMessage): boolean {
+    const { from, term, prevIndex, prevTerm, commit } = message;
+    const { lastIndex } = this.#wal.written;
+    if (!this.#isFollowed(message) || prevIndex !== lastIndex || this.#termAt(lastIndex) !== prevTerm) return false;
+    if (message.entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
+    const entries = message.entries.map(({ payload, ...meta }): DiskEntry => {
+      const data = typeof payload === "number" ? this.#payloads.get(payload) : (payload as EntryData | null);
+      if (typeof payload === "number") this.#payloads.delete(payload);
+      return { ...meta, data: data ?? new Uint8Array() };
+    });
+    const metas = entries.map(({ data: _, ...meta }): EntryMeta => meta);
+    if (metas.length > 0) this.#emitMark({ type: "appended", entries: metas });
+    const last = prevIndex + entries.length;
+    this.hooks.fast("append");
+    this.#write(null, entries, () => {
+      this.#emitMark({ type: "stable", index: last, term });
+      const accepted = { index: last, reject: false, hintIndex: 0, hintTerm: 0 };
+      this.hooks.send({ type: "appendResponse", from: this.memberId, to: from, term, ...accepted });
+    });
+    this.#learnCommit(Math.min(commit, last));
+    return true;
+  }
+
+  #takeHeartbeat(message: HeartbeatMessage): boolean {
+    if (!this.#isFollowed(message)) return false;
+    const { from: to, term, readSeq, commit } = message;
+    this.#learnCommit(Math.min(commit, this.#wal.written.lastIndex));
+    if (readSeq > dataPlaneRoundMin) {
+      this.hooks.send({ type: "heartbeatResponse", from: this.memberId, to, term, readSeq });
+    }
+    return true;
+  }
+
+  #learnCommit(index: number): void {
+    if (index <= this.#commit) return;
+    this.#emitMark({ type: "committed", index });
+    this.commit(index);
+  }
+
+  #acknowledged(from: MemberId, term: number, index: number): boolean {
+    const leading = this.#leading;
+    if (leading?.term !== term || index > this.#wal.written.lastIndex) return false;
+    if (!leading.acknowledged(from, index)) return false;
+    this.#emitMark({ type: "acknowledged", from, index, term });
+    this.#commitQuorum();
+    return true;
+  }
+
+  #commitQuorum(): void {
+    const index = this.#leading?.advance() ?? null;
+    if (index !== null) {
+      this.hooks.fast("commit");
+      this.#emitMark({ type: "committed", index });
+      this.commit(index);
+    }
+    this.#leading?.tellCommit();
+  }
+
+  #heard(from: MemberId, term: number, number: number): void {
+    if (this.#leading?.term !== term) return;
+    const round = this.#leading.heard(from, number);
+    if (round === null) return;
+    this.hooks.fast("read");
+    this.readIndexReady(round.ctx, round.index);
+  }
+
+  #requestRead(ctx: number): void {
+    const leading = this.#leading;
+    if (leading === null) {
+      this.#emit({ type: "readRequest", ctx });
+      return;
+    }
+    this.#lastRound += 1;
+    leading.begin(this.#lastRound, ctx, Math.max(leading.committed, this.#commit));
   }
 
   #hold(data: EntryData): number {
@@ -330,7 +507,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#durableIndex = 0;
     this.#wal.append({ type: "snapshot", store }, () => {
       this.#durableIndex = Math.max(this.#durableIndex, index);
-      this.#emit({ type: "applied", index });
+      this.#emitMark({ type: "applied", index });
       this.#reads.serve(this.store);
       this.#applySoon();
     });
@@ -364,7 +541,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.#applyBatch(entry);
     }
     if (this.store.appliedIndex > before) {
-      this.#emit({ type: "applied", index: this.store.appliedIndex });
+      this.#emitMark({ type: "applied", index: this.store.appliedIndex });
       this.#reads.serve(this.store);
     }
   }
@@ -412,7 +589,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (this.disk.unsynced.some((record) => record.type === "snapshot")) return;
     this.disk.store = this.store.clone();
     const { appliedIndex, appliedTerm } = this.store;
-    this.#emit({ type: "flushed", index: appliedIndex, term: appliedTerm });
+    this.#emitMark({ type: "flushed", index: appliedIndex, term: appliedTerm });
   }
 
   // --- reads ---
@@ -423,7 +600,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.hooks.answered(token, this.store.execute(op));
       return;
     }
-    this.#emit({ type: "readRequest", ctx: this.#reads.open(op, token) });
+    this.#requestRead(this.#reads.open(op, token));
   }
 
   readIndexReady(ctx: number, index: number): void {

@@ -8,6 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::batch::{self, OpenBatch};
+use super::follow::Following;
+use super::lead::Leading;
+use super::message::ROUND_QUIET;
 use super::ports::{Apply, LogEntry, PipelineError};
 use super::queue::WriteItem;
 use super::{Core, Grant};
@@ -53,6 +56,11 @@ pub(super) struct State {
     payloads: HashMap<u64, Payload>,
     last_payload: u64,
     pub grant: Option<Grant>,
+    /// Of a grant that needs a quorum.
+    pub leading: Option<Leading>,
+    /// The follow grant.
+    pub following: Option<Following>,
+    last_round: u64,
     /// The last entry given to the WAL.
     pub last: LogMark,
     /// The disk is full: nothing new is taken until the WAL has written what it holds.
@@ -85,6 +93,17 @@ impl State {
             return Err(TOO_MANY_REQUESTS);
         }
         Ok(())
+    }
+
+    /// Whether the data plane gives entries their place by itself.
+    pub fn is_granted(&self) -> bool {
+        self.grant.is_some() || self.following.is_some()
+    }
+
+    /// Numbers of rounds are never used twice.
+    pub fn next_round(&mut self) -> u64 {
+        self.last_round += 1;
+        ROUND_QUIET + self.last_round
     }
 
     pub fn pending_requests(&self) -> usize {
@@ -272,7 +291,7 @@ impl<A: Apply> Core<A> {
         };
         grant.next_index += 1;
         let sole = grant.sole_voter;
-        state.last = mark;
+        let prev = std::mem::replace(&mut state.last, mark);
         if let Some(sequence) = sequence {
             state.place(sequence, mark.index);
         }
@@ -284,16 +303,24 @@ impl<A: Apply> Core<A> {
         self.events.appended(&[entry.meta()]);
         self.cache.push(entry.clone());
         let item = WriteItem::Granted {
-            entry,
+            entry: entry.clone(),
             sole,
             sequence,
         };
+        // The own disk begins its work first: it takes longer than the others' way.
         self.queue.push(item, &self.gate);
+        if let Some(leading) = &mut state.leading {
+            self.replicate(leading, prev, &entry);
+        }
     }
 
-    /// These batches of this process are on stable storage: there is room for the next.
-    pub(super) fn batches_stable(&self, sequences: &[u64]) {
+    /// These batches of this process are on stable storage, and the entries of the append grant up to `granted`: there
+    /// is room for the next.
+    pub(super) fn batches_stable(&self, sequences: &[u64], granted: Option<LogMark>) {
         let mut state = self.state.lock();
+        if let Some(mark) = granted {
+            self.own_stable(&mut state, mark);
+        }
         for sequence in sequences {
             state.landed(*sequence);
         }

@@ -180,7 +180,9 @@ fn entries_replaced_by_another_leader_fail_their_clients_and_are_never_applied()
     rig.lead(1, 0, true);
     rig.inbox
         .take_until(|event| matches!(event, Event::Persisted(_)).then_some(()));
-    rig.pipeline.grant(1, 2, false).unwrap();
+    rig.pipeline
+        .grant(1, 2, GrantKind::Quorum(Quorum::default()))
+        .unwrap();
     rig.put(1);
     rig.inbox
         .take_until(|event| (*event == Event::Stable(mark(2, 1))).then_some(()));
@@ -208,7 +210,9 @@ fn nothing_is_applied_that_is_committed_but_not_stable_here() {
     rig.inbox
         .take_until(|event| matches!(event, Event::Persisted(_)).then_some(()));
     log.change(|disk| disk.stalled = true);
-    rig.pipeline.grant(1, 2, false).unwrap();
+    rig.pipeline
+        .grant(1, 2, GrantKind::Quorum(Quorum::default()))
+        .unwrap();
     rig.put(1);
     rig.pipeline.commit(2);
     rig.inbox
@@ -312,7 +316,9 @@ fn the_grant_may_end_in_the_middle_of_load() {
         load.join().unwrap();
         assert!(rig.clients.wait(tokens).iter().all(Result::is_ok));
         stamped = rig.pipeline.applied_index();
-        rig.pipeline.grant(1, stamped + 1, true).unwrap();
+        rig.pipeline
+            .grant(1, stamped + 1, GrantKind::SoleVoter)
+            .unwrap();
     }
     assert_eq!(rig.finish(driver), None);
     assert_eq!(rig.store.requests(), requests(0..5000));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch;
 use super::batcher::State;
+use super::lead::{GrantKind, Leading};
 use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
 use super::queue::{Install, WriteItem};
 use super::reads::ReadBarrier;
@@ -34,9 +35,9 @@ pub struct PersistEntry {
 }
 
 impl<A: Apply> Core<A> {
-    /// The append grant of the leader of `term`. With `sole_voter` stable is committed and reads need no quorum once
+    /// The append grant of the leader of `term`, which has committed in its term. A sole voter serves reads at once when
     /// everything before `next_index` is applied.
-    pub fn grant(&self, term: u64, next_index: u64, sole_voter: bool) -> Result<(), PipelineError> {
+    pub fn grant(&self, term: u64, next_index: u64, kind: GrantKind) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
         if state.stopped {
             return Err(PipelineError::Closed);
@@ -44,29 +45,45 @@ impl<A: Apply> Core<A> {
         if !self.config.append_grant {
             return Err(PipelineError::GrantForbidden);
         }
+        if state.following.is_some() {
+            return Err(PipelineError::GrantHeld);
+        }
         if next_index != state.last.index + 1 {
             return Err(PipelineError::Hole {
                 index: next_index,
                 last: state.last.index,
             });
         }
+        let sole_voter = kind == GrantKind::SoleVoter;
         state.grant = Some(Grant {
             term,
             next_index,
             sole_voter,
         });
+        state.leading = match kind {
+            GrantKind::SoleVoter => None,
+            GrantKind::Quorum(quorum) => Some(Leading::new(term, next_index, quorum)),
+        };
         let reads_from = if sole_voter { next_index - 1 } else { NEVER };
         self.sole_from.store(reads_from, SeqCst);
         self.close_if_due(&mut state);
         Ok(())
     }
 
-    /// Ends the grant and returns the last index given to the WAL; batches that close afterwards wait for a proposal.
+    /// Ends the append grant or the follow grant, and returns the last index given to the WAL; batches that close
+    /// afterwards wait for a proposal, and reads for raft.
     pub fn revoke_grant(&self) -> u64 {
         let mut state = self.state.lock();
         state.grant = None;
+        state.following = None;
+        let leading = state.leading.take();
         self.sole_from.store(NEVER, SeqCst);
-        state.last.index
+        let last = state.last.index;
+        drop(state);
+        if let Some(ctx) = leading.and_then(|leading| leading.unconfirmed()) {
+            self.events.read_request(ctx);
+        }
+        last
     }
 
     /// Stamps a Control or ConfChange entry under the grant.
@@ -118,7 +135,7 @@ impl<A: Apply> Core<A> {
         if state.stopped {
             return Err(PipelineError::Closed);
         }
-        if !entries.is_empty() && state.grant.is_some() {
+        if !entries.is_empty() && state.is_granted() {
             return Err(PipelineError::GrantHeld);
         }
         check_contiguous(&entries, state.last.index)?;
@@ -177,7 +194,7 @@ impl<A: Apply> Core<A> {
         if state.stopped {
             return Err(PipelineError::Closed);
         }
-        if state.grant.is_some() {
+        if state.is_granted() {
             return Err(PipelineError::GrantHeld);
         }
         let applied = self.applied.load(SeqCst);
@@ -233,7 +250,7 @@ impl<A: Apply> Core<A> {
     /// Apply up to index, as far as it is on stable storage here.
     pub fn commit(&self, index: u64) {
         let committed = self.gate.commit(index);
-        self.committed.fetch_max(committed, Relaxed);
+        self.committed.fetch_max(committed, SeqCst);
     }
 
     /// TypeScript has applied the control entry at index; its writes go to disk with it.
@@ -267,7 +284,7 @@ impl<A: Apply> Core<A> {
 
     /// The read index of `ctx` is known.
     pub fn read_index_ready(&self, ctx: u64, index: u64) {
-        let request = |ctx| self.events.read_request(ctx);
+        let request = |ctx| self.request_read(ctx);
         let ready = self.reads.index_ready(ctx, index, &self.applied, request);
         self.serve_reads(ready);
     }
@@ -275,9 +292,7 @@ impl<A: Apply> Core<A> {
     /// The read index of `ctx` could not be had.
     pub fn read_index_failed(&self, ctx: u64, error: EtcdError) {
         self.metrics.read_indexes_failed.fetch_add(1, Relaxed);
-        let failed = self
-            .reads
-            .index_failed(ctx, |ctx| self.events.read_request(ctx));
+        let failed = self.reads.index_failed(ctx, |ctx| self.request_read(ctx));
         if !failed.is_empty() {
             self.completions.reads_ready(failed, Err(error));
         }
@@ -297,8 +312,7 @@ impl<A: Apply> Core<A> {
         if self.applied.load(SeqCst) >= self.sole_from.load(SeqCst) {
             return Ok(ReadBarrier::Now);
         }
-        self.reads
-            .wait(token, |ctx| self.events.read_request(ctx))?;
+        self.reads.wait(token, |ctx| self.request_read(ctx))?;
         Ok(ReadBarrier::Wait)
     }
 }

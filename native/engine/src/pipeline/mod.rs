@@ -8,7 +8,10 @@ mod apply;
 pub mod batch;
 mod batcher;
 mod cache;
+mod follow;
 mod intake;
+mod lead;
+pub mod message;
 mod metrics;
 mod ports;
 mod queue;
@@ -21,22 +24,26 @@ mod crash_test;
 #[cfg(test)]
 mod driver_test;
 #[cfg(test)]
+mod fastpath_test;
+#[cfg(test)]
 mod install_test;
 #[cfg(test)]
 mod testing;
 
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+pub use self::follow::Received;
 pub use self::intake::{PersistEntry, PersistPayload};
+pub use self::lead::{GrantKind, GrantMember, Quorum, Streamed};
 pub use self::ports::{
     Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
-    MetaTable, MetaWrite, PipelineError, PipelineEvents,
+    MetaTable, MetaWrite, PeerLinks, PipelineError, PipelineEvents,
 };
 pub use self::queue::Install;
 pub use self::reads::ReadBarrier;
@@ -92,6 +99,7 @@ pub struct Core<A: Apply> {
     reader: Arc<dyn LogRead>,
     events: Arc<dyn PipelineEvents>,
     completions: Arc<dyn Completions>,
+    links: OnceLock<Arc<dyn PeerLinks>>,
     state: Mutex<State>,
     queue: WriteQueue,
     gate: ApplyGate,
@@ -153,6 +161,7 @@ impl<A: Apply> Pipeline<A> {
             reader: neighbours.reader,
             events: neighbours.events,
             completions: neighbours.completions,
+            links: OnceLock::new(),
             state: Mutex::new(State::new(marks.last)),
             queue: WriteQueue::new(),
             gate: ApplyGate::new(marks.applied.index, marks.last.index),
@@ -212,6 +221,16 @@ fn join(thread: JoinHandle<()>) {
 }
 
 impl<A: Apply> Core<A> {
+    /// The links to other members, which are there later than the pipeline, and before anything is sent.
+    pub fn set_links(&self, links: Arc<dyn PeerLinks>) {
+        assert!(self.links.set(links).is_ok(), "links are set once");
+    }
+
+    fn links(&self) -> &dyn PeerLinks {
+        let links = self.links.get();
+        links.expect("set before a grant is given").as_ref()
+    }
+
     /// The state machine.
     pub fn store(&self) -> &Arc<A> {
         &self.store

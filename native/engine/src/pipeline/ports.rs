@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::message::PeerMessage;
 use crate::mvcc::Store;
 pub use crate::mvcc::{Applied, ApplyContext, MetaTable, MetaWrite};
 use crate::types::{EntryKind, LogMark, OpKind};
@@ -116,14 +117,25 @@ pub enum LogLevel {
     Error,
 }
 
+/// The links to other members, as far as the data plane uses them by itself. Called under the pipeline's lock: must only
+/// enqueue. A message may get lost; raft is told by the links, and sends again what matters.
+pub trait PeerLinks: Send + Sync {
+    /// Sends a message with the entries that it carries.
+    fn send(&self, to: u64, message: PeerMessage, entries: Vec<LogEntry>);
+}
+
 /// What the control plane is told; the same names as in src/native/binding.ts. Called from any of the pipeline's
 /// threads, partly under its lock: must only enqueue.
 pub trait PipelineEvents: Send + Sync {
     /// A closed batch waits for a proposal (no grant is held).
     fn batch(&self, payload: u64, bytes: usize, requests: u32);
-    /// Under the grant: these entries were stamped and given to the WAL.
+    /// Under a grant: these entries were stamped, or taken from the leader, and given to the WAL.
     fn appended(&self, entries: &[EntryMeta]);
-    /// The grant's entries up to this one are on stable storage.
+    /// Under the append grant: this member has the log up to `mark.index`, which it said in the term `mark.term`.
+    fn acknowledged(&self, from: u64, mark: LogMark);
+    /// Under a grant: entries up to index are committed. Told before any of them is applied.
+    fn committed(&self, index: u64);
+    /// The grant's entries up to this index are on stable storage; the term is the grant's.
     fn stable(&self, mark: LogMark);
     /// `persist(seq)` and all before it are on stable storage.
     fn persisted(&self, seq: u64);
@@ -142,8 +154,8 @@ pub trait PipelineEvents: Send + Sync {
 /// An API call that the state of the pipeline forbids: an error of the control plane's own program.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// Entries were persisted while the grant says that the data plane stamps them.
-    #[error("entries persisted while the append grant is held")]
+    /// Entries were persisted, or a grant given, while a grant says that the data plane gives entries their place.
+    #[error("a grant is held: the data plane gives entries their place")]
     GrantHeld,
     /// The grant was switched off when the engine was opened.
     #[error("the append grant is switched off")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::follow::Following;
 use super::ports::{HardState, LogEntry, MetaWrite};
 use crate::types::LogMark;
 
@@ -17,6 +18,14 @@ pub(super) enum WriteItem {
         sole: bool,
         /// Set for a batch of this process.
         sequence: Option<u64>,
+    },
+    /// Entries taken from the leader under the follow grant; acknowledged up to `last` when they are on stable storage.
+    Followed {
+        sender: Following,
+        last: u64,
+        entries: Vec<LogEntry>,
+        /// The batches of this process among the entries.
+        sequences: Vec<u64>,
     },
     /// What raft handed over.
     Persist {
@@ -103,7 +112,10 @@ impl WriteQueue {
         let inner = self.inner.lock();
         let replaced = inner.items.iter().filter_map(|item| match item {
             WriteItem::Persist { entries, .. } => entries.first().map(|entry| entry.mark.index),
-            WriteItem::Granted { .. } | WriteItem::Compact(_) | WriteItem::Install { .. } => None,
+            WriteItem::Granted { .. }
+            | WriteItem::Followed { .. }
+            | WriteItem::Compact(_)
+            | WriteItem::Install { .. } => None,
         });
         let stable = replaced.fold(last, |stable, first| stable.min(first - 1));
         gate.set_stable(stable);

@@ -185,6 +185,8 @@ impl Completions for Clients {
 pub enum Event {
     Batch(u64),
     Appended(Vec<EntryMeta>),
+    Acknowledged(u64, LogMark),
+    Committed(u64),
     Stable(LogMark),
     Persisted(u64),
     Applied(u64),
@@ -235,6 +237,12 @@ impl PipelineEvents for Inbox {
     }
     fn appended(&self, entries: &[EntryMeta]) {
         self.put(Event::Appended(entries.to_vec()));
+    }
+    fn acknowledged(&self, from: u64, mark: LogMark) {
+        self.put(Event::Acknowledged(from, mark));
+    }
+    fn committed(&self, index: u64) {
+        self.put(Event::Committed(index));
     }
     fn stable(&self, mark: LogMark) {
         self.put(Event::Stable(mark));
@@ -339,7 +347,7 @@ impl<A: Apply> Rig<A> {
             .expect("room for the first entry");
         if granted {
             self.pipeline
-                .grant(term, last + 2, true)
+                .grant(term, last + 2, GrantKind::SoleVoter)
                 .expect("nothing in between");
         }
     }
@@ -416,6 +424,7 @@ impl<A: Apply> Raft<A> {
             }
             Event::ReadRequest(ctx) => self.pipeline.read_index_ready(ctx, self.committed),
             Event::Applied(_) | Event::Log(_) => {}
+            Event::Acknowledged(..) | Event::Committed(_) => unreachable!("there are no others"),
             Event::Fatal(_) | Event::End => unreachable!("handled by the loop"),
         }
     }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::Core;
+use super::follow::Following;
 use super::ports::{Apply, HardState, Log, LogEntry, LogError, LogLevel};
 use super::queue::{Install, WriteItem};
 use crate::error::NO_SPACE;
@@ -27,11 +28,32 @@ struct Run {
     seq: Option<u64>,
     granted: bool,
     sole: bool,
+    /// From whom the entries are under the follow grant, and up to where that is acknowledged.
+    followed: Option<(Following, u64)>,
 }
 
 impl Run {
     fn extends(&self, sole: bool) -> bool {
         self.granted && self.sole == sole
+    }
+
+    fn continues(&self, sender: Following) -> bool {
+        self.followed.is_some_and(|(before, _)| before == sender)
+    }
+
+    /// The last entry that was stamped under the append grant.
+    fn stamped(&self) -> Option<LogMark> {
+        let last = self.entries.last().filter(|_| self.granted)?;
+        Some(last.mark)
+    }
+
+    /// The last entry that is here under either grant, with the term of the grant.
+    fn under_grant(&self) -> Option<LogMark> {
+        let followed = self.followed.map(|(sender, index)| LogMark {
+            index,
+            term: sender.term,
+        });
+        followed.or_else(|| self.stamped())
     }
 
     /// Gives the places of unwritten batches to empty entries; returns the batches.
@@ -70,6 +92,20 @@ fn runs(items: &mut Vec<WriteItem>) -> (Vec<Run>, Option<LogMark>) {
                 run.entries.push(entry);
                 run.own.push(sequence);
                 run.sequences.extend(sequence);
+            }
+            WriteItem::Followed {
+                sender,
+                last,
+                entries,
+                sequences,
+            } => {
+                if !runs.last().is_some_and(|run| run.continues(sender)) {
+                    runs.push(Run::default());
+                }
+                let run = runs.last_mut().expect("just pushed");
+                run.followed = Some((sender, last));
+                run.entries.extend(entries);
+                run.sequences.extend(sequences);
             }
             WriteItem::Persist {
                 seq,
@@ -258,18 +294,22 @@ fn report<A: Apply>(core: &Core<A>, written: &[Run]) {
         let stable = core.queue.report_stable(mark.index, &core.gate);
         core.cache.set_stable(stable);
     }
-    let granted = written.iter().rev().filter(|run| run.granted);
-    if let Some(entry) = granted.map(|run| &run.entries).find_map(|e| e.last()) {
-        core.events.stable(entry.mark);
-    }
-    if let Some(seq) = written.iter().rev().find_map(|run| run.seq) {
-        core.events.persisted(seq);
+    let followed = written.iter().rev().find_map(|run| run.followed);
+    if let Some((sender, last)) = followed {
+        core.acknowledge(sender, last);
     }
     let sequences: Vec<u64> = written
         .iter()
         .flat_map(|run| run.sequences.iter().copied())
         .collect();
-    if !sequences.is_empty() {
-        core.batches_stable(&sequences);
+    let stamped = written.iter().rev().find_map(Run::stamped);
+    if !sequences.is_empty() || stamped.is_some() {
+        core.batches_stable(&sequences, stamped);
+    }
+    if let Some(mark) = written.iter().rev().find_map(Run::under_grant) {
+        core.events.stable(mark);
+    }
+    if let Some(seq) = written.iter().rev().find_map(|run| run.seq) {
+        core.events.persisted(seq);
     }
 }

@@ -45,6 +45,8 @@ impl Drop for Channel {
 pub enum DialError {
     /// The peer could not be reached.
     Failed(String),
+    /// Its machine says that nobody listens.
+    NobodyListens(String),
     /// It refused, with this status and text.
     Refused(StatusCode, String),
 }
@@ -52,7 +54,10 @@ pub enum DialError {
 /// Opens a stream to the member `to` at this URL and waits until it is accepted.
 pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Channel, DialError> {
     let failed = |error: &dyn std::fmt::Display| DialError::Failed(format!("{url}: {error}"));
-    let io = connect(url).await.map_err(|error| failed(&error))?;
+    let io = connect(url).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::NobodyListens(format!("{url}: {error}")),
+        _ => failed(&error),
+    })?;
     let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(limits::WINDOW_BYTES)
         .initial_connection_window_size(limits::WINDOW_BYTES)

@@ -76,6 +76,7 @@ impl Link {
                     LinkState::Inactive { reason }
                 }
                 Err(DialError::Failed(reason)) => LinkState::Inactive { reason },
+                Err(DialError::NobodyListens(reason)) => LinkState::Gone { reason },
                 Err(DialError::Refused(status, text)) => LinkState::Refused {
                     status: status.as_u16(),
                     text,

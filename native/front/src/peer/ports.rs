@@ -44,6 +44,11 @@ pub enum LinkState {
         /// Why, for the log.
         reason: String,
     },
+    /// Nobody listens at the peer's address, where it was: its process ended.
+    Gone {
+        /// Why, for the log.
+        reason: String,
+    },
     /// The peer refused: this member is removed, of another cluster, or too old.
     Refused {
         /// HTTP status.

@@ -77,7 +77,7 @@ impl Transfer {
             let opened = dial::open(&self.shared, self.to, url, wire::SNAPSHOT_PATH);
             reason = match timeout(limits::CONNECT_TIMEOUT, opened).await {
                 Ok(Ok(channel)) => return Ok(channel),
-                Ok(Err(DialError::Failed(reason))) => reason,
+                Ok(Err(DialError::Failed(reason) | DialError::NobodyListens(reason))) => reason,
                 Ok(Err(DialError::Refused(status, text))) => format!("{url}: {status}: {text}"),
                 Err(_) => format!("{url}: not connected in {:?}", limits::CONNECT_TIMEOUT),
             };

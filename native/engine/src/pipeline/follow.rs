@@ -1,0 +1,169 @@
+//! The follower's side of the fast path: under a follow grant the data plane takes the appends of one leader in one term
+//! that continue the log exactly, and answers them when they are on stable storage. Everything else goes to raft, which
+//! withdraws the grant before it does anything that rests on the end of the log or on the term.
+
+use super::message::{PeerMessage, ROUND_QUIET};
+use super::ports::{Apply, LogEntry};
+use super::queue::WriteItem;
+use super::{Core, PipelineError};
+use crate::types::{EntryKind, LogMark};
+
+/// Whose appends are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Following {
+    pub term: u64,
+    pub leader: u64,
+}
+
+/// Whether the data plane dealt with a message; what it did not comes back for raft.
+pub enum Received {
+    /// Done.
+    Taken,
+    /// Raft's; the entries that came with it.
+    Left(Vec<LogEntry>),
+}
+
+impl<A: Apply> Core<A> {
+    /// The follow grant for the leader of `term`, given by a follower whose log ends at `last`.
+    pub fn follow(&self, term: u64, leader: u64, last: u64) -> Result<(), PipelineError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if !self.config.append_grant {
+            return Err(PipelineError::GrantForbidden);
+        }
+        if state.grant.is_some() {
+            return Err(PipelineError::GrantHeld);
+        }
+        if state.last.index != last {
+            return Err(PipelineError::Hole {
+                index: last + 1,
+                last: state.last.index,
+            });
+        }
+        state.following = Some(Following { term, leader });
+        Ok(())
+    }
+
+    /// A message of raft from another member.
+    pub fn receive(&self, from: u64, message: PeerMessage, entries: Vec<LogEntry>) -> Received {
+        match message {
+            PeerMessage::Append { term, prev, commit } => {
+                return self.take_append(Following { term, leader: from }, prev, commit, entries);
+            }
+            PeerMessage::AppendResponse {
+                term,
+                index,
+                reject: false,
+                ..
+            } if self.acknowledged(from, term, index) => return Received::Taken,
+            PeerMessage::Heartbeat {
+                term,
+                commit,
+                round,
+            } if round >= ROUND_QUIET => {
+                if self.take_heartbeat(Following { term, leader: from }, commit, round) {
+                    return Received::Taken;
+                }
+            }
+            PeerMessage::HeartbeatResponse { term, round } if round >= ROUND_QUIET => {
+                // Raft numbers its rounds by itself: it must not take this for an answer to one of them.
+                self.heard(from, term, round);
+                return Received::Taken;
+            }
+            PeerMessage::AppendResponse { .. }
+            | PeerMessage::Heartbeat { .. }
+            | PeerMessage::HeartbeatResponse { .. } => {}
+        }
+        Received::Left(entries)
+    }
+
+    fn take_append(
+        &self,
+        sender: Following,
+        prev: LogMark,
+        commit: u64,
+        entries: Vec<LogEntry>,
+    ) -> Received {
+        let mut state = self.state.lock();
+        let fits = state.following == Some(sender)
+            && !state.stopped
+            && state.last == prev
+            && continues(prev, sender.term, &entries);
+        if !fits {
+            return Received::Left(entries);
+        }
+        let metas: Vec<_> = entries.iter().map(LogEntry::meta).collect();
+        // Before the commit that may rest on them.
+        if !metas.is_empty() {
+            self.events.appended(&metas);
+        }
+        let mut sequences = Vec::new();
+        for entry in &entries {
+            if let Some(sequence) = self.own_sequence(entry.kind, &entry.payload) {
+                state.place(sequence, entry.mark.index);
+                sequences.push(sequence);
+            }
+            state.last = entry.mark;
+            self.cache.push(entry.clone());
+        }
+        let last = state.last.index;
+        let item = WriteItem::Followed {
+            sender,
+            last,
+            entries,
+            sequences,
+        };
+        self.queue.push(item, &self.gate);
+        self.learn_commit(commit.min(last));
+        Received::Taken
+    }
+
+    /// Only what names a round of the data plane: raft's own heartbeats are its sign that the leader lives.
+    fn take_heartbeat(&self, sender: Following, commit: u64, round: u64) -> bool {
+        let state = self.state.lock();
+        if state.following != Some(sender) || state.stopped {
+            return false;
+        }
+        self.learn_commit(commit.min(state.last.index));
+        if round > ROUND_QUIET {
+            let term = sender.term;
+            let answer = PeerMessage::HeartbeatResponse { term, round };
+            self.links().send(sender.leader, answer, Vec::new());
+        }
+        true
+    }
+
+    fn learn_commit(&self, index: u64) {
+        if index > self.committed.load(std::sync::atomic::Ordering::SeqCst) {
+            self.events.committed(index);
+            self.commit(index);
+        }
+    }
+
+    /// Entries taken from this leader, and all before them, are on stable storage up to `index`. This is true of the
+    /// log that the member had in that term, whatever happened since, so it may be said at any time.
+    pub(super) fn acknowledge(&self, sender: Following, index: u64) {
+        let message = PeerMessage::AppendResponse {
+            term: sender.term,
+            index,
+            reject: false,
+            hint: LogMark::default(),
+        };
+        self.links().send(sender.leader, message, Vec::new());
+    }
+}
+
+/// Whether the entries follow `prev` and each other, in a log of this term. Conf changes are raft's: it writes its
+/// commit index with them, which a restart relies on.
+fn continues(prev: LogMark, term: u64, entries: &[LogEntry]) -> bool {
+    let mut last = prev;
+    entries.iter().all(|entry| {
+        let follows = entry.mark.index == last.index + 1
+            && (last.term..=term).contains(&entry.mark.term)
+            && entry.kind != EntryKind::ConfChange;
+        last = entry.mark;
+        follows
+    })
+}
