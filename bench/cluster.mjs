@@ -14,7 +14,7 @@ const memberCount = 3;
 const serveWaitSeconds = 60;
 
 /** Three members that stand where a single server stands in a row: what they cost is the sum of all. */
-class Cluster {
+export class Cluster {
   constructor(label, members) {
     this.label = label;
     this.members = members;
@@ -81,9 +81,9 @@ export async function startThree(label, flags) {
   return cluster;
 }
 
-/** The unary rows of one member, against the leader; then what only a cluster does. CPU is of all three. */
+/** The unary rows of one member, against the leader; then what only a cluster does. CPU is of all three, and of the one that was asked. */
 export function clusterRows(size) {
-  const targets = { puts: "≥ ×3, ≤ 35 µs CPU", ranges: "≥ ×2.5", "put-after-put": "≤ ×0.8" };
+  const targets = { puts: "≥ ×3, ≤ 35 µs CPU (20)", ranges: "≥ ×2.5, (≤ 9 µs)", "put-after-put": "≤ ×0.8" };
   const unary = kvRows(size).filter((row) => row.name in targets);
   const puts = unary.find((row) => row.name === "puts");
   return [

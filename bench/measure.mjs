@@ -10,12 +10,15 @@ const sampleIntervalMs = 25;
 
 /**
  * Runs the work and adds what it cost the server: cpuUs per operation, rssAnonBytes after it, and
- * rssAnonAddedBytes, the most that it had above where it began.
- * @param {import("./server.mjs").Server} server
+ * rssAnonAddedBytes, the most that it had above where it began. Of a cluster all this is of all members, and
+ * targetCpuUs of the member that was asked.
+ * @param {import("./server.mjs").Server | import("./cluster.mjs").Cluster} server
  * @param {() => Promise<{ operations: number, seconds: number, p50Ms?: number, p99Ms?: number, extra?: Record<string, number> }>} work
  */
 export async function measured(server, work) {
   const cpuBefore = server.cpuSeconds();
+  const target = "target" in server ? server.target : undefined;
+  const targetCpuBefore = target?.cpuSeconds();
   const rssBefore = server.rssAnonBytes();
   let rssMost = rssBefore;
   const sampler = setInterval(() => {
@@ -27,6 +30,7 @@ export async function measured(server, work) {
       ...result,
       perSecond: result.operations / result.seconds,
       cpuUs: ((server.cpuSeconds() - cpuBefore) * 1e6) / result.operations,
+      targetCpuUs: target && ((target.cpuSeconds() - targetCpuBefore) * 1e6) / result.operations,
       rssAnonBytes: server.rssAnonBytes(),
       rssAnonAddedBytes: rssMost - rssBefore,
       databaseBytes: server.databaseBytes(),

@@ -37,6 +37,7 @@ export function table(rows) {
     const both = (format, pick) =>
       [netcd, etcd].map((result) => (pick(result) === undefined ? "–" : format(pick(result)))).join(" / ");
     const latency = (result) => (result.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
+    const cpu = (result) => units.us(result.cpuUs) + (result.targetCpuUs ? ` (${result.targetCpuUs.toFixed(1)})` : "");
     lines.push(
       `| ${[
         row.title,
@@ -47,7 +48,7 @@ export function table(rows) {
         row.target,
         latency(netcd),
         latency(etcd),
-        both(units.us, (result) => result.cpuUs),
+        [netcd, etcd].map((result) => (result.cpuUs === undefined ? "–" : cpu(result))).join(" / "),
         both(units.bytes, (result) => result.rssAnonBytes),
         both(units.bytes, (result) => result.databaseBytes),
       ].join(" | ")} |`,
