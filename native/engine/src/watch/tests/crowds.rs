@@ -224,9 +224,8 @@ impl Crowd {
         for id in ids {
             self.stream.cancel(id);
         }
-        let stats = self.stream.hub.stats();
-        assert_eq!((stats.watchers, stats.retained_bytes), (0, 0));
         assert_eq!(self.stream.session.watchers(), 0);
+        super::expect_nothing_retained(&self.stream.hub);
     }
 }
 

@@ -84,8 +84,7 @@ proptest! {
         for i in 0..clients.all.len() {
             clients.cancel(i);
         }
-        prop_assert_eq!(hub.stats().watchers, 0);
-        prop_assert_eq!(hub.stats().retained_bytes, 0);
+        super::expect_nothing_retained(&hub);
     }
 }
 
