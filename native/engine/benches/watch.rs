@@ -10,7 +10,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use netcd_engine::watch::{
     Change, History, HistoryChunk, HistoryError, HubEvent, KeyRange, WatchHub, WatchSink,
-    WatchSpec, WatcherHandle,
+    WatchSpec, Watched, WatcherHandle,
 };
 
 const EVENT_BYTES: usize = 300;
@@ -78,12 +78,10 @@ fn watchers(all: usize) -> usize {
 }
 
 fn register(hub: &WatchHub, sink: &Arc<Nobody>, key: &[u8], end: &[u8]) -> WatcherHandle {
+    let range = KeyRange::from_wire(key, end).expect("a range that is not empty");
     let spec = WatchSpec {
-        range: KeyRange::from_wire(key, end).expect("a range that is not empty"),
+        watched: Watched::all_of(range),
         start_revision: 0,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
     };
     hub.register(spec, Arc::clone(sink) as Arc<dyn WatchSink>, 0)
 }

@@ -31,6 +31,9 @@ struct Group {
     to: i64,
 }
 
+/// What a walk found for each member of its group, by the member's place.
+type Found = BTreeMap<u32, Vec<Arc<SharedEvent>>>;
+
 /// Serves until the hub closes.
 pub(super) fn run(shared: &Shared) {
     yield_to_requests();
@@ -144,7 +147,7 @@ fn walk(shared: &Shared, group: &Group) -> Result<i64, HistoryError> {
     }
     let mut matcher = Matcher::default();
     for (member, watcher) in (0u32..).zip(&group.watchers) {
-        matcher.insert(&watcher.range, member);
+        matcher.insert(&watcher.watched.range, member);
     }
     let wanted = |key: &[u8]| matcher.matches(key);
     let history = &shared.history;
@@ -154,16 +157,22 @@ fn walk(shared: &Shared, group: &Group) -> Result<i64, HistoryError> {
         return Err(HistoryError::Compacted);
     }
     assert!(chunk.next > group.from && chunk.next <= group.to + 1);
-    let mut found: BTreeMap<u32, Vec<Arc<SharedEvent>>> = BTreeMap::new();
+    let mut found = Found::new();
     for (revision, event) in chunk.events {
         let (key, change) = (event.key.clone(), event.change);
         let event = SharedEvent::new(revision, group.to, event, &shared.retained);
         matcher.each(&key, |member| {
-            if group.watchers[member as usize].wants(change) {
+            if group.watchers[member as usize].watched.wants(change) {
                 found.entry(member).or_default().push(Arc::clone(&event));
             }
         });
     }
+    fill(shared, group, found, chunk.next);
+    Ok(chunk.next - group.from)
+}
+
+/// Queues what a walk found, complete up to before revision `next`.
+fn fill(shared: &Shared, group: &Group, mut found: Found, next: i64) {
     let mut queued = 0;
     for (member, watcher) in (0u32..).zip(&group.watchers) {
         let events = found.remove(&member).unwrap_or_default();
@@ -172,7 +181,7 @@ fn walk(shared: &Shared, group: &Group) -> Result<i64, HistoryError> {
             continue;
         }
         let before = queue.events.len();
-        queue.fill(events, chunk.next);
+        queue.fill(events, next);
         queued += (queue.events.len() - before) * watcher.weight();
         let filled = queue.events.len() > before;
         drop(queue);
@@ -183,7 +192,6 @@ fn walk(shared: &Shared, group: &Group) -> Result<i64, HistoryError> {
     shared
         .queued_total
         .fetch_add(queued as u64, Ordering::Relaxed);
-    Ok(chunk.next - group.from)
 }
 
 /// Decides for each watcher of the group who fills its queue from now on.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::{Taken, WatchEnd, WatchHub, WatchSink, WatchSpec, WatcherHandle};
+use super::{Taken, WatchEnd, WatchHub, WatchSink, WatchSpec, Watched, WatcherHandle};
 
 /// One watcher as its client knows it.
 pub(super) struct Member {
@@ -119,12 +119,10 @@ impl Cohorts {
 
     /// Adds a watcher, whose `since` is set here; returns the revision at which it begins to watch.
     pub fn add(&mut self, spec: WatchSpec, mut member: Member) -> i64 {
-        let digest =
-            self.digests
-                .hash_one((&spec.range, spec.no_put, spec.no_delete, spec.prev_kv));
+        let digest = self.digests.hash_one(&spec.watched);
         if spec.start_revision == 0
             && let Some(&slot) = self.by_digest.get(&digest)
-            && let Some(revision) = self.join(slot, &spec)
+            && let Some(revision) = self.join(slot, &spec.watched)
         {
             member.since = revision + 1;
             self.by_id.insert(member.id, slot);
@@ -137,9 +135,9 @@ impl Cohorts {
     }
 
     /// The revision from which on the cohort's events are those of one more member; None if it cannot be joined.
-    fn join(&self, slot: u32, spec: &WatchSpec) -> Option<i64> {
+    fn join(&self, slot: u32, watched: &Watched) -> Option<i64> {
         let handle = self.slots[slot as usize].as_ref()?.handle.as_ref()?;
-        if handle.watches(spec) {
+        if handle.watched() == watched {
             self.hub.join(handle)
         } else {
             None
@@ -223,7 +221,11 @@ impl Cohorts {
         let digest = cohort.digest;
         for member in spared {
             self.hub.leave(&handle);
-            self.found(handle.spec_from(member.since), member, digest);
+            let spec = WatchSpec {
+                watched: handle.watched().clone(),
+                start_revision: member.since,
+            };
+            self.found(spec, member, digest);
         }
     }
 }

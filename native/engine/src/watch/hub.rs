@@ -1,4 +1,4 @@
-//! The hub: registration, the apply thread's side, and the side of those who take events.
+//! The hub: registration, and the side of those who take events.
 //!
 //! Order of locks: registry, then a watcher's queue. `current` moves only under the registry lock, after all events of
 //! the revision are queued, and takers do not look past it: so a revision is never seen in parts.
@@ -12,8 +12,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::event::SharedEvent;
 use super::registry::{Phase, Registry};
-use super::watcher::{Offered, WatchSpec, Watcher};
-use super::{History, Offer, Taken, TakenEvent, WatchEnd, WatchSink, WatchStats, catchup};
+use super::spec::{WatchSpec, Watched};
+use super::watcher::Watcher;
+use super::{History, Taken, TakenEvent, WatchSink, WatchStats, catchup};
 use crate::limits::{WATCH_RETAINED_BYTES_MAX, WATCH_SPARE_EVENTS_MAX};
 
 /// A registered watcher. Dropping it does not cancel it.
@@ -22,7 +23,7 @@ pub struct WatcherHandle(Arc<Watcher>);
 
 /// Finds for every change the watchers of its key and queues it for them.
 pub struct WatchHub {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     catch_up: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Shared {
     /// Bytes that queued events hold, each counted once.
     pub(super) retained: Arc<AtomicUsize>,
     /// Retained bytes past which laggards lose their queues.
-    sweep_at: AtomicUsize,
+    pub(super) sweep_at: AtomicUsize,
     /// Events put into queues so far.
     pub(super) queued_total: AtomicU64,
     /// Streams that have watchers here, or may have.
@@ -115,85 +116,6 @@ impl WatchHub {
         queue.synced = false;
         queue.end = None;
         queue.closed = true;
-    }
-
-    /// Queues the events of one revision for all who watch their keys. Only for the apply thread, in revision order,
-    /// right after the revision became readable.
-    ///
-    /// # Panics
-    /// If `revision` is not above those before.
-    pub fn notify<E: Offer>(&self, revision: i64, events: &[E]) {
-        let shared = &*self.shared;
-        let mut registry = shared.registry.lock();
-        assert!(revision > shared.current.load(Ordering::SeqCst));
-        let mut delivery = Delivery::default();
-        for event in events {
-            delivery.offer(shared, &registry, revision, event);
-        }
-        shared.current.store(revision, Ordering::SeqCst);
-        shared
-            .queued_total
-            .fetch_add(delivery.queued, Ordering::Relaxed);
-        for number in &delivery.overflowed {
-            fall_behind(&mut registry, *number);
-        }
-        for number in delivery.reached.iter().chain(&delivery.overflowed) {
-            registry.slot(*number).watcher.wake();
-        }
-        if shared.retained.load(Ordering::Relaxed) > shared.sweep_at.load(Ordering::Relaxed) {
-            shared.sweep(&mut registry);
-        }
-    }
-
-    /// Ends lagging watchers that nobody takes from and whose next revision is compacted now; those who are being
-    /// served learn of it when they get there.
-    pub fn compacted(&self, revision: i64) {
-        let mut registry = self.shared.registry.lock();
-        let lost: Vec<_> = registry
-            .iter()
-            .filter(|slot| slot.phase == Phase::Idle)
-            .map(|slot| Arc::clone(&slot.watcher))
-            .filter(|watcher| {
-                let queue = watcher.queue.lock();
-                queue.events.is_empty() && queue.next_revision < revision
-            })
-            .collect();
-        for watcher in lost {
-            registry.set_phase(watcher.slot, Phase::Ended);
-            watcher.end(WatchEnd::Compacted {
-                compact_revision: revision,
-            });
-        }
-    }
-
-    /// The store jumped to `revision` without `notify`: what is between comes from its history, for everyone. Only for
-    /// the apply thread, right after the store became readable at that revision.
-    pub fn jumped(&self, revision: i64) {
-        let shared = &*self.shared;
-        let mut registry = shared.registry.lock();
-        let before = shared.current.swap(revision, Ordering::SeqCst);
-        assert!(revision >= before, "the revision went back");
-        let served: Vec<_> = registry
-            .iter()
-            .filter(|slot| matches!(slot.phase, Phase::Synced | Phase::Walking { joined: true }))
-            .map(|slot| Arc::clone(&slot.watcher))
-            .collect();
-        for watcher in served {
-            let mut queue = watcher.queue.lock();
-            let walking = !queue.synced;
-            queue.drop_ahead();
-            if !walking {
-                queue.synced = false;
-                queue.next_revision = queue.next_revision.max(before + 1);
-            }
-            let hungry = queue.is_hungry();
-            drop(queue);
-            fall_behind(&mut registry, watcher.slot);
-            if !walking && hungry {
-                registry.make_hungry(watcher.slot);
-            }
-        }
-        shared.work.notify_one();
     }
 
     /// Takes queued events in revision order, whole revisions only: at least one if there is one, and no further one
@@ -315,7 +237,7 @@ impl WatchHub {
     }
 
     fn encode(&self, watcher: &Watcher, event: &SharedEvent) -> TakenEvent {
-        let encoded: Bytes = if watcher.prev_kv {
+        let encoded: Bytes = if watcher.watched.prev_kv {
             event.encoded_with_previous(&*self.shared.history)
         } else {
             event.encoded()
@@ -340,98 +262,8 @@ impl WatcherHandle {
         self.0.registered_at
     }
 
-    /// Whether it watches just what `spec` asks for; the start aside.
-    pub fn watches(&self, spec: &WatchSpec) -> bool {
-        let it = &*self.0;
-        it.range == spec.range
-            && (it.no_put, it.no_delete, it.prev_kv) == (spec.no_put, spec.no_delete, spec.prev_kv)
-    }
-
-    /// What it watches, from another start.
-    pub fn spec_from(&self, start_revision: i64) -> WatchSpec {
-        WatchSpec {
-            range: self.0.range.clone(),
-            start_revision,
-            no_put: self.0.no_put,
-            no_delete: self.0.no_delete,
-            prev_kv: self.0.prev_kv,
-        }
-    }
-}
-
-/// Whom the events of one revision reached.
-#[derive(Default)]
-struct Delivery {
-    reached: Vec<u32>,
-    overflowed: Vec<u32>,
-    queued: u64,
-}
-
-impl Delivery {
-    fn offer<E: Offer>(&mut self, shared: &Shared, registry: &Registry, revision: i64, event: &E) {
-        let mut made = None;
-        registry.matcher.each(event.key(), |number| {
-            let watcher = &registry.slot(number).watcher;
-            let event = made.get_or_insert_with(|| {
-                SharedEvent::new(revision, revision, event.event(), &shared.retained)
-            });
-            if !watcher.wants(event.change()) {
-                return;
-            }
-            let mut queue = watcher.queue.lock();
-            match queue.offer(event) {
-                Offered::First => self.reached.push(number),
-                Offered::More => {}
-                Offered::Ignored => return,
-                Offered::Overflow => {
-                    // From here on the queue takes nothing from the present, so the revision is not torn.
-                    if queue.synced {
-                        queue.drop_events();
-                    } else {
-                        queue.drop_ahead();
-                    }
-                    queue.synced = false;
-                    self.overflowed.push(number);
-                    return;
-                }
-            }
-            self.queued += watcher.weight() as u64;
-        });
-    }
-}
-
-/// Takes a watcher whose queue overflowed out of the apply thread's care.
-fn fall_behind(registry: &mut Registry, number: u32) {
-    let phase = match registry.slot(number).phase {
-        Phase::Walking { .. } => Phase::Walking { joined: false },
-        // It is fed again when somebody takes from it: a client that does not read costs nothing.
-        _ => Phase::Idle,
-    };
-    registry.set_phase(number, phase);
-}
-
-impl Shared {
-    /// Makes room by taking the queues of all who have not emptied theirs; they will read from the store again.
-    fn sweep(&self, registry: &mut Registry) {
-        let laggards: Vec<_> = registry
-            .iter()
-            .filter(|slot| matches!(slot.phase, Phase::Synced | Phase::Idle))
-            .map(|slot| Arc::clone(&slot.watcher))
-            .collect();
-        for watcher in laggards {
-            let mut queue = watcher.queue.lock();
-            if queue.events.is_empty() {
-                continue;
-            }
-            queue.drop_events();
-            queue.synced = false;
-            drop(queue);
-            registry.set_phase(watcher.slot, Phase::Idle);
-            watcher.wake();
-        }
-        // If others hold what is retained, sweeping at each revision would help nobody.
-        let left = self.retained.load(Ordering::Relaxed) + WATCH_RETAINED_BYTES_MAX / 8;
-        self.sweep_at
-            .store(left.max(WATCH_RETAINED_BYTES_MAX), Ordering::Relaxed);
+    /// What it watches.
+    pub fn watched(&self) -> &Watched {
+        &self.0.watched
     }
 }

@@ -3,6 +3,7 @@
 //! A watcher is synced when the apply thread queues events for it, and lags when it started in the past or did not
 //! take its events in time; then a thread of the hub reads them from the store's history until it is synced again.
 
+mod apply;
 mod catchup;
 mod cohort;
 mod event;
@@ -14,9 +15,11 @@ mod range;
 mod registry;
 mod response;
 mod session;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod watcher;
+mod writing;
 
 use bytes::Bytes;
 
@@ -25,7 +28,7 @@ pub use hub::{WatchHub, WatcherHandle};
 pub use range::{KeyRange, KeyRangeEnd};
 pub use response::WatchOutput;
 pub use session::{Permission, SessionConfig, SessionWake, WatchSession};
-pub use watcher::WatchSpec;
+pub use spec::{WatchSpec, Watched};
 
 /// Whom the hub wakes.
 pub trait WatchSink: Send + Sync {

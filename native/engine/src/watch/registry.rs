@@ -140,12 +140,12 @@ impl Registry {
         }
         match (old.is_matched(), phase.is_matched()) {
             (false, true) => {
-                let range = self.slot(number).watcher.range.clone();
+                let range = self.slot(number).watcher.watched.range.clone();
                 self.slot_mut(number).place = self.matcher.insert(&range, number);
             }
             (true, false) => {
                 let slot = self.slot(number);
-                let (range, place) = (slot.watcher.range.clone(), slot.place);
+                let (range, place) = (slot.watcher.watched.range.clone(), slot.place);
                 if let Some(moved) = self.matcher.remove(&range, place) {
                     self.slot_mut(moved).place = place;
                 }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::TakenEvent;
+use super::{TakenEvent, WatchEnd};
 use crate::types::Identity;
 
 const HEADER: u8 = 1 << 3 | 2;
@@ -38,6 +38,27 @@ pub(super) struct Head {
     pub compact_revision: i64,
     pub cancel_reason: String,
     pub fragment: bool,
+}
+
+impl Head {
+    /// The head of the response that ends a watcher.
+    pub fn end(watch_id: i64, end: &WatchEnd) -> Self {
+        let head = Self {
+            watch_id,
+            canceled: true,
+            ..Self::default()
+        };
+        match end {
+            WatchEnd::Compacted { compact_revision } => Self {
+                compact_revision: *compact_revision,
+                ..head
+            },
+            WatchEnd::Failed(reason) => Self {
+                cancel_reason: reason.clone(),
+                ..head
+            },
+        }
+    }
 }
 
 /// Encodes responses of one member.
@@ -93,8 +114,40 @@ impl Encoder {
         }
     }
 
+    /// Writes events as one response, or as several if they reach `split_at` bytes. One event is never split.
+    pub fn write_split(
+        &mut self,
+        mut head: Head,
+        raft_term: u64,
+        mut events: &[TakenEvent],
+        split_at: Option<usize>,
+        output: &mut impl WatchOutput,
+    ) {
+        let Some(bytes_max) = split_at else {
+            return self.write(&head, raft_term, events, output);
+        };
+        let all: usize = events.iter().map(event_len).sum();
+        if self.head_len(&head, raft_term) + all < bytes_max {
+            return self.write(&head, raft_term, events, output);
+        }
+        head.fragment = true;
+        let head_len = self.head_len(&head, raft_term);
+        while !events.is_empty() {
+            let mut bytes = head_len;
+            let fitting = events.iter().take_while(|event| {
+                bytes += event_len(event);
+                bytes < bytes_max
+            });
+            let count = fitting.count().max(1);
+            let (part, rest) = events.split_at(count);
+            events = rest;
+            head.fragment = !events.is_empty();
+            self.write(&head, raft_term, part, output);
+        }
+    }
+
     /// Bytes of a response without events.
-    pub fn head_len(&mut self, head: &Head, raft_term: u64) -> usize {
+    fn head_len(&mut self, head: &Head, raft_term: u64) -> usize {
         self.encode_head(head, raft_term);
         self.head.len()
     }
@@ -132,7 +185,7 @@ impl Encoder {
 }
 
 /// Bytes that an event takes in a response.
-pub(super) fn event_len(event: &TakenEvent) -> usize {
+fn event_len(event: &TakenEvent) -> usize {
     let len = event.encoded.len();
     1 + encoded_len_varint(len as u64) + len
 }

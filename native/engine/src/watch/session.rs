@@ -9,17 +9,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::cohort::{Cohort, Cohorts, Member, Notify, Turn};
-use super::response::{Encoder, Head, WatchOutput, event_len};
-use super::{KeyRange, TakenEvent, WatchEnd, WatchHub, WatchSink, WatchSpec};
+use super::response::{Encoder, Head};
+use super::{KeyRange, WatchHub, WatchSink, WatchSpec, Watched};
 use crate::error::EtcdError;
-use crate::limits::{WATCH_REPLIES_MAX, WATCH_RESPONSE_BYTES};
+use crate::limits::WATCH_REPLIES_MAX;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use crate::types::Identity;
 
 /// The watch id of responses that are about no single watcher.
-const NO_WATCHER: i64 = -1;
+pub(super) const NO_WATCHER: i64 = -1;
 
 /// Settings of a session.
 #[derive(Clone, Copy, Debug)]
@@ -38,26 +38,26 @@ pub type Permission<'a> = &'a dyn Fn(&[u8], &[u8]) -> Result<(), EtcdError>;
 
 /// The watchers of one stream.
 pub struct WatchSession {
-    hub: Arc<WatchHub>,
-    config: SessionConfig,
-    encoder: Encoder,
-    ready: Arc<Ready>,
-    cohorts: Cohorts,
+    pub(super) hub: Arc<WatchHub>,
+    pub(super) config: SessionConfig,
+    pub(super) encoder: Encoder,
+    pub(super) ready: Arc<Ready>,
+    pub(super) cohorts: Cohorts,
     /// Answers to requests, to be written before any event.
-    replies: VecDeque<Head>,
+    pub(super) replies: VecDeque<Head>,
     /// Cohorts with something to take, in the order of their turns.
     pub(super) line: VecDeque<u32>,
     /// What was taken and has not been written for every member.
-    turn: Option<Turn>,
+    pub(super) turn: Option<Turn>,
     /// Watchers that asked for progress notifications.
     notified: usize,
     /// A request for progress: to be answered when every watcher has been given all up to this revision.
-    progress_owed: Option<i64>,
+    pub(super) progress_owed: Option<i64>,
 }
 
 /// The session's end at the hub: which watchers were woken since the last look.
-struct Ready {
-    slots: Mutex<Vec<u32>>,
+pub(super) struct Ready {
+    pub(super) slots: Mutex<Vec<u32>>,
     wake: SessionWake,
 }
 
@@ -166,11 +166,13 @@ impl WatchSession {
             id => id,
         };
         let spec = WatchSpec {
-            range,
+            watched: Watched {
+                range,
+                no_put: request.filters.contains(&(FilterType::Noput as i32)),
+                no_delete: request.filters.contains(&(FilterType::Nodelete as i32)),
+                prev_kv: request.prev_kv,
+            },
             start_revision: request.start_revision,
-            no_put: request.filters.contains(&(FilterType::Noput as i32)),
-            no_delete: request.filters.contains(&(FilterType::Nodelete as i32)),
-            prev_kv: request.prev_kv,
         };
         let member = Member {
             id,
@@ -241,193 +243,10 @@ impl WatchSession {
             }
         }
     }
-
-    /// Writes answers and events until nothing is left or `output` holds `bytes_max`. True if there is more.
-    pub fn write(
-        &mut self,
-        output: &mut impl WatchOutput,
-        bytes_max: usize,
-        raft_term: u64,
-    ) -> bool {
-        while let Some(head) = self.replies.pop_front() {
-            self.encoder.write(&head, raft_term, &[], output);
-            if output.written() >= bytes_max && !self.replies.is_empty() {
-                return true;
-            }
-        }
-        for slot in self.ready.slots.lock().drain(..) {
-            line_up(&mut self.cohorts, &mut self.line, slot);
-        }
-        while output.written() < bytes_max {
-            match &self.turn {
-                Some(_) => self.write_turn(output, bytes_max, raft_term),
-                None => match self.line.pop_front() {
-                    Some(slot) => self.begin_turn(slot),
-                    None => break,
-                },
-            }
-        }
-        self.write_progress(raft_term, output);
-        self.turn.is_some() || !self.line.is_empty()
-    }
-
-    /// Takes what a cohort has queued, up to one response's worth.
-    fn begin_turn(&mut self, slot: u32) {
-        let Some(cohort) = self.cohorts.get_mut(slot) else {
-            return;
-        };
-        cohort.in_line = false;
-        let Some(handle) = &cohort.handle else {
-            return;
-        };
-        let taken = self.hub.take(handle, WATCH_RESPONSE_BYTES);
-        if let Some(end) = &taken.end {
-            self.cohorts.spare(slot, end);
-        }
-        if taken.events.is_empty() && taken.end.is_none() && !taken.more {
-            return;
-        }
-        self.turn = Some(Turn {
-            slot,
-            next: 0,
-            taken,
-        });
-    }
-
-    /// Writes what was taken for one member after the other, until `output` holds `bytes_max`.
-    fn write_turn(&mut self, output: &mut impl WatchOutput, bytes_max: usize, raft_term: u64) {
-        let turn = self.turn.as_mut().expect("a turn is under way");
-        let cohort = self.cohorts.get_mut(turn.slot);
-        let cohort = cohort.expect("the cohort whose turn it is stays");
-        for member in &mut cohort.members[turn.next..] {
-            if output.written() >= bytes_max {
-                return;
-            }
-            turn.next += 1;
-            let events = &turn.taken.events;
-            let events = &events[events.partition_point(|it| it.revision < member.since)..];
-            if let Some(last) = events.last() {
-                if member.progress == Notify::Next {
-                    member.progress = Notify::Skip;
-                }
-                let head = Head {
-                    revision: last.store_revision,
-                    watch_id: member.id,
-                    ..Head::default()
-                };
-                let split_at = member.fragment.then_some(self.config.fragment_bytes);
-                write_events(&mut self.encoder, head, raft_term, events, split_at, output);
-            }
-            if let Some(end) = &turn.taken.end {
-                let head = ended(member.id, end);
-                self.encoder.write(&head, raft_term, &[], output);
-            }
-        }
-        if turn.taken.end.is_some() {
-            self.cohorts.end(turn.slot);
-        } else if turn.taken.more {
-            line_up(&mut self.cohorts, &mut self.line, turn.slot);
-        }
-        self.turn = None;
-    }
-
-    /// Answers a request for progress if every watcher has been given what there was when it came.
-    fn write_progress(&mut self, raft_term: u64, output: &mut impl WatchOutput) {
-        let Some(owed) = self.progress_owed else {
-            return;
-        };
-        // What is taken has left the queue but has not reached every member.
-        let mut reached = self.turn.as_ref().map_or(i64::MAX, Turn::written_to);
-        for (_, cohort) in self.cohorts.iter() {
-            let Some(handle) = &cohort.handle else {
-                continue;
-            };
-            match self.hub.progress_revision(handle) {
-                Some(delivered) => reached = reached.min(delivered),
-                // It fell behind; etcd does not answer then, and the client will ask again.
-                None => {
-                    self.progress_owed = None;
-                    return;
-                }
-            }
-        }
-        if reached < owed {
-            return;
-        }
-        self.progress_owed = None;
-        if reached < i64::MAX {
-            let head = Head {
-                revision: reached,
-                watch_id: NO_WATCHER,
-                ..Head::default()
-            };
-            self.encoder.write(&head, raft_term, &[], output);
-        }
-    }
 }
 
 impl Drop for WatchSession {
     fn drop(&mut self) {
         self.hub.stream_closed();
-    }
-}
-
-/// Gives a cohort a place in the line, one at most: a wake may find it there because it had more.
-fn line_up(cohorts: &mut Cohorts, line: &mut VecDeque<u32>, slot: u32) {
-    if let Some(cohort) = cohorts.get_mut(slot)
-        && !std::mem::replace(&mut cohort.in_line, true)
-    {
-        line.push_back(slot);
-    }
-}
-
-/// The response that ends a watcher.
-fn ended(watch_id: i64, end: &WatchEnd) -> Head {
-    let head = Head {
-        watch_id,
-        canceled: true,
-        ..Head::default()
-    };
-    match end {
-        WatchEnd::Compacted { compact_revision } => Head {
-            compact_revision: *compact_revision,
-            ..head
-        },
-        WatchEnd::Failed(reason) => Head {
-            cancel_reason: reason.clone(),
-            ..head
-        },
-    }
-}
-
-/// Writes events as one response, or as several if they reach `split_at` bytes. One event is never split.
-fn write_events(
-    encoder: &mut Encoder,
-    mut head: Head,
-    raft_term: u64,
-    mut events: &[TakenEvent],
-    split_at: Option<usize>,
-    output: &mut impl WatchOutput,
-) {
-    let Some(bytes_max) = split_at else {
-        return encoder.write(&head, raft_term, events, output);
-    };
-    let all: usize = events.iter().map(event_len).sum();
-    if encoder.head_len(&head, raft_term) + all < bytes_max {
-        return encoder.write(&head, raft_term, events, output);
-    }
-    head.fragment = true;
-    let head_len = encoder.head_len(&head, raft_term);
-    while !events.is_empty() {
-        let mut bytes = head_len;
-        let fitting = events.iter().take_while(|event| {
-            bytes += event_len(event);
-            bytes < bytes_max
-        });
-        let count = fitting.count().max(1);
-        let (part, rest) = events.split_at(count);
-        events = rest;
-        head.fragment = !events.is_empty();
-        encoder.write(&head, raft_term, part, output);
     }
 }

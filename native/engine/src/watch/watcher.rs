@@ -10,33 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::event::{Change, SharedEvent};
-use super::range::KeyRange;
+use super::event::SharedEvent;
+use super::spec::{WatchSpec, Watched};
 use super::{WatchEnd, WatchSink};
 use crate::limits::WATCH_QUEUE_BYTES_MAX;
-
-/// What is watched, from when, and how.
-#[derive(Clone, Debug)]
-pub struct WatchSpec {
-    /// The keys.
-    pub range: KeyRange,
-    /// The first revision to be told of; 0 is "from now on".
-    pub start_revision: i64,
-    /// Leave out puts.
-    pub no_put: bool,
-    /// Leave out deletions.
-    pub no_delete: bool,
-    /// Send each event with the key-value that it replaced.
-    pub prev_kv: bool,
-}
 
 pub(super) struct Watcher {
     /// Number of the watcher's slot in the registry, while it is registered.
     pub(super) slot: u32,
-    pub(super) range: KeyRange,
-    pub(super) no_put: bool,
-    pub(super) no_delete: bool,
-    pub(super) prev_kv: bool,
+    pub(super) watched: Watched,
     /// Watchers of clients that this one stands for.
     pub(super) members: AtomicUsize,
     /// Revision of the store when the watcher was registered.
@@ -94,10 +76,7 @@ impl Watcher {
         };
         Self {
             slot,
-            range: spec.range,
-            no_put: spec.no_put,
-            no_delete: spec.no_delete,
-            prev_kv: spec.prev_kv,
+            watched: spec.watched,
             members: AtomicUsize::new(1),
             registered_at,
             watch_key,
@@ -112,13 +91,6 @@ impl Watcher {
                 end: None,
                 closed: false,
             }),
-        }
-    }
-
-    pub(super) fn wants(&self, change: Change) -> bool {
-        match change {
-            Change::Delete => !self.no_delete,
-            Change::Create | Change::Update => !self.no_put,
         }
     }
 

@@ -8,7 +8,7 @@ use super::kit::*;
 use crate::error;
 use crate::snapshot::{self, Received, SnapshotInfo};
 use crate::types::LogMark;
-use crate::watch::{KeyRange, WatchEnd, WatchSink, WatchSpec, WatcherHandle};
+use crate::watch::{KeyRange, WatchEnd, WatchSink, WatchSpec, Watched, WatcherHandle};
 
 /// A store that is `extra` puts ahead of one that applied `common`.
 fn ahead_of(common: &[(&str, &str)], extra: usize) -> Kit {
@@ -184,11 +184,8 @@ fn watchers_get_what_is_between_from_the_new_history_or_learn_that_it_is_compact
     let bell = Arc::new(Bell(bell));
     let watch = |target: &Kit, start_revision: i64| {
         let spec = WatchSpec {
-            range: KeyRange::from_wire(b"k", b"").unwrap(),
+            watched: Watched::all_of(KeyRange::from_wire(b"k", b"").unwrap()),
             start_revision,
-            no_put: false,
-            no_delete: false,
-            prev_kv: false,
         };
         let hub = target.store.watch_hub();
         hub.register(spec, bell.clone(), start_revision as u64)

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::STUCK;
 use super::store::FakeStore;
 use crate::watch::{
-    History, HubEvent, KeyRange, TakenEvent, WatchEnd, WatchHub, WatchSink, WatchSpec,
+    History, HubEvent, KeyRange, TakenEvent, WatchEnd, WatchHub, WatchSink, WatchSpec, Watched,
     WatcherHandle,
 };
 
@@ -103,15 +103,15 @@ impl Clients {
 
     /// Everything received so far must be a beginning of what was asked for; all of it up to `complete`.
     fn check(&self, client: &Client, complete: Option<i64>) {
-        let expected = self
-            .store
-            .expected(&client.spec, client.start, self.store.current());
+        let expected =
+            self.store
+                .expected(&client.spec.watched, client.start, self.store.current());
         assert!(client.received.len() <= expected.len());
         for (taken, (revision, event)) in client.received.iter().zip(&expected) {
             assert_eq!(taken.revision, *revision);
             assert!(
                 self.store
-                    .is_encoding(&client.spec, *revision, event, &taken.encoded)
+                    .is_encoding(&client.spec.watched, *revision, event, &taken.encoded)
             );
         }
         let last = client.received.last().map_or(0, |event| event.revision);
@@ -160,7 +160,7 @@ impl Clients {
     fn is_done(&self, client: &Client, current: i64) -> bool {
         let expected = || {
             self.store
-                .expected(&client.spec, client.start, current)
+                .expected(&client.spec.watched, client.start, current)
                 .len()
         };
         client.end.is_some() || client.received.len() == expected()
@@ -183,12 +183,10 @@ impl Clients {
 }
 
 pub(super) fn spec(key: &[u8], end: &[u8], start_revision: i64) -> WatchSpec {
+    let range = KeyRange::from_wire(key, end).expect("a range that is not empty");
     WatchSpec {
-        range: KeyRange::from_wire(key, end).expect("a range that is not empty"),
+        watched: Watched::all_of(range),
         start_revision,
-        no_put: false,
-        no_delete: false,
-        prev_kv: false,
     }
 }
 

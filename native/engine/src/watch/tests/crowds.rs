@@ -10,7 +10,7 @@ use super::clients::spec;
 use super::stream::{Messages, Stream, TERM, from, revision, watch};
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
-use crate::watch::{History, WatchSpec};
+use crate::watch::{History, Watched};
 
 const RANGES: [(&str, &str); 4] = [("a", ""), ("a", "c"), ("b", "\0"), ("c", "")];
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -47,7 +47,9 @@ fn step() -> impl Strategy<Value = Step> {
 /// One watcher as its client sees it.
 #[derive(Debug)]
 struct Known {
-    spec: WatchSpec,
+    watched: Watched,
+    /// As it was asked for.
+    start_revision: i64,
     fragment: bool,
     /// The first revision that it wants; known once it was told that it is created.
     start: Option<i64>,
@@ -121,11 +123,12 @@ impl Crowd {
             ..from(start, watch(key, end))
         };
         let known = Known {
-            spec: WatchSpec {
+            watched: Watched {
                 no_put: !request.filters.is_empty(),
                 prev_kv: request.prev_kv,
-                ..spec(key.as_bytes(), end.as_bytes(), start)
+                ..spec(key.as_bytes(), end.as_bytes(), start).watched
             },
+            start_revision: start,
             fragment: request.fragment,
             start: None,
             received: Vec::new(),
@@ -158,7 +161,7 @@ impl Crowd {
         let watcher = self.known.get_mut(&response.watch_id);
         let watcher = watcher.expect("a response is about a known watcher");
         if response.created {
-            watcher.start = Some(match watcher.spec.start_revision {
+            watcher.start = Some(match watcher.start_revision {
                 0 => revision(response) + 1,
                 start => start,
             });
@@ -182,11 +185,11 @@ impl Crowd {
             return assert!(watcher.received.is_empty());
         };
         let past = &self.stream.past;
-        let expected = past.expected(&watcher.spec, start, past.current());
+        let expected = past.expected(&watcher.watched, start, past.current());
         assert!(watcher.received.len() <= expected.len());
         for ((at, encoded), (revision, event)) in watcher.received.iter().zip(&expected) {
             assert_eq!(at, revision);
-            assert!(past.is_encoding(&watcher.spec, *revision, event, encoded));
+            assert!(past.is_encoding(&watcher.watched, *revision, event, encoded));
         }
         if let Some((next, _)) = expected.get(watcher.received.len()) {
             let last = watcher.received.last().map_or(0, |(at, _)| *at);
@@ -197,7 +200,7 @@ impl Crowd {
 
     fn is_done(&self, watcher: &Known) -> bool {
         let past = &self.stream.past;
-        let expected = |start| past.expected(&watcher.spec, start, past.current()).len();
+        let expected = |start| past.expected(&watcher.watched, start, past.current()).len();
         let all = |start| watcher.received.len() == expected(start);
         watcher.ended.is_some() || watcher.start.is_some_and(all)
     }

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::clients::{Clients, commit, setup};
-use crate::watch::{History, KeyRange, WatchSpec};
+use crate::watch::{History, KeyRange, WatchSpec, Watched};
 
 /// What a random test does next.
 #[derive(Clone, Debug)]
@@ -43,11 +43,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn random_spec(key: &[u8], end: &[u8], start: i64, flags: u8) -> Option<WatchSpec> {
     Some(WatchSpec {
-        range: KeyRange::from_wire(key, end)?,
+        watched: Watched {
+            range: KeyRange::from_wire(key, end)?,
+            no_put: flags & 7 == 1,
+            no_delete: flags & 7 == 2,
+            prev_kv: flags & 8 != 0,
+        },
         start_revision: start,
-        no_put: flags & 7 == 1,
-        no_delete: flags & 7 == 2,
-        prev_kv: flags & 8 != 0,
     })
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use crate::proto::mvccpb::{Event, KeyValue, event::EventType};
-use crate::watch::{Change, History, HistoryChunk, HistoryError, HubEvent, WatchSpec};
+use crate::watch::{Change, History, HistoryChunk, HistoryError, HubEvent, Watched};
 
 /// See the file's head.
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl FakeStore {
     }
 
     /// What a watcher that takes everything from `start` to `end` must receive.
-    pub fn expected(&self, spec: &WatchSpec, start: i64, end: i64) -> Vec<(i64, HubEvent)> {
+    pub fn expected(&self, watched: &Watched, start: i64, end: i64) -> Vec<(i64, HubEvent)> {
         let inner = self.inner.lock();
         let revisions = (1..).zip(&inner.revisions);
         revisions
@@ -97,10 +97,10 @@ impl FakeStore {
             .flat_map(|(revision, events)| {
                 events.iter().map(move |event| (revision, event.clone()))
             })
-            .filter(|(_, event)| spec.range.contains(&event.key))
+            .filter(|(_, event)| watched.range.contains(&event.key))
             .filter(|(_, event)| match event.change {
-                Change::Delete => !spec.no_delete,
-                _ => !spec.no_put,
+                Change::Delete => !watched.no_delete,
+                _ => !watched.no_put,
             })
             .collect()
     }
@@ -108,7 +108,7 @@ impl FakeStore {
     /// Whether `encoded` is the event, with its previous value if that was asked for and is not compacted.
     pub fn is_encoding(
         &self,
-        spec: &WatchSpec,
+        watched: &Watched,
         revision: i64,
         event: &HubEvent,
         encoded: &[u8],
@@ -118,7 +118,7 @@ impl FakeStore {
             return false;
         };
         let previous = inner.previous.get(&(event.key.clone(), revision));
-        match previous.filter(|_| spec.prev_kv) {
+        match previous.filter(|_| watched.prev_kv) {
             None => rest.is_empty(),
             Some(_) if rest.is_empty() => revision - 1 < inner.compact_revision,
             Some(previous) => rest.ends_with(previous) && rest[0] == 0x1a,
