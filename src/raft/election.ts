@@ -2,7 +2,14 @@
 
 import type { Core, Outgoing } from "./core.js";
 import { appendOwn, broadcastAppend } from "./replication.js";
-import { EntryKind, type MemberId, type Message, NONE, type VoteMessage, type VoteResponseMessage } from "./types.js";
+import {
+  EntryKind,
+  type MemberId,
+  NONE,
+  type SteppedMessage,
+  type VoteMessage,
+  type VoteResponseMessage,
+} from "./types.js";
 
 export type Campaign = "preElection" | "election" | "transfer";
 
@@ -115,7 +122,7 @@ function isUpToDate(core: Core, lastIndex: number, lastTerm: number): boolean {
 /**
  * What the term of a message says before its content is looked at. False: the message is not to be handled.
  */
-export function admitTerm(core: Core, message: Message): boolean {
+export function admitTerm(core: Core, message: SteppedMessage): boolean {
   if (message.term === 0) return true;
   if (message.term > core.term) return admitHigherTerm(core, message);
   if (message.term < core.term) {
@@ -125,7 +132,7 @@ export function admitTerm(core: Core, message: Message): boolean {
   return true;
 }
 
-function admitHigherTerm(core: Core, message: Message): boolean {
+function admitHigherTerm(core: Core, message: SteppedMessage): boolean {
   if (message.type === "vote" || message.type === "preVote") {
     // While this member hears from a leader, an election would only disturb.
     const { checkQuorum, electionTicks } = core.options;
@@ -146,12 +153,12 @@ function admitHigherTerm(core: Core, message: Message): boolean {
   return true;
 }
 
-export function isFromLeader(message: Message): boolean {
+export function isFromLeader(message: SteppedMessage): boolean {
   return message.type === "append" || message.type === "heartbeat" || message.type === "snapshot";
 }
 
 /** A leader or candidate of an old term learns of the newer one, or it would disturb or wait for ever. */
-function answerOldTerm(core: Core, message: Message): void {
+function answerOldTerm(core: Core, message: SteppedMessage): void {
   const { checkQuorum, preVote } = core.options;
   if (message.type === "preVote") {
     core.sendAfterPersist({ type: "preVoteResponse", to: message.from, reject: true });

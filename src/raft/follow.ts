@@ -3,7 +3,7 @@
 // does nothing that rests on the end of its log or that leaves the term: the driver withdraws it first.
 
 import type { Core } from "./core.js";
-import { type EntryMeta, type FollowGrant, type Message, NONE } from "./types.js";
+import { type EntryMeta, type FollowGrant, NONE, type SteppedMessage } from "./types.js";
 
 /** null: not now, or it is already out. */
 export function takeFollowGrant(core: Core): FollowGrant | null {
@@ -16,7 +16,7 @@ export function takeFollowGrant(core: Core): FollowGrant | null {
 }
 
 /** The message may change term, vote, leader or log, or is answered by what the log holds. */
-export function needsFollowWithdrawn(core: Core, message: Message): boolean {
+export function needsFollowWithdrawn(core: Core, message: SteppedMessage): boolean {
   if (core.follow === null) return false;
   if (message.term > core.term) return true;
   switch (message.type) {
@@ -26,7 +26,6 @@ export function needsFollowWithdrawn(core: Core, message: Message): boolean {
     case "heartbeatResponse":
     case "voteResponse":
     case "preVoteResponse":
-    case "propose":
     case "transferLeader":
     case "readIndex":
     case "readIndexResponse":

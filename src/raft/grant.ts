@@ -11,8 +11,8 @@ import {
   type GrantQuorum,
   invariant,
   type MemberId,
-  type Message,
   NONE,
+  type SteppedMessage,
 } from "./types.js";
 
 /** null: not now, or it is already out. */
@@ -63,10 +63,10 @@ export function grantExpired(core: Core): boolean {
   return core.grant !== null && (core.grant.term !== core.term || !isGrantable(core));
 }
 
-/** The message may end the leadership, or append. */
-export function needsGrantWithdrawn(core: Core, message: Message): boolean {
+/** The message may end the leadership. */
+export function needsGrantWithdrawn(core: Core, message: SteppedMessage): boolean {
   if (core.grant === null) return false;
-  return message.term > core.term || message.type === "propose" || message.type === "transferLeader";
+  return message.term > core.term || message.type === "transferLeader";
 }
 
 export function appendGranted(core: Core, metas: readonly EntryMeta[]): void {

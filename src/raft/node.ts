@@ -33,7 +33,6 @@ import {
   type Grant,
   invariant,
   type MemberId,
-  type Message,
   NONE,
   type ProposedEntry,
   type ProposeResult,
@@ -41,6 +40,7 @@ import {
   type Ready,
   type RestoredState,
   type Role,
+  type SteppedMessage,
 } from "./types.js";
 
 export class Raft {
@@ -110,7 +110,7 @@ export class Raft {
   }
 
   /** A message of a peer. Withdraw the grant first if `needsGrantWithdrawn(message)`. */
-  step(message: Message): void {
+  step(message: SteppedMessage): void {
     const core = this.#core;
     invariant(message.from !== core.id, `${message.type} from itself`);
     invariant(!this.needsGrantWithdrawn(message), `the grant must be withdrawn before ${message.type}`);
@@ -121,7 +121,7 @@ export class Raft {
     admitPostponed(core);
   }
 
-  #stepLeader(message: Message): void {
+  #stepLeader(message: SteppedMessage): void {
     const core = this.#core;
     switch (message.type) {
       case "appendResponse":
@@ -130,10 +130,6 @@ export class Raft {
       case "heartbeatResponse":
         handleHeartbeatResponse(core, message);
         confirmReads(core, message);
-        break;
-      case "propose":
-        // The member that forwarded it notices by its own timeout when a proposal is refused here.
-        this.propose(message.entries);
         break;
       case "readIndex":
         requestRead(core, { from: message.from, context: message.context });
@@ -146,7 +142,7 @@ export class Raft {
     }
   }
 
-  #stepFollower(message: Message): void {
+  #stepFollower(message: SteppedMessage): void {
     const core = this.#core;
     if (isFromLeader(message)) this.#followLeader(message);
     switch (message.type) {
@@ -176,7 +172,7 @@ export class Raft {
     }
   }
 
-  #followLeader(message: Message): void {
+  #followLeader(message: SteppedMessage): void {
     const core = this.#core;
     if (core.role === "follower") {
       invariant(
@@ -298,7 +294,7 @@ export class Raft {
   }
 
   /** True: withdraw the grant before stepping this message. */
-  needsGrantWithdrawn(message: Message): boolean {
+  needsGrantWithdrawn(message: SteppedMessage): boolean {
     return needsGrantWithdrawn(this.#core, message) || needsFollowWithdrawn(this.#core, message);
   }
 

@@ -138,6 +138,9 @@ export type Message =
   | TransferLeaderMessage
   | TimeoutNowMessage;
 
+/** What `Raft.step` takes. A proposal that another member passed on is proposed, like this member's own. */
+export type SteppedMessage = Exclude<Message, ProposeMessage>;
+
 export type Role = "follower" | "preCandidate" | "candidate" | "leader";
 
 /** Changes often and is lost in a crash. */

@@ -14,15 +14,20 @@ import {
   type Ready,
   type SnapshotMeta,
   type SoftState,
+  type SteppedMessage,
 } from "../raft/index.js";
 import type { PeerTransport } from "./transport.js";
 
 /** A payload as this member's raft log carries it: a handle of the data plane, bytes, or none. */
 export type PayloadRef = number | Uint8Array | null;
 
+export type Proposable = ProposedEntry & { payload: PayloadRef };
+
 export interface DriverHooks {
   /** One event of the data plane that is not about the driver's own bookkeeping. */
   event(event: NativeEvent): void;
+  /** Another member took this one for the leader, and the entry has no place in the log yet. */
+  passedOn(entry: Proposable): void;
   softState(state: SoftState): void;
   /** Term or vote changed and nothing else. */
   termChanged(): void;
@@ -33,7 +38,8 @@ export interface DriverHooks {
   applied(index: number): void;
 }
 
-const superseded = { code: 1, message: "the entry is already in the log or was refused" };
+/** Heard by nobody: no client of this process waits for these payloads. */
+const superseded = { code: 1, message: "the entry is already in the log or goes no further here" };
 
 interface HeldMessages {
   seq: number;
@@ -81,12 +87,20 @@ export class RaftDriver {
   }
 
   receive(message: Message): void {
+    if (message.type === "propose") {
+      this.act(() => this.#proposeOthers(message.entries as Proposable[]));
+      return;
+    }
     this.#noteArrived(message);
     this.act((raft) => {
-      if (message.type === "propose" && this.#stampAll(message.entries)) return;
       if (raft.needsGrantWithdrawn(message)) this.withdrawGrant();
       raft.step(message);
     });
+  }
+
+  #proposeOthers(entries: readonly Proposable[]): void {
+    if (this.#stampAll(entries)) return;
+    for (const entry of entries) this.hooks.passedOn(entry);
   }
 
   /** A tick of the clock. */
@@ -106,36 +120,38 @@ export class RaftDriver {
     });
   }
 
-  #noteArrived(message: Message): void {
-    if (message.type !== "append" && message.type !== "propose") return;
+  #noteArrived(message: SteppedMessage): void {
+    if (message.type !== "append") return;
     for (const { payload } of message.entries) {
       if (typeof payload === "number" && payload !== 0) this.#arrived.add(payload);
     }
   }
 
-  /** Payloads of entries that raft already had or refused would stay in the data plane for ever. */
+  /** Payloads of entries that raft already had would stay in the data plane for ever. */
   #dropUnused(): void {
     this.engine.dropPayloads([...this.#arrived], superseded);
     this.#arrived.clear();
   }
 
+  /** Forgets the payload of another member's entry that goes no further here. */
+  drop(payload: PayloadRef): void {
+    if (typeof payload === "number" && payload !== 0) this.engine.dropPayloads([payload], superseded);
+  }
+
   /** Brings a proposal into the log, by the data plane if it holds the grant. */
-  propose(entry: ProposedEntry & { payload: PayloadRef }): ProposeResult {
+  propose(entry: Proposable): ProposeResult {
     if (this.#stampAll([entry])) return "appended";
     if (this.raft.holdsGrant) this.withdrawGrant();
     return this.raft.propose([entry]);
   }
 
   /** Under the grant the data plane appends; false: it is not out, or raft must look at an entry itself. */
-  #stampAll(entries: readonly ProposedEntry[]): boolean {
+  #stampAll(entries: readonly Proposable[]): boolean {
     if (!this.raft.holdsGrant || this.raft.grantExpired) return false;
     if (entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
     for (const { kind, payload } of entries) {
-      const ref = payload as PayloadRef;
-      if (typeof ref === "number" && ref !== 0) {
-        this.#arrived.delete(ref);
-        this.engine.stampPayload(kind, ref);
-      } else this.engine.proposeControl(kind, ref instanceof Uint8Array ? ref : new Uint8Array());
+      if (typeof payload === "number" && payload !== 0) this.engine.stampPayload(kind, payload);
+      else this.engine.proposeControl(kind, payload instanceof Uint8Array ? payload : new Uint8Array());
     }
     return true;
   }

@@ -2,13 +2,13 @@
 // are given up after the request timeout. Conf changes wait in a line of their own, for the one before them.
 
 import { limits } from "../limits.js";
-import type { ProposedEntry, ProposeResult } from "../raft/index.js";
+import type { ProposeResult } from "../raft/index.js";
 import type { Clock, Timer } from "./clock.js";
-import type { PayloadRef } from "./driver.js";
+import type { Proposable } from "./driver.js";
 import { type ReplicaError, replicaErrors } from "./errors.js";
 
 export interface Proposal {
-  entry: ProposedEntry & { payload: PayloadRef };
+  entry: Proposable;
   /** It did not enter the log, and never will. */
   refused(error: ReplicaError): void;
   /** It went to the leader and may still get lost. */
@@ -26,7 +26,7 @@ export class ProposalQueue {
   constructor(
     private readonly clock: Clock,
     private readonly timeoutMs: number,
-    private readonly propose: (entry: Proposal["entry"]) => ProposeResult,
+    private readonly propose: (entry: Proposable) => ProposeResult,
   ) {}
 
   /** False: the line is full, and the proposal will hear nothing more. */

@@ -24,11 +24,11 @@ import {
   type MembershipHandler,
 } from "./commands.js";
 import { CompactionPolicy, type LogCompaction, type LogRetention } from "./compaction.js";
-import { RaftDriver } from "./driver.js";
+import { type Proposable, RaftDriver } from "./driver.js";
 import { ReplicaError, replicaErrors } from "./errors.js";
 import { type Leadership, LeadershipWatch } from "./leadership.js";
 import { PendingRequests, promised, type Reply } from "./pending.js";
-import { type Proposal, ProposalQueue } from "./proposals.js";
+import { ProposalQueue } from "./proposals.js";
 import { ReadIndexer } from "./reads.js";
 import type { PeerTransport } from "./transport.js";
 
@@ -133,7 +133,7 @@ export class Replica {
     this.#controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#driver = this.#createDriver(recovered.appliedIndex);
-    const propose = (entry: Proposal["entry"]) => (this.#leaderOutOfReach() ? "noLeader" : this.#driver.propose(entry));
+    const propose = (entry: Proposable) => (this.#leaderOutOfReach() ? "noLeader" : this.#driver.propose(entry));
     this.#proposals = new ProposalQueue(clock, timeoutMs, propose);
     this.#confChanges = new ProposalQueue(clock, timeoutMs, propose);
     this.#reads = new ReadIndexer(
@@ -190,6 +190,7 @@ export class Replica {
       this.#options.appendGrant,
       {
         event: (event) => this.#handleEvent(event),
+        passedOn: (entry) => this.#proposeForOther(entry),
         softState: (state) => this.#handleSoftState(state),
         termChanged: () => this.#announce(),
         reads: (states, dropped) => this.#driver.later(() => this.#reads.answered(states, dropped)),
@@ -457,6 +458,18 @@ export class Replica {
       },
     });
     if (!taken) drop(replicaErrors.tooManyRequests());
+  }
+
+  /**
+   * The member that passed it on took this one for the leader, and will not ask again: the entry waits here like an own
+   * one, and goes on to who leads then. It moves and is never copied, so it can be in one log only.
+   */
+  #proposeForOther(entry: Proposable): void {
+    const drop = () => this.#driver.drop(entry.payload);
+    const queue = entry.kind === EntryKind.ConfChange ? this.#confChanges : this.#proposals;
+    // The message that carries it on leaves in this turn, and takes the payload with it.
+    const taken = queue.add({ entry, refused: drop, forwarded: () => this.#driver.later(drop) });
+    if (!taken) drop();
   }
 
   /** What is forwarded over a broken link is lost, and its fate unknown: better to wait for the link or a new leader. */

@@ -171,7 +171,8 @@ class World {
     const message = this.wire[index] as Message;
     if (!keep) this.wire.splice(index, 1);
     const member = this.member(Number(message.to) - 1);
-    member.raft.step(message);
+    if (message.type === "propose") member.raft.propose(message.entries);
+    else member.raft.step(message);
     this.drain(member);
   }
 

@@ -8,6 +8,7 @@ import {
   type Message,
   Raft,
   type RestoredState,
+  type SteppedMessage,
 } from "../../src/raft/index.js";
 
 const threeVoters: ConfState = {
@@ -49,12 +50,12 @@ function entry(index: number, term: number, kind: EntryKind = EntryKind.Batch) {
   return { index, term, kind, bytes: 1 };
 }
 
-function vote(to: bigint, lastIndex: number, lastTerm: number): Message {
+function vote(to: bigint, lastIndex: number, lastTerm: number): SteppedMessage {
   return { type: "vote", from: 3n, to, term: 4, lastIndex, lastTerm, transfer: false };
 }
 
 /** The answer to a vote request of member 3, once it is durable. */
-function answer(raft: Raft, message: Message): Message | undefined {
+function answer(raft: Raft, message: SteppedMessage): Message | undefined {
   raft.step(message);
   const { messages, messagesAfterPersist } = raft.ready();
   return [...messages, ...messagesAfterPersist].find(({ to }) => to === 3n);
@@ -118,7 +119,7 @@ describe("the vote of a member outside of the configuration", () => {
 });
 
 describe("the follow grant", () => {
-  const heartbeat = (term: number, readSeq = 0): Message => {
+  const heartbeat = (term: number, readSeq = 0): SteppedMessage => {
     return { type: "heartbeat", from: 2n, to: 1n, term, commit: 0, readSeq };
   };
 
@@ -134,7 +135,7 @@ describe("the follow grant", () => {
 
   test("must be withdrawn before anything that may change term, vote, leader or log, or rests on the log", () => {
     const raft = follower();
-    const append: Message = {
+    const append: SteppedMessage = {
       type: "append",
       from: 2n,
       to: 1n,
@@ -179,7 +180,7 @@ describe("the follow grant", () => {
     raft.acknowledged(2n, 2, 4);
     raft.readIndex(77);
     expect(raft.ready().readStates).toEqual([]);
-    const answered = (readSeq: number): Message => {
+    const answered = (readSeq: number): SteppedMessage => {
       return { type: "heartbeatResponse", from: 2n, to: 1n, term: 4, readSeq };
     };
     raft.step(answered(dataPlaneRoundMin + 1));

@@ -300,7 +300,8 @@ export class Transcript {
   #deliver(member: Member, verbose: boolean): void {
     for (const message of member.inbox.splice(0)) {
       if (verbose) this.#print(messageText(message));
-      member.raft.step(message);
+      if (message.type === "propose") member.raft.propose(message.entries);
+      else member.raft.step(message);
     }
   }
 

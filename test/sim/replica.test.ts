@@ -112,6 +112,27 @@ describe.each([true, false])("three members, append grant %s", (appendGrant) => 
     for (const member of trio.members) expect(replicaOf(member).leader()).toBe(target.id);
   });
 
+  test("what was passed on to a leader that is being moved away is done", () => {
+    const trio = new Trio(appendGrant);
+    let puts = 0;
+    for (let moves = 0; moves < 10; moves += 1) {
+      const [target] = trio.followers as [SimMember];
+      replicaOf(trio.leader).transferLeaderThen(target.id, { done: () => {}, failed: () => {} });
+      for (let step = 0; step < 20; step += 1) {
+        for (const { running } of trio.members) {
+          puts += 1;
+          running?.engine.execute({ type: "put", key: "k", value: puts }, puts);
+        }
+        trio.scheduler.run(1);
+      }
+      trio.scheduler.run(200);
+      expect(trio.leader).toBe(target);
+    }
+    const unanswered = Array.from({ length: puts }, (_, at) => at + 1).filter((token) => trio.answers.get(token) !== 1);
+    expect(unanswered).toEqual([]);
+    for (const { running } of trio.members) expect(running?.engine.payloadCount).toBe(0);
+  });
+
   test("a member that was down for long gets a snapshot", () => {
     const trio = new Trio(appendGrant);
     const [lagging] = trio.followers as [SimMember];

@@ -197,15 +197,15 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   dropPayloads(payloads: number[], error: NativeStatus): void {
     for (const payload of payloads) {
       const data = this.#payloads.get(payload);
-      if (data !== undefined && isBatch(data)) {
-        for (const request of data) if (request.origin === this.origin) this.#refuse(request, error);
-      }
+      if (data !== undefined && isBatch(data)) for (const { token } of data) this.#refuse(token, payload, error);
       this.#settlePayload(payload);
     }
   }
 
-  #refuse({ token }: BatchRequest, error: NativeStatus): void {
-    if (!this.#unanswered.delete(token)) return;
+  /** Only with the batch's own payload: a copy of it that came from another member may be dropped like any. */
+  #refuse(token: number, payload: number, error: NativeStatus): void {
+    if (this.#unanswered.get(token) !== payload) return;
+    this.#unanswered.delete(token);
     // Only a refusal that was never proposed is certain; a timeout may still take effect.
     const certain = error.message === "etcdserver: too many requests";
     if (certain) this.hooks.answered(token, null);
