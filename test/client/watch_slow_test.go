@@ -29,11 +29,7 @@ const (
 // one of the 50 reads at last, nothing is missing.
 func TestWatchersThatDoNotRead(t *testing.T) {
 	server := member.StartNetcd(t, "--quota-backend-bytes=8589934592")
-	connection, err := server.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := server.Connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), slowWaitMax)
 	defer cancel()
 	var slow []grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]

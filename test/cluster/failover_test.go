@@ -67,11 +67,7 @@ func TestAllKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, one := range running.Members {
-		if err := one.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	running.KillAllBut(t)
 	for _, one := range running.Members {
 		if err := one.Launch(); err != nil {
 			t.Fatal(err)
@@ -110,14 +106,7 @@ func lostStory(t *testing.T, label, binary string) story {
 	if _, err := get(t, last, "a", false); err != nil {
 		t.Fatal(err)
 	}
-	for _, one := range running.Members {
-		if one == last {
-			continue
-		}
-		if err := one.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	running.KillAllBut(t, last)
 	settled(t, "", func() error {
 		answer, err := last.Status()
 		if err == nil && answer.Leader != 0 {
@@ -126,17 +115,17 @@ func lostStory(t *testing.T, label, binary string) story {
 		return fmt.Errorf("no leader")
 	})
 	value, err := get(t, last, "a", true)
-	told.tell("serializable get: %s %q", outcome(err), value)
+	told.tell("serializable get: %s %q", member.Outcome(err), value)
 	_, err = get(t, last, "a", false)
-	told.tell("linearizable get: %s", outcome(err))
-	told.tell("put: %s", outcome(put(t, last, "b", "v")))
+	told.tell("linearizable get: %s", member.Outcome(err))
+	told.tell("put: %s", member.Outcome(put(t, last, "b", "v")))
 	_, members := dial(t, last)
 	_, err = members.MemberList(t.Context(), &pb.MemberListRequest{Linearizable: true})
-	told.tell("linearizable member list: %s", outcome(err))
+	told.tell("linearizable member list: %s", member.Outcome(err))
 	listed, err := members.MemberList(t.Context(), &pb.MemberListRequest{})
-	told.tell("member list: %s, %d members", outcome(err), len(listed.GetMembers()))
+	told.tell("member list: %s, %d members", member.Outcome(err), len(listed.GetMembers()))
 	answer, err := last.Status()
-	told.tell("status: %s, leader %d, errors %v", outcome(err), answer.GetLeader(), answer.GetErrors())
+	told.tell("status: %s, leader %d, errors %v", member.Outcome(err), answer.GetLeader(), answer.GetErrors())
 	return told
 }
 
@@ -145,11 +134,7 @@ func sameContent(t *testing.T, running *member.Cluster) {
 	t.Helper()
 	contents := map[string]bool{}
 	for _, one := range running.Members {
-		connection, err := one.Dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer connection.Close()
+		connection := one.Connect(t)
 		everything := &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}
 		answer, err := pb.NewKVClient(connection).Range(t.Context(), everything)
 		if err != nil {

@@ -216,6 +216,6 @@ func (s *scene) moveLeader(t *testing.T) ([]int, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), callTimeout)
 	defer cancel()
 	_, err = maintenance.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: status.Header.MemberId})
-	t.Logf("moving the leader: %s", outcome(err))
+	t.Logf("moving the leader: %s", member.Outcome(err))
 	return s.rest(), nil
 }

@@ -267,11 +267,7 @@ func sameHash(ctx context.Context, t *testing.T, running *member.Cluster, revisi
 
 func checkAll(ctx context.Context, t *testing.T, s *scene, operations []*history.Operation, watchers []*history.Watcher, revision int64) {
 	t.Helper()
-	connection, err := s.running.Members[0].Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := s.running.Members[0].Connect(t)
 	watched, err := history.Compare(ctx, pb.NewKVClient(connection), watchers, revision)
 	if err != nil {
 		t.Fatal(err)

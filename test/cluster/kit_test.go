@@ -4,6 +4,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,14 +26,6 @@ type story []string
 
 func (s *story) tell(format string, values ...any) { *s = append(*s, fmt.Sprintf(format, values...)) }
 
-// outcome is code and text of an error, or OK.
-func outcome(err error) string {
-	if err == nil {
-		return "OK"
-	}
-	return fmt.Sprintf("%v: %s", status.Code(err), status.Convert(err).Message())
-}
-
 // settled repeats a call while it is refused with a text that passes with time.
 func settled(t *testing.T, passing string, call func() error) string {
 	t.Helper()
@@ -40,7 +33,7 @@ func settled(t *testing.T, passing string, call func() error) string {
 	for {
 		err := call()
 		if status.Convert(err).Message() != passing || time.Now().After(deadline) {
-			return outcome(err)
+			return member.Outcome(err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -48,11 +41,7 @@ func settled(t *testing.T, passing string, call func() error) string {
 
 func otherThan(members []*member.Member, given ...*member.Member) *member.Member {
 	for _, one := range members {
-		taken := false
-		for _, other := range given {
-			taken = taken || one == other
-		}
-		if !taken {
+		if !slices.Contains(given, one) {
 			return one
 		}
 	}
@@ -61,44 +50,42 @@ func otherThan(members []*member.Member, given ...*member.Member) *member.Member
 
 func dial(t *testing.T, one *member.Member) (pb.MaintenanceClient, pb.ClusterClient) {
 	t.Helper()
-	connection, err := one.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { connection.Close() })
+	connection := one.Connect(t)
 	return pb.NewMaintenanceClient(connection), pb.NewClusterClient(connection)
+}
+
+// asked makes a call to one member, over a connection that is closed with it: the test may kill the member next.
+func asked(t *testing.T, one *member.Member, call func(ctx context.Context, kv pb.KVClient) error) error {
+	t.Helper()
+	connection := one.Connect(t)
+	defer connection.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*callTimeout)
+	defer cancel()
+	return call(ctx, pb.NewKVClient(connection))
 }
 
 // put writes through one member; a code other than OK is the outcome.
 func put(t *testing.T, through *member.Member, key, value string) error {
 	t.Helper()
-	connection, err := through.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*callTimeout)
-	defer cancel()
-	_, err = pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
-	return err
+	return asked(t, through, func(ctx context.Context, kv pb.KVClient) error {
+		_, err := kv.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+		return err
+	})
 }
 
 // get reads a key; serializable: what this member has.
-func get(t *testing.T, from *member.Member, key string, serializable bool) (string, error) {
+func get(t *testing.T, from *member.Member, key string, serializable bool) (value string, err error) {
 	t.Helper()
-	connection, err := from.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*callTimeout)
-	defer cancel()
-	answer, err := pb.NewKVClient(connection).Range(ctx, &pb.RangeRequest{Key: []byte(key), Serializable: serializable})
-	if err != nil {
-		return "", err
-	}
-	if len(answer.Kvs) == 0 {
-		return "", status.Error(codes.NotFound, key)
-	}
-	return string(answer.Kvs[0].Value), nil
+	err = asked(t, from, func(ctx context.Context, kv pb.KVClient) error {
+		answer, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte(key), Serializable: serializable})
+		if err != nil {
+			return err
+		}
+		if len(answer.Kvs) == 0 {
+			return status.Error(codes.NotFound, key)
+		}
+		value = string(answer.Kvs[0].Value)
+		return nil
+	})
+	return value, err
 }

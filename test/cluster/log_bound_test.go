@@ -26,11 +26,7 @@ const (
 
 func TestLogIsBoundedByBytes(t *testing.T) {
 	server := member.StartNetcd(t, fmt.Sprintf("--max-wals=%d", walMax))
-	connection, err := server.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := server.Connect(t)
 	kv := pb.NewKVClient(connection)
 	puts, most := logBytes/logValueBytes, 0
 	for at := range puts {

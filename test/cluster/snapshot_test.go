@@ -76,11 +76,7 @@ func TestSnapshotToMemberThatWasAway(t *testing.T) {
 // writePast puts keys until the members have compacted their logs past an entry; it returns the last key.
 func writePast(t *testing.T, members []*member.Member, index uint64) string {
 	t.Helper()
-	connection, err := members[0].Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := members[0].Connect(t)
 	kv := pb.NewKVClient(connection)
 	value := bytes.Repeat([]byte("v"), snapshotValueBytes)
 	for round := range compactRoundsMax {
@@ -129,11 +125,7 @@ func compactedTo(t *testing.T, one *member.Member) uint64 {
 
 func remove(t *testing.T, through *member.Member, key string) {
 	t.Helper()
-	connection, err := through.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := through.Connect(t)
 	answer, err := pb.NewKVClient(connection).DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte(key)})
 	if err != nil || answer.Deleted != 1 {
 		t.Fatalf("delete %s: %v, %v", key, answer, err)

@@ -106,11 +106,7 @@ func keptAlive(t *testing.T, members []*member.Member) {
 	t.Helper()
 	var clients []pb.LeaseClient
 	for _, one := range members {
-		connection, err := one.Dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer connection.Close()
+		connection := one.Connect(t)
 		clients = append(clients, pb.NewLeaseClient(connection))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*callTimeout)

@@ -35,7 +35,7 @@ type answers struct {
 func (a *answers) note(call string, took time.Duration, err error) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	told := call + ": " + outcome(err)
+	told := call + ": " + member.Outcome(err)
 	a.counted[told]++
 	a.slowest[told] = max(a.slowest[told], took)
 }

@@ -44,11 +44,7 @@ func newCrowdPair(t *testing.T, what string, seed uint64) *pair {
 	etcd := member.StartEtcd(t)
 	p := &pair{t: t, what: what, codes: map[uint32]int{}, servers: append([]*member.Member{etcd}, c.cluster.Members...), crowd: c}
 	for _, one := range p.servers {
-		connection, err := one.Dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { connection.Close() })
+		connection := one.Connect(t)
 		c.connections[one] = connection
 	}
 	p.etcd = c.connections[etcd]

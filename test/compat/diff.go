@@ -36,11 +36,7 @@ func newPair(t *testing.T, what string, flags ...string) *pair {
 		server     *member.Member
 		connection **grpc.ClientConn
 	}{{netcd, &p.netcd}, {etcd, &p.etcd}} {
-		connection, err := side.server.Dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { connection.Close() })
+		connection := side.server.Connect(t)
 		*side.connection = connection
 	}
 	return p

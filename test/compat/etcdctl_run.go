@@ -50,11 +50,7 @@ type target struct {
 
 func newTarget(t *testing.T, server *member.Member) *target {
 	t.Helper()
-	connection, err := server.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := server.Connect(t)
 	ctx, cancel := context.WithTimeout(context.Background(), callWaitMax)
 	defer cancel()
 	status, err := pb.NewMaintenanceClient(connection).Status(ctx, &pb.StatusRequest{})

@@ -3,7 +3,6 @@ package compat
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 )
 
 // leaderLostMax bounds the time until a member knows that nobody leads, and a stream hears of it.
@@ -38,11 +36,7 @@ func leaderlessStory(t *testing.T, label, binary string) []string {
 	if cluster.Leader(t) == last {
 		last = cluster.Members[1]
 	}
-	connection, err := last.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := last.Connect(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*leaderLostMax)
 	defer cancel()
 	asking := metadata.AppendToOutgoingContext(ctx, "hasleader", "true")
@@ -59,14 +53,7 @@ func leaderlessStory(t *testing.T, label, binary string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, one := range cluster.Members {
-		if one == last {
-			continue
-		}
-		if err := one.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cluster.KillAllBut(t, last)
 	told := []string{
 		"watch that needs a leader: " + within(leaderLostMax, func() error { _, err := watching.Recv(); return err }),
 		"keep-alive that needs a leader: " + within(leaderLostMax, func() error { _, err := renewing.Recv(); return err }),
@@ -119,10 +106,7 @@ func within(limit time.Duration, call func() error) string {
 	go func() { ended <- call() }()
 	select {
 	case err := <-ended:
-		if err == nil {
-			return "OK"
-		}
-		return fmt.Sprintf("%v: %s", status.Code(err), status.Convert(err).Message())
+		return member.Outcome(err)
 	case <-time.After(limit):
 		return "goes on"
 	}

@@ -222,11 +222,7 @@ func withoutAddedIDs(text string) string {
 
 func (s *joinStory) call(through *member.Member, make func(ctx context.Context, kv pb.KVClient, members pb.ClusterClient) error) string {
 	s.t.Helper()
-	connection, err := through.Dial()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := through.Connect(s.t)
 	ctx, cancel := context.WithTimeout(context.Background(), callWaitMax)
 	defer cancel()
 	return fmt.Sprint(make(ctx, pb.NewKVClient(connection), pb.NewClusterClient(connection)))

@@ -8,7 +8,6 @@ import (
 	"netcd.test/member"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/status"
 )
 
 const (
@@ -32,11 +31,7 @@ func TestQuotaAlarm(t *testing.T) {
 // fillUp puts until the quota refuses, and tells the error, the alarms and what is refused from then on.
 func fillUp(t *testing.T, server *member.Member) string {
 	t.Helper()
-	connection, err := server.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := server.Connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*callWaitMax)
 	defer cancel()
 	kv, maintenance := pb.NewKVClient(connection), pb.NewMaintenanceClient(connection)
@@ -55,12 +50,9 @@ func fillUp(t *testing.T, server *member.Member) string {
 		_, again := kv.Put(ctx, &pb.PutRequest{Key: []byte("k")})
 		_, granted := pb.NewLeaseClient(connection).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 60})
 		_, deleted := kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte("fill/0")})
-		return fmt.Sprint(text(refused), list.Alarms[0].Alarm, text(again), text(granted), text(deleted))
+		return fmt.Sprintf("put: %s; %v; another put: %s; grant: %s; delete: %s", member.Outcome(refused), list.Alarms[0].Alarm,
+			member.Outcome(again), member.Outcome(granted), member.Outcome(deleted))
 	}
 	t.Fatalf("%s took %d puts", server.Label, overQuotaPuts)
 	return ""
-}
-
-func text(err error) string {
-	return fmt.Sprintf(" [%v %s] ", status.Code(err), status.Convert(err).Message())
 }

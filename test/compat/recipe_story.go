@@ -16,7 +16,6 @@ import (
 	v3electionpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	v3lockpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -73,11 +72,7 @@ func newRecipeStory(t *testing.T, server *member.Member) *recipeStory {
 
 func (s *recipeStory) dial() *grpc.ClientConn {
 	s.t.Helper()
-	connection, err := s.server.Dial()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { connection.Close() })
+	connection := s.server.Connect(s.t)
 	return connection
 }
 
@@ -94,7 +89,7 @@ func (s *recipeStory) tell(format string, values ...any) {
 // outcome renders an answer without ids, or the error.
 func outcome(answer proto.Message, err error) string {
 	if err != nil {
-		return fmt.Sprintf("%v %q", status.Code(err), status.Convert(err).Message())
+		return member.Outcome(err)
 	}
 	normalizeHeaders(answer.ProtoReflect())
 	return abridged(answer)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +42,7 @@ func StartClusterAt(t testing.TB, label, binary string, places []Place, flags ..
 // with the same ids.
 func StartClusterLike(t testing.TB, like *Cluster, label, binary string, size int) *Cluster {
 	t.Helper()
-	for _, one := range like.Members {
-		if err := one.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	like.KillAllBut(t)
 	return startCluster(t, &Cluster{label: label, binary: binary, flags: like.flags, like: like}, make([]Place, size))
 }
 
@@ -129,6 +126,19 @@ func (c *Cluster) launch(t testing.TB, one *Member) {
 			t.Logf("end of %s's log:\n%s", one.Label, one.LogTail())
 		}
 	})
+}
+
+// KillAllBut ends all members at once, except those that are spared.
+func (c *Cluster) KillAllBut(t testing.TB, spared ...*Member) {
+	t.Helper()
+	for _, one := range c.Members {
+		if slices.Contains(spared, one) {
+			continue
+		}
+		if err := one.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Leader waits until all of the members given (none: all) know the same leader, and returns it.
