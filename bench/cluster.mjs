@@ -105,6 +105,7 @@ export function clusterRows(size) {
       title: `leader killed ${size.kills} times: time without writes (p50, and p99 as the longest)`,
       figure: "p50",
       target: "below etcd's median and maximum",
+      perOperation: false,
       run: (cluster) => measuredFailover(cluster, size.kills),
     },
     {
@@ -112,6 +113,7 @@ export function clusterRows(size) {
       title: `member down for ${size.missed} puts: until it has caught up (p50 / p99 are of puts meanwhile)`,
       figure: "seconds",
       target: "≤ ×0.5, put p99 ≤ etcd's",
+      perOperation: false,
       run: (cluster) => catchUp(cluster, size.missed),
     },
   ];

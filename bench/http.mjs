@@ -14,6 +14,7 @@ const sampleMs = 10;
 
 /** Fetches one path over and over; throws unless every answer was good. */
 async function fetches(server, path, requests) {
+  const before = process.cpuUsage();
   const result = await autocannon({
     url: `http://${server.endpoint}${path}`,
     amount: requests,
@@ -25,7 +26,16 @@ async function fetches(server, path, requests) {
     throw new Error(`${server.label} ${path}: ${result["2xx"]} of ${requests} good, ${result.errors} errors`);
   }
   const { p50, p99, mean } = result.latency;
-  return { operations: requests, seconds: result.duration, p50Ms: p50, p99Ms: p99, extra: { meanMs: mean } };
+  // autocannon runs in this process.
+  const { user, system } = process.cpuUsage(before);
+  return {
+    operations: requests,
+    seconds: result.duration,
+    generatorCpuSeconds: (user + system) / 1e6,
+    p50Ms: p50,
+    p99Ms: p99,
+    extra: { meanMs: mean },
+  };
 }
 
 export function httpRows(size) {

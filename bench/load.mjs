@@ -4,27 +4,43 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { root } from "./server.mjs";
+import { clockTicksPerSecond, root } from "./server.mjs";
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 const generator = join(root, "bin/reference/netcd-load");
 const outputBytesMax = 16 << 20;
+// No work takes so long; a generator that hangs ends, and the bench with it.
+const workMsMax = 15 * 60_000;
 
 /** Builds the Go generator; quick when nothing changed. */
 export function buildLoad() {
   execFileSync("go", ["build", "-o", generator, "./load"], { cwd: join(root, "test"), stdio: "inherit" });
 }
 
+/** Seconds of CPU that the programs have used that this process ran and waited for. */
+function childrenCpuSeconds() {
+  const fields = readFileSync("/proc/self/stat", "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[13]) + Number(fields[14])) / clockTicksPerSecond;
+}
+
+/** Runs a generator; what it wrote, and the seconds of CPU that it used. */
+async function generate(program, args) {
+  const before = childrenCpuSeconds();
+  const { stdout } = await execute(program, args.map(String), { maxBuffer: outputBytesMax, timeout: workMsMax });
+  return { stdout, generatorCpuSeconds: childrenCpuSeconds() - before };
+}
+
 /**
  * One work of test/load. Throws with what it said when it fails.
- * @returns {Promise<{ operations: number, seconds: number, p50Ms: number, p99Ms: number, extra?: Record<string, number> }>}
+ * @returns {Promise<{ operations: number, seconds: number, p50Ms: number, p99Ms: number, generatorCpuSeconds: number,
+ *   extra?: Record<string, number> }>}
  */
 export async function load(work, server, options = {}) {
   const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  const { stdout } = await run(generator, [work, `--endpoint=${server.endpoint}`, ...flags], {
-    maxBuffer: outputBytesMax,
-  });
-  return JSON.parse(stdout);
+  const { stdout, generatorCpuSeconds } = await generate(generator, [work, `--endpoint=${server.endpoint}`, ...flags]);
+  return { ...JSON.parse(stdout), generatorCpuSeconds };
 }
 
 /** A gRPC message as it stands on the wire: not compressed, its length, the message. */
@@ -53,16 +69,12 @@ export async function h2load(server, calls) {
   const directory = mkdtempSync(join(tmpdir(), "netcd-h2load-"));
   try {
     writeFileSync(join(directory, "body"), calls.body);
-    const { stdout } = await run(
-      "h2load",
-      [
-        ...["-n", calls.requests, "-c", calls.connections, "-m", calls.streams, "-t", 1].map(String),
-        ...["-d", join(directory, "body"), "-H", "content-type: application/grpc", "-H", "te: trailers"],
-        ...["--log-file", join(directory, "log"), `http://${server.endpoint}${calls.path}`],
-      ],
-      { maxBuffer: outputBytesMax },
-    );
-    return parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls.requests);
+    const { stdout, generatorCpuSeconds } = await generate("h2load", [
+      ...["-n", calls.requests, "-c", calls.connections, "-m", calls.streams, "-t", 1],
+      ...["-d", join(directory, "body"), "-H", "content-type: application/grpc", "-H", "te: trailers"],
+      ...["--log-file", join(directory, "log"), `http://${server.endpoint}${calls.path}`],
+    ]);
+    return { ...parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls.requests), generatorCpuSeconds };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

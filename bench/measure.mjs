@@ -9,11 +9,12 @@ export function percentile(values, fraction) {
 const sampleIntervalMs = 25;
 
 /**
- * Runs the work and adds what it cost the server: cpuUs per operation, rssAnonBytes after it, and
+ * Runs the work and adds what it cost the server: cpuUs per operation (and generatorCpuUs), rssAnonBytes after it, and
  * rssAnonAddedBytes, the most that it had above where it began. Of a cluster all this is of all members, and
  * targetCpuUs of the member that was asked.
  * @param {import("./server.mjs").Server | import("./cluster.mjs").Cluster} server
- * @param {() => Promise<{ operations: number, seconds: number, p50Ms?: number, p99Ms?: number, extra?: Record<string, number> }>} work
+ * @param {() => Promise<{ operations: number, seconds: number, generatorCpuSeconds?: number, p50Ms?: number,
+ *   p99Ms?: number, extra?: Record<string, number> }>} work
  */
 export async function measured(server, work) {
   const cpuBefore = server.cpuSeconds();
@@ -30,6 +31,7 @@ export async function measured(server, work) {
       ...result,
       perSecond: result.operations / result.seconds,
       cpuUs: ((server.cpuSeconds() - cpuBefore) * 1e6) / result.operations,
+      generatorCpuUs: result.generatorCpuSeconds && (result.generatorCpuSeconds * 1e6) / result.operations,
       targetCpuUs: target && ((target.cpuSeconds() - targetCpuBefore) * 1e6) / result.operations,
       rssAnonBytes: server.rssAnonBytes(),
       rssAnonAddedBytes: rssMost - rssBefore,

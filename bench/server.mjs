@@ -14,7 +14,7 @@ export const binaries = {
   etcd: process.env.ETCD ?? join(root, "bin/reference/etcd"),
 };
 
-const clockTicksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+export const clockTicksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 const stopWaitMsMax = 60_000;
 const running = new Set();
 

@@ -1,4 +1,6 @@
-// Renders results as a Markdown table with both servers' figures and their ratio.
+// Renders results as a Markdown table with both servers' figures and their ratio, and picks from such a table what the
+// README shows.
+import { clockTicksPerSecond } from "./server.mjs";
 
 const units = {
   rate: (value) => `${value >= 1000 ? `${(value / 1000).toFixed(1)}k` : value.toFixed(1)}/s`,
@@ -25,34 +27,75 @@ const figures = {
   rssAdded: { of: (result) => result.rssAnonAddedBytes, unit: "bytes" },
 };
 
-const header =
-  "| work | figure | netcd | etcd | netcd/etcd | to reach | p50 / p99 (netcd) | p50 / p99 (etcd) | CPU per op | RssAnon | database |";
+const ratioShownMin = 0.005;
+const ratio = (value) => (value < ratioShownMin ? "< ×0.01" : units.times(value));
+const latency = (result) => (result.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
 
-/** @param {{ title: string, target: string, figure: keyof typeof figures, results: { netcd: object, etcd: object } }[]} rows */
+/** CPU of one operation; where the clock has not ticked, less than a tick of all. */
+function cpu(us, operations) {
+  return us > 0 ? units.us(us) : `< ${units.us(1e6 / clockTicksPerSecond / operations)}`;
+}
+
+const serverCpu = (result) =>
+  cpu(result.cpuUs, result.operations) +
+  (result.targetCpuUs === undefined ? "" : ` (${result.targetCpuUs.toFixed(1)})`);
+
+const both = ({ netcd, etcd }, show) => `${show(netcd)} / ${show(etcd)}`;
+const figure = (row, label) => units[figures[row.figure].unit](figures[row.figure].of(row.results[label]));
+const ofOperations = (row, show) => (row.perOperation === false ? "–" : both(row.results, show));
+
+/** What stands in a column, and how it is called in the README, where it is shown there. */
+const columns = [
+  { name: "work", readme: "work", of: (row) => row.title },
+  { name: "figure", of: (row) => row.figure },
+  { name: "netcd", readme: "netcd", of: (row) => figure(row, "netcd") },
+  { name: "etcd", readme: "etcd 3.7.3", of: (row) => figure(row, "etcd") },
+  {
+    name: "netcd/etcd",
+    readme: "ratio",
+    of: ({ figure, results }) => ratio(figures[figure].of(results.netcd) / figures[figure].of(results.etcd)),
+  },
+  { name: "to reach", of: (row) => row.target },
+  { name: "p50 / p99 (netcd)", readme: "p50 / p99 netcd", of: (row) => latency(row.results.netcd) },
+  { name: "p50 / p99 (etcd)", readme: "p50 / p99 etcd", of: (row) => latency(row.results.etcd) },
+  {
+    name: "CPU per op",
+    readme: "server CPU per operation, netcd / etcd",
+    of: (row) => ofOperations(row, serverCpu),
+  },
+  {
+    name: "generator's CPU per op",
+    readme: "load generator's, against netcd / etcd",
+    of: (row) => ofOperations(row, (result) => cpu(result.generatorCpuUs, result.operations)),
+  },
+  { name: "RssAnon", of: (row) => both(row.results, (result) => units.bytes(result.rssAnonBytes)) },
+  { name: "database", of: (row) => both(row.results, (result) => units.bytes(result.databaseBytes)) },
+];
+
+const line = (cells) => `| ${cells.join(" | ")} |`;
+const cellsOf = (text) => text.slice(2, -2).split(" | ");
+const rule = (width) => line(Array(width).fill("---"));
+
+/**
+ * @param {{ title: string, target: string, figure: keyof typeof figures, perOperation?: boolean,
+ *   results: { netcd: object, etcd: object } }[]} rows perOperation is false where CPU went into more than the operations
+ */
 export function table(rows) {
-  const lines = [header, `| ${Array(11).fill("---").join(" | ")} |`];
-  for (const row of rows) {
-    const { of, unit } = figures[row.figure];
-    const { netcd, etcd } = row.results;
-    const both = (format, pick) =>
-      [netcd, etcd].map((result) => (pick(result) === undefined ? "–" : format(pick(result)))).join(" / ");
-    const latency = (result) => (result.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
-    const cpu = (result) => units.us(result.cpuUs) + (result.targetCpuUs ? ` (${result.targetCpuUs.toFixed(1)})` : "");
-    lines.push(
-      `| ${[
-        row.title,
-        row.figure,
-        units[unit](of(netcd)),
-        units[unit](of(etcd)),
-        `×${(of(netcd) / of(etcd)).toFixed(2)}`,
-        row.target,
-        latency(netcd),
-        latency(etcd),
-        [netcd, etcd].map((result) => (result.cpuUs === undefined ? "–" : cpu(result))).join(" / "),
-        both(units.bytes, (result) => result.rssAnonBytes),
-        both(units.bytes, (result) => result.databaseBytes),
-      ].join(" | ")} |`,
+  const head = [line(columns.map(({ name }) => name)), rule(columns.length)];
+  return [...head, ...rows.map((row) => line(columns.map(({ of }) => of(row))))].join("\n");
+}
+
+/** The columns that the README shows of the table in a file of results. */
+export function readmeTable(results) {
+  const [head, , ...rows] = results.split("\n").filter((text) => text.startsWith("| "));
+  const names = cellsOf(head);
+  const shown = columns.filter(({ readme }) => readme !== undefined);
+  const places = shown.map(({ name }) => names.indexOf(name));
+  if (places.includes(-1)) {
+    throw new Error(
+      `the results lack ${shown.filter((_, i) => places[i] === -1).map(({ name }) => name)}: run them again`,
     );
   }
-  return lines.join("\n");
+  const picked = rows.map((text) => line(places.map((place) => cellsOf(text)[place])));
+  return [line(shown.map(({ readme }) => readme)), rule(shown.length), ...picked].join("\n");
 }

@@ -31,11 +31,6 @@ func status(ctx context.Context, o options) (result, error) {
 // catchUp waits until o.follower serves o.revision from its own store, while clients put on the leader.
 // Latencies are of the puts.
 func catchUp(ctx context.Context, o options) (result, error) {
-	connections, err := dial(o, o.connections)
-	if err != nil {
-		return result{}, err
-	}
-	defer closeAll(connections)
 	behind := o
 	behind.endpoint = o.follower
 	followers, err := dial(behind, 1)
@@ -48,7 +43,7 @@ func catchUp(ctx context.Context, o options) (result, error) {
 	putsDone := make(chan error, 1)
 	go func() {
 		var err error
-		latencies, err = untilDone(putting, o, connections, putOne(ctx, o))
+		latencies, err = untilDone(ctx, putting, o, putCalls(o))
 		putsDone <- err
 	}()
 	began := time.Now()

@@ -55,50 +55,35 @@ func currentRevision(ctx context.Context, o options) (int64, error) {
 	return answer.Header.Revision, nil
 }
 
-// fill writes all keys in transactions; operations are keys, latencies of transactions.
-func fill(ctx context.Context, o options) (result, error) {
-	value := make([]byte, o.valueBytes)
-	latencies, took, err := closedLoop(o, (o.keys+o.txn-1)/o.txn, func(connection *grpc.ClientConn, i int) error {
-		txn := &pb.TxnRequest{}
-		for k := i * o.txn; k < min((i+1)*o.txn, o.keys); k++ {
-			txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
-				RequestPut: &pb.PutRequest{Key: key(k), Value: value}}})
-		}
-		_, err := pb.NewKVClient(connection).Txn(ctx, txn)
-		return err
-	})
-	return measured(o.keys, took, latencies), err
-}
-
 func puts(ctx context.Context, o options) (result, error) {
-	latencies, took, err := closedLoop(o, o.requests, putOne(ctx, o))
+	latencies, took, err := closedLoop(ctx, o, o.requests, putCalls(o))
 	return measured(o.requests, took, latencies), err
 }
 
-// putOne writes keys outside of the range that fill writes.
-func putOne(ctx context.Context, o options) func(connection *grpc.ClientConn, i int) error {
+// putCalls write keys outside of the range that fill writes.
+func putCalls(o options) calls {
 	value := make([]byte, o.valueBytes)
-	return func(connection *grpc.ClientConn, i int) error {
-		_, err := pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "bench/puts/%d", i%1000), Value: value})
-		return err
-	}
+	return calls{method: pb.KV_Put_FullMethodName, request: func(_, i int) ([]byte, error) {
+		return framed(&pb.PutRequest{Key: fmt.Appendf(nil, "bench/puts/%d", i%1000), Value: value})
+	}}
 }
 
-// ranges asks for the whole prefix, or for spans of so many keys that begin at different places.
+// ranges asks for the whole prefix.
 func ranges(ctx context.Context, o options) (result, error) {
-	latencies, took, err := closedLoop(o, o.requests, func(connection *grpc.ClientConn, i int) error {
-		request := &pb.RangeRequest{Key: []byte(keyPrefix), RangeEnd: []byte(keyPrefixEnd), Limit: int64(o.limit), CountOnly: o.countOnly}
-		expected := o.keys
-		if o.span > 0 {
-			first := i * 7919 % (o.keys - o.span + 1)
-			request.Key, request.RangeEnd = key(first), key(first+o.span)
-			expected = o.span
-		}
-		answer, err := pb.NewKVClient(connection).Range(ctx, request)
-		if err == nil && answer.Count != int64(expected) {
-			err = fmt.Errorf("counted %d keys of %d", answer.Count, expected)
-		}
-		return err
+	request, err := framed(&pb.RangeRequest{Key: []byte(keyPrefix), RangeEnd: []byte(keyPrefixEnd), Limit: int64(o.limit), CountOnly: o.countOnly})
+	if err != nil {
+		return result{}, err
+	}
+	latencies, took, err := closedLoop(ctx, o, o.requests, calls{
+		method:  pb.KV_Range_FullMethodName,
+		request: func(int, int) ([]byte, error) { return request, nil },
+		check: func(_, _ int, answer []byte) error {
+			page, err := parsePage(answer)
+			if err == nil && (page.count != o.keys || page.keys != min(o.limit, o.keys) || page.more != (page.keys < o.keys && !o.countOnly)) {
+				err = fmt.Errorf("counted %d keys of %d, more: %v", page.count, o.keys, page.more)
+			}
+			return err
+		},
 	})
 	return measured(o.requests, took, latencies), err
 }
@@ -110,7 +95,7 @@ func compact(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	connections, err := dial(o, o.connections+1)
+	connections, err := dial(o, 1)
 	if err != nil {
 		return result{}, err
 	}
@@ -122,7 +107,7 @@ func compact(ctx context.Context, o options) (result, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		latencies, err := untilDone(putting, o, connections[1:], putOne(ctx, o))
+		latencies, err := untilDone(ctx, putting, o, putCalls(o))
 		done <- outcome{latencies, err}
 	}()
 	began := time.Now()

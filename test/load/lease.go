@@ -10,7 +10,6 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -124,21 +123,18 @@ func renewed(answer []byte) error {
 func leaseMany(ctx context.Context, o options) (result, error) {
 	var latencies []time.Duration
 	var took time.Duration
-	for _, one := range []func(connection *grpc.ClientConn, i int) error{
-		func(connection *grpc.ClientConn, i int) error {
-			_, err := pb.NewLeaseClient(connection).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(i) + 1, TTL: leaseSeconds})
-			return err
-		},
-		func(connection *grpc.ClientConn, i int) error {
-			_, err := pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "bench/leased/%d", i), Lease: int64(i) + 1})
-			return err
-		},
-		func(connection *grpc.ClientConn, i int) error {
-			_, err := pb.NewLeaseClient(connection).LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(i) + 1})
-			return err
-		},
+	for _, one := range []calls{
+		{method: pb.Lease_LeaseGrant_FullMethodName, request: func(_, i int) ([]byte, error) {
+			return framed(&pb.LeaseGrantRequest{ID: int64(i) + 1, TTL: leaseSeconds})
+		}},
+		{method: pb.KV_Put_FullMethodName, request: func(_, i int) ([]byte, error) {
+			return framed(&pb.PutRequest{Key: fmt.Appendf(nil, "bench/leased/%d", i), Lease: int64(i) + 1})
+		}},
+		{method: pb.Lease_LeaseRevoke_FullMethodName, request: func(_, i int) ([]byte, error) {
+			return framed(&pb.LeaseRevokeRequest{ID: int64(i) + 1})
+		}},
 	} {
-		part, partTook, err := closedLoop(o, o.keys, one)
+		part, partTook, err := closedLoop(ctx, o, o.keys, one)
 		if err != nil {
 			return result{}, err
 		}

@@ -19,7 +19,7 @@ import (
 type options struct {
 	endpoint                                              string
 	keys, txn, valueBytes, clients, connections, requests int
-	limit, span, rate, watchers, streams                  int
+	limit, span, pages, rate, watchers, streams           int
 	revision                                              int
 	follower                                              string
 	countOnly                                             bool
@@ -31,6 +31,7 @@ var works = map[string]func(context.Context, options) (result, error){
 	"revision":    revision,
 	"fill":        fill,
 	"range":       ranges,
+	"pages":       pages,
 	"put":         puts,
 	"slow-read":   slowRead,
 	"compact":     compact,
@@ -59,7 +60,8 @@ func main() {
 	flags.IntVar(&o.connections, "connections", 1, "connections that the clients share")
 	flags.IntVar(&o.requests, "requests", 100, "requests in all")
 	flags.IntVar(&o.limit, "limit", 0, "limit of a range")
-	flags.IntVar(&o.span, "span", 0, "keys in the range; 0 is all")
+	flags.IntVar(&o.span, "span", 0, "keys in a range of which pages are read")
+	flags.IntVar(&o.pages, "pages", 1, "pages of a range that are read before another range")
 	flags.BoolVar(&o.countOnly, "count-only", false, "ask for the count only")
 	flags.IntVar(&o.rate, "rate", 0, "operations (bytes for slow-read) per second; 0 is as fast as it goes")
 	flags.IntVar(&o.watchers, "watchers", 100, "watchers on each stream")
@@ -117,8 +119,8 @@ func dial(o options, n int) ([]*grpc.ClientConn, error) {
 	return made, nil
 }
 
-// key is the i-th key: 41 bytes, in order.
-func key(i int) []byte { return fmt.Appendf(nil, "bench/keys/of/fortyone/bytes/each/%07d", i) }
-
-const keyPrefix = "bench/keys/"
-const keyPrefixEnd = "bench/keys0"
+func closeAll(connections []*grpc.ClientConn) {
+	for _, connection := range connections {
+		_ = connection.Close()
+	}
+}

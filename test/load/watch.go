@@ -108,14 +108,30 @@ func watchFan(ctx context.Context, o options) (result, error) {
 	began := time.Now()
 	putsDone := make(chan error, 1)
 	go func() {
-		_, _, err := closedLoop(o, o.requests, func(connection *grpc.ClientConn, i int) error {
-			_, err := pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i), Value: value})
-			return err
-		})
+		_, _, err := closedLoop(ctx, o, o.requests, calls{method: pb.KV_Put_FullMethodName, request: func(_, i int) ([]byte, error) {
+			return framed(&pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i), Value: value})
+		}})
 		putsDone <- err
 	}()
 	err = errors.Join(receive(watches, o.requests*o.watchers, nil), <-putsDone)
 	return measured(o.requests*o.watchers*o.streams, time.Since(began), nil), err
+}
+
+// put writes a key and waits until that is answered.
+func (c *rawConnection) put(key, value []byte) error {
+	request, err := framed(&pb.PutRequest{Key: key, Value: value})
+	if err != nil {
+		return err
+	}
+	if err := c.call(pb.KV_Put_FullMethodName, request, func([]byte) error { return nil }); err != nil {
+		return err
+	}
+	for len(c.streams) > 0 {
+		if err := c.frame(nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event is read.
@@ -124,11 +140,10 @@ func watchDelay(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	connections, err := dial(o, 1)
+	putter, err := openRaw(ctx, o.endpoint)
 	if err != nil {
 		return result{}, err
 	}
-	defer closeAll(connections)
 	count := int(float64(o.rate) * o.seconds)
 	putsDone := make(chan error, 1)
 	began := time.Now()
@@ -136,9 +151,7 @@ func watchDelay(ctx context.Context, o options) (result, error) {
 		var failed error
 		for i := range count {
 			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(o.rate))))
-			_, err := pb.NewKVClient(connections[0]).Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i%100),
-				Value: strconv.AppendInt(nil, time.Now().UnixNano(), 10)})
-			failed = errors.Join(failed, err)
+			failed = errors.Join(failed, putter.put(fmt.Appendf(nil, "%s%d", watchedPrefix, i%100), strconv.AppendInt(nil, time.Now().UnixNano(), 10)))
 		}
 		putsDone <- failed
 	}()
@@ -172,11 +185,6 @@ func watchBack(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	connections, err := dial(o, o.connections)
-	if err != nil {
-		return result{}, err
-	}
-	defer closeAll(connections)
 	o.watchers = 1
 	began := time.Now()
 	resuming, stop := context.WithTimeout(ctx, time.Duration(o.seconds*float64(time.Second)))
@@ -202,7 +210,7 @@ func watchBack(ctx context.Context, o options) (result, error) {
 		}
 		watched <- err
 	}()
-	latencies, err := untilDone(resuming, o, connections, putOne(ctx, o))
+	latencies, err := untilDone(ctx, resuming, o, putCalls(o))
 	err = errors.Join(err, <-watched)
 	summary := measured(events, time.Since(began), latencies)
 	summary.Extra = map[string]float64{"puts": float64(len(latencies))}
