@@ -7,7 +7,8 @@ import { generate } from "./generate.mjs";
 import { install } from "./install.mjs";
 import { asProgram, filesBelow, installed, must, ROOT, say, whenChanged } from "./lib/run.mjs";
 
-async function compileTypeScript() {
+/** Resolves when dist is made of the current sources; needs what `generate` makes. Throws StepFailed. */
+export async function compileTypeScript() {
   const sources = filesBelow("src", (name) => /\.(ts|js)$/.test(name) && !name.endsWith(".test.ts"));
   const settings = ["tsconfig.json", "tsconfig.build.json", "package-lock.json"].map((name) => join(ROOT, name));
   await whenChanged(

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { installed, ROOT, requireRust, run, StepFailed, say } from "./lib/run.mjs";
+import { LINTERS } from "./lint.mjs";
 
 const SUMMARY = join(ROOT, "target/test-summary.txt");
 const VITEST_REPORT = join(ROOT, "target/vitest.json");
@@ -33,9 +34,7 @@ async function command(name, program, args, options) {
 }
 
 async function lint() {
-  await command("biome", installed("biome"), ["check", "--error-on-warnings", "."]);
-  await command("tsc", installed("tsc"), []);
-  await command("tsc of scripts and benches", installed("tsc"), ["-p", "scripts"]);
+  for (const { name, program, args } of LINTERS) await command(name, program, args);
   await command("cargo fmt", "cargo", ["fmt", "--all", "--check"]);
   await command("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
 }
