@@ -1,42 +1,23 @@
-// The composition root: builds everything that a member is made of, in the order in which it starts and stops.
+// The composition root: opens a member's data, has its parts built, and starts and stops them in order.
 
-import { randomInt } from "node:crypto";
-import { join } from "node:path";
-import { createIdentity, type FirstMembers, firstMembers, recover } from "./bootstrap.js";
-import { Alarms, AlarmType } from "./cluster/alarms.js";
-import { type ClusterState, controlHandlers, membershipHandler } from "./cluster/apply.js";
+import { createIdentity, firstMembers, recover } from "./bootstrap.js";
 import { Membership } from "./cluster/membership.js";
 import { type Publication, publishMember } from "./cluster/publish.js";
 import { refuseDowngrade } from "./cluster/versions.js";
-import { Clustering } from "./clustering.js";
 import type { Config, ListenUrl } from "./config/config.js";
-import { type Identity, inspectDataDir, readIdentity } from "./datadir.js";
+import { inspectDataDir, readIdentity } from "./datadir.js";
 import { rpcError } from "./errors.js";
-import { httpRequest, type ListenerRole } from "./http/message.js";
 import { Metrics } from "./http/metrics.js";
-import { HttpRouter } from "./http/router.js";
-import { createLessor } from "./lease/create.js";
-import type { Lessor } from "./lease/lessor.js";
-import { leaseForwarder } from "./lease/peers.js";
-import { limits } from "./limits.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import type { Logger } from "./log/logger.js";
-import { defragment } from "./maintenance/defragment.js";
-import { NoSpaceAlarm } from "./maintenance/nospace.js";
-import type { NativeBinding, NativeEngine, Recovered } from "./native/binding.js";
-import { type HttpExchange, NativeServer } from "./native/server.js";
-import { WatchStreams } from "./native/watch.js";
-import { backendQuotaBytes, memberDirectory, type Opening, openData, requestTimeoutMs } from "./opening.js";
+import type { NativeBinding, NativeEngine } from "./native/binding.js";
+import { type Opening, openData } from "./opening.js";
+import { buildParts, type Parts } from "./parts.js";
 import { systemClock } from "./replica/clock.js";
-import { type Leadership, type OtherEvent, Replica } from "./replica/replica.js";
-import { serviceContext } from "./servicecontext.js";
-import { HealthState } from "./services/health.js";
-import { registerServices } from "./services/register.js";
-import { SnapshotLog } from "./snapshotlog.js";
-import { logNoTransfer, logRecovered, logStart } from "./startlog.js";
+import type { Leadership, OtherEvent } from "./replica/replica.js";
+import { memberDirectory, requestTimeoutMs } from "./settings.js";
+import { logNoTransfer, logStart } from "./startlog.js";
 
-/** The revision tree in the member directory. */
-const STORE_FILE = "store.mdb";
 /** How long calls may go on after a signal. */
 const SHUTDOWN_GRACE_MS = 5_000;
 
@@ -44,21 +25,6 @@ const SHUTDOWN_GRACE_MS = 5_000;
 const REMOVED_STOP_DELAY_MS = 1_000;
 
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
-
-/** Everything that exists only once the store is open. */
-interface Running {
-  readonly identity: Identity;
-  readonly membership: Membership;
-  readonly alarms: Alarms;
-  readonly replica: Replica;
-  readonly clustering: Clustering;
-  readonly server: NativeServer;
-  readonly health: HealthState;
-  readonly lessor: Lessor;
-  readonly noSpace: NoSpaceAlarm;
-  /** Watch streams of services. */
-  readonly watches: WatchStreams;
-}
 
 /** One member. Several may live in one process. */
 export class Member {
@@ -73,7 +39,7 @@ export class Member {
   readonly #removed: () => void;
   readonly #metrics = new Metrics();
   #engine: NativeEngine | null = null;
-  #running: Running | null = null;
+  #running: Parts | null = null;
   #stopping: Promise<void> | null = null;
   #leader = 0n;
   /** Resolves when clients may be served: this member is published. */
@@ -125,8 +91,22 @@ export class Member {
     refuseDowngrade(membership, this.#log);
     const known = membership.members().length > 0;
     const first = await firstMembers(config, recovered, identity, known, this.#log);
-    const running = this.#build(engine.native, recovered, identity, membership, first);
+    const running = buildParts({
+      config,
+      log: this.#log,
+      engine: engine.native,
+      recovered,
+      identity,
+      membership,
+      first,
+      metrics: this.#metrics,
+      ready: this.#ready,
+      removed: this.#removed,
+      otherEvent: (event) => this.#handleEvent(event),
+      background: (work) => this.#background(work),
+    });
     this.#running = running;
+    running.replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
     engine.onWake(() => running.replica.wake());
     await this.#bind(engine.native, listeners);
     running.clustering.start(running.replica, first.told);
@@ -187,123 +167,6 @@ export class Member {
     ended();
   }
 
-  // --- building ---
-
-  #build(
-    engine: NativeEngine,
-    recovered: Recovered,
-    identity: Identity,
-    membership: Membership,
-    first: FirstMembers,
-  ): Running {
-    const config = this.#config;
-    const alarms = Alarms.restore(recovered.meta);
-    const clustering = new Clustering({
-      config,
-      engine,
-      identity,
-      membership,
-      alarms,
-      requestTimeoutMs: requestTimeoutMs(this.#config),
-      log: this.#log,
-      removed: this.#removed,
-      promotionDecided: (refusal) => this.#metrics.promotionDecided(refusal),
-    });
-    // The data plane does not read the alarms itself.
-    const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
-    const state: ClusterState = {
-      membership,
-      alarms,
-      memberId: identity.memberId,
-      maxLearners: config.maxLearners,
-      log: this.#log,
-      membersChanged: () => clustering.membersChanged(),
-      removed: this.#removed,
-      alarmsChanged: announceAlarms,
-    };
-    announceAlarms();
-    logRecovered(this.#log, recovered, membership, identity);
-    const snapshots = new SnapshotLog(this.#log, identity.memberId, config.snapshotCount, recovered.snapshotIndex);
-    const replica = new Replica(engine, recovered, {
-      id: identity.memberId,
-      heartbeatMs: config.heartbeatIntervalMs,
-      electionMs: config.electionTimeoutMs,
-      preVote: config.preVote,
-      appendGrant: true,
-      logRetention: {
-        snapshotCount: config.snapshotCount,
-        catchUpEntries: config.snapshotCatchupEntries,
-        bytesMax: config.maxWals === 0 ? Number.POSITIVE_INFINITY : config.maxWals * limits.walSegmentBytes,
-      },
-      initialMembers: first.initial?.map((member) => ({ id: member.id, context: member })) ?? null,
-      handlers: controlHandlers(state),
-      membership: membershipHandler(state),
-      transport: clustering.links,
-      clock: systemClock,
-      random: (below) => randomInt(below),
-      otherEvent: (event) => this.#handleEvent(event),
-      snapshotInstalled: (snapshot, applied) => {
-        snapshots.applying(snapshot, applied);
-        this.#metrics.applyingSnapshot(true);
-        announceAlarms();
-        clustering.membersChanged();
-      },
-      snapshotApplied: (snapshot) => {
-        snapshots.applied(snapshot);
-        this.#metrics.applyingSnapshot(false);
-      },
-      logCompacted: (compaction) => snapshots.compacted(compaction),
-    });
-    replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
-    const lessor = createLessor({
-      engine,
-      replica,
-      electionMs: config.electionTimeoutMs,
-      requestTimeoutMs: requestTimeoutMs(this.#config),
-      checkpoints: config.gates.get("LeaseCheckpoint") === true,
-      forwarder: leaseForwarder(membership, requestTimeoutMs(this.#config)),
-      log: this.#log,
-    });
-    const watches = new WatchStreams(engine);
-    const changes = clustering.changes(replica);
-    const context = serviceContext({
-      engine,
-      replica,
-      identity,
-      membership,
-      alarms,
-      members: changes,
-      transferLeader: (to) => clustering.transferLeader(replica, to),
-      quotaBytes: backendQuotaBytes(this.#config),
-      defragment: () => defragment(engine, join(config.dataDir, "member", STORE_FILE), this.#log),
-      electionMs: config.electionTimeoutMs,
-      lessor,
-      watches,
-      ready: this.#ready,
-    });
-    const { changeAlarm, quotaBytes, memberId } = context;
-    const answerRefused = () => engine.quotaRefused();
-    const noSpace = new NoSpaceAlarm({ memberId, alarms, quotaBytes, changeAlarm, answerRefused, log: this.#log });
-    const health = new HealthState();
-    const server = new NativeServer(engine);
-    registerServices(server, context, health);
-    this.#metrics.attach({
-      context,
-      gates: config.gates,
-      native: () => engine.metrics(),
-      lessor,
-      links: clustering.links,
-    });
-    const router = new HttpRouter({
-      context,
-      metrics: this.#metrics,
-      rules: { cors: config.cors, hostWhitelist: config.hostWhitelist },
-      log: this.#log,
-    });
-    server.setHttpHandler((exchange) => this.#background(this.#serveHttp(exchange, router)));
-    return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
-  }
-
   // --- serving ---
 
   async #bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
@@ -325,7 +188,7 @@ export class Member {
   }
 
   /** Publishes this member, then lets clients in. */
-  async #becomeServing(running: Running, listeners: readonly PlannedListener[]): Promise<void> {
+  async #becomeServing(running: Parts, listeners: readonly PlannedListener[]): Promise<void> {
     await publishMember(this.#publication(running));
     // Clients that wait for this member are not sent away as `not capable`.
     await running.membership.versionDecided;
@@ -339,7 +202,7 @@ export class Member {
     }
   }
 
-  #publication({ replica, membership, identity }: Running): Publication {
+  #publication({ replica, membership, identity }: Parts): Publication {
     return {
       replica,
       membership,
@@ -347,6 +210,7 @@ export class Member {
       name: this.#config.name,
       clientUrls: texts(this.#config.advertiseClientUrls),
       requestTimeoutMs: requestTimeoutMs(this.#config),
+      clock: systemClock,
       log: this.#log,
       stopped: () => this.#stopping !== null,
     };
@@ -403,16 +267,6 @@ export class Member {
       default:
         this.#running?.server.handle(event);
     }
-  }
-
-  async #serveHttp(exchange: HttpExchange, router: HttpRouter): Promise<void> {
-    const { request } = exchange;
-    const role = request.listener as ListenerRole;
-    // Clients wait until the member is published, as they do on the gRPC side; probes get their answer at once.
-    if (role === "client") await this.#ready;
-    const given = await router.serve(httpRequest({ ...request, role }));
-    const headers = given.headers.map(([name, value]): [string, string] => [name, value]);
-    exchange.respond(given.status, headers, Buffer.from(given.body));
   }
 }
 

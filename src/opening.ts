@@ -1,15 +1,11 @@
 // Opening the data of a member: the options of its data plane, and the start of it before the rest of the program is
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
-import { join } from "node:path";
 import type { Config } from "./config/config.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import type { EngineOptions, NativeBinding, Recovered } from "./native/binding.js";
 import { Engine } from "./native/engine.js";
-import { DEFAULT_QUOTA_BYTES } from "./startlog.js";
-
-/** etcd's request timeout beyond the election timeouts. */
-const REQUEST_TIMEOUT_BASE_MS = 5_000;
+import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./settings.js";
 
 /** A data plane that reads its disk. */
 export interface Opening {
@@ -17,13 +13,6 @@ export interface Opening {
   readonly engine: Engine;
   readonly found: Promise<Recovered>;
 }
-
-export const memberDirectory = (config: Config) => join(config.dataDir, "member");
-
-export const requestTimeoutMs = (config: Config) => REQUEST_TIMEOUT_BASE_MS + 2 * config.electionTimeoutMs;
-
-export const backendQuotaBytes = (config: Config) =>
-  config.quotaBackendBytes === 0 ? DEFAULT_QUOTA_BYTES : config.quotaBackendBytes;
 
 function engineOptions(config: Config, { clusterId, memberId }: Identity): EngineOptions {
   return {

@@ -1,7 +1,6 @@
 // The log lines about a member's start and stop that operators and tools look for.
 
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import type { Membership } from "./cluster/membership.js";
 import type { Config, ListenUrl } from "./config/config.js";
 import { formatDuration } from "./config/duration.js";
@@ -12,8 +11,7 @@ import { formatBytes } from "./log/bytes.js";
 import type { Logger } from "./log/logger.js";
 import type { Recovered } from "./native/binding.js";
 import type { Replica } from "./replica/replica.js";
-
-export const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
+import { backendQuotaBytes, memberDirectory } from "./settings.js";
 
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 
@@ -34,7 +32,7 @@ export function logStart(log: Logger, config: Config, initialized: boolean): voi
     "data-dir": config.dataDir,
     "wal-dir": config.walDir ?? "",
     "wal-dir-dedicated": config.walDir ?? "",
-    "member-dir": join(config.dataDir, "member"),
+    "member-dir": memberDirectory(config),
     "force-new-cluster": config.forceNewCluster,
     "heartbeat-interval": formatDuration(config.heartbeatIntervalMs),
     "election-timeout": formatDuration(config.electionTimeoutMs),
@@ -54,7 +52,7 @@ export function logStart(log: Logger, config: Config, initialized: boolean): voi
     "initial-cluster": initialized ? "" : config.initialCluster,
     "initial-cluster-state": config.initialClusterState,
     "initial-cluster-token": initialized ? "" : config.initialClusterToken,
-    "quota-backend-bytes": config.quotaBackendBytes === 0 ? DEFAULT_QUOTA_BYTES : config.quotaBackendBytes,
+    "quota-backend-bytes": backendQuotaBytes(config),
     "max-request-bytes": config.maxRequestBytes,
     "max-concurrent-streams": config.maxConcurrentStreams,
     "pre-vote": config.preVote,
