@@ -29,6 +29,8 @@ export const limits = {
   openRecipesMax: 10_000,
   /** Bytes of a file of the write-ahead log, as the data plane makes them (native/engine/src/limits.rs). */
   walSegmentBytes: 64 * 1024 * 1024,
+  /** Bytes of a lease call of another member. */
+  leaseCallBytesMax: 64 * 1024,
   /** Bytes of an HTTP answer of another member. */
   peerAnswerBytesMax: 4 * 1024 * 1024,
 } as const;

@@ -2,7 +2,8 @@
 // answers of the one that does.
 
 import type { Membership } from "../cluster/membership.js";
-import { askPeer } from "../cluster/peerclient.js";
+import { askPeer, type PeerAnswer } from "../cluster/peerclient.js";
+import { limits } from "../limits.js";
 import { etcdserverpb, leasepb } from "../proto/index.js";
 import { ReplicaError } from "../replica/errors.js";
 import { toBigint, toInt64 } from "../wire/int64.js";
@@ -11,25 +12,26 @@ import type { LeaseForwarder, LeaseStatus } from "./forward.js";
 import type { Lessor } from "./lessor.js";
 
 const PROTOBUF = "application/protobuf";
-const BODY_BYTES_MAX = 64 * 1024;
+const NOT_FOUND = "lease not found";
 const PATHS = { renew: "/leases", timeToLive: "/leases/internal" } as const;
 
 const { LeaseKeepAliveRequest, LeaseKeepAliveResponse } = etcdserverpb;
 const { LeaseInternalRequest, LeaseInternalResponse } = leasepb;
 
-/** Asks the leader at its peer URLs; `timeoutMs` for each. */
+/** Asks the leader at its peer URLs, one after the other until one answers; `timeoutMs` for each. */
 export function leaseForwarder(membership: Membership, timeoutMs: number): LeaseForwarder {
   /** null: there is no such lease. */
   const ask = async (leader: bigint, path: string, body: Uint8Array): Promise<Buffer | null> => {
+    let failure: unknown = leaseErrors.noLeader();
     for (const url of membership.member(leader)?.peerUrls ?? []) {
       const headers = { "Content-Type": PROTOBUF };
-      const answer = await askPeer({ method: "POST", url, path, headers, body, timeoutMs });
-      if (answer.status === 200) return answer.body;
-      const text = answer.body.toString().trimEnd();
-      if (answer.status === 404 && text === "lease not found") return null;
-      throw answer.status === 408 ? leaseErrors.appliedTooLate() : new ReplicaError(2, text);
+      try {
+        return answerOf(await askPeer({ method: "POST", url, path, headers, body, timeoutMs }));
+      } catch (error) {
+        failure = error;
+      }
     }
-    throw leaseErrors.noLeader();
+    throw failure;
   };
   return {
     renew: async (leader, id) => {
@@ -42,6 +44,14 @@ export function leaseForwarder(membership: Membership, timeoutMs: number): Lease
       return body === null ? null : decodeStatus(body, keys);
     },
   };
+}
+
+/** null: there is no such lease. Throws ReplicaError if the member could not answer. */
+function answerOf({ status, body }: PeerAnswer): Buffer | null {
+  if (status === 200) return body;
+  const text = body.toString().trimEnd();
+  if (status === 404 && text === NOT_FOUND) return null;
+  throw status === 408 ? leaseErrors.appliedTooLate() : new ReplicaError(2, text);
 }
 
 function decodeStatus(body: Uint8Array, keys: boolean): LeaseStatus {
@@ -71,10 +81,10 @@ export async function answerLease(
   path: string,
   body: Uint8Array,
 ): Promise<LeaseAnswer> {
-  if (body.length > BODY_BYTES_MAX) return refusal(413, "request body too large");
+  if (body.length > limits.leaseCallBytesMax) return refusal(413, "request body too large");
   try {
     const answer = path === PATHS.renew ? await renew(lessor, body) : await timeToLive(lessor, body);
-    return answer === null ? refusal(404, "lease not found") : { status: 200, type: PROTOBUF, body: answer };
+    return answer === null ? refusal(404, NOT_FOUND) : { status: 200, type: PROTOBUF, body: answer };
   } catch (error) {
     const { message } = error as Error;
     if (message === leaseErrors.appliedTooLate().message) {
