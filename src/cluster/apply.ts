@@ -5,7 +5,7 @@ import type { MetaWrite } from "../native/binding.js";
 import type { ConfChangeStep } from "../raft/index.js";
 import type { ControlHandlers, MembershipChange, MembershipHandler } from "../replica/commands.js";
 import type { ReplicaError } from "../replica/errors.js";
-import { type Alarms, AlarmType } from "./alarms.js";
+import type { Alarms } from "./alarms.js";
 import { clusterErrors } from "./errors.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
@@ -22,7 +22,7 @@ export interface ClusterState {
   /** This member was removed. */
   removed(): void;
   /** The alarms that restrain the data plane changed. */
-  alarmsChanged(noSpace: boolean, corrupt: boolean): void;
+  alarmsChanged(): void;
 }
 
 /** Commands whose feature is not there cannot be proposed here; one in the log means a newer version wrote it. */
@@ -30,6 +30,7 @@ function unknown(type: string): never {
   throw new Error(`the log holds a ${type} command, which this version of netcd cannot apply`);
 }
 
+/** What each control command does to the state; the writes go to the store with the entry. */
 export function controlHandlers(state: ClusterState): ControlHandlers {
   const { membership, alarms } = state;
   return {
@@ -59,7 +60,7 @@ export function controlHandlers(state: ClusterState): ControlHandlers {
     alarm: ({ action, memberId, alarm }) => {
       const change = { memberId, type: alarm };
       const writes = action === "activate" ? alarms.activate(change) : alarms.deactivate(change);
-      state.alarmsChanged(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
+      state.alarmsChanged();
       return { result: null, writes };
     },
     downgrade: () => unknown("downgrade"),
@@ -85,6 +86,7 @@ function checkUrls(membership: Membership, id: bigint, urls: readonly string[]):
   return taken ? clusterErrors.peerUrlExists() : null;
 }
 
+/** What a configuration change must fit, and what it does to the members. */
 export function membershipHandler(state: ClusterState): MembershipHandler {
   return {
     check: (change) => {

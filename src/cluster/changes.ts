@@ -13,7 +13,8 @@ import { askPeer } from "./peerclient.js";
 /** Links must have been up for so long before members are counted on, as with etcd. */
 const HEALTH_INTERVAL_MS = 5_000;
 /** The share of the leader's log that a learner must have before it counts as a voter. */
-const READY_PERCENT = 0.9;
+const READY_SHARE_MIN = 0.9;
+/** Between two tries of a promotion while the leader is not known or changes. */
 const RETRY_MS = 100;
 
 export interface MembershipChangesParts {
@@ -95,6 +96,7 @@ export class MembershipChanges {
         if (answer.status === 412) {
           throw text.includes("in sync") ? clusterErrors.learnerNotReady() : clusterErrors.notLearner();
         }
+        throw new Error(`${url} answered ${answer.status}: ${text}`);
       } catch (error) {
         if (error instanceof ClusterChangeError) throw error;
         log.warn("failed to promote a member", { "member-id": id, error: error as Error });
@@ -133,11 +135,11 @@ export class MembershipChanges {
 
   /** Whether the leader may count on this learner now. */
   isCaughtUp(id: bigint): boolean {
-    return this.#readyPercent(id) >= READY_PERCENT;
+    return this.#readyShare(id) >= READY_SHARE_MIN;
   }
 
   /** NaN: not the leader, or no such member. */
-  #readyPercent(id: bigint): number {
+  #readyShare(id: bigint): number {
     const { progress, lastIndex } = this.#parts.replica.status();
     const learner = progress?.get(id);
     return learner === undefined ? Number.NaN : learner.match / lastIndex;
@@ -148,11 +150,11 @@ export class MembershipChanges {
     const { progress } = replica.status();
     if (progress === null) throw clusterErrors.notLeader();
     if (!progress.has(id)) throw clusterErrors.memberNotFound();
-    const percent = this.#readyPercent(id);
-    if (percent >= READY_PERCENT) return;
+    const share = this.#readyShare(id);
+    if (share >= READY_SHARE_MIN) return;
     log.error("rejecting promote learner: learner is not ready", {
-      "learner-ready-percent": percent,
-      "ready-percent-threshold": READY_PERCENT,
+      "learner-ready-percent": share,
+      "ready-percent-threshold": READY_SHARE_MIN,
     });
     throw clusterErrors.learnerNotReady();
   }

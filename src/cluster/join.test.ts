@@ -16,6 +16,7 @@ let server: Server;
 let url: string;
 let members: Member[];
 let version: string;
+let status: number;
 let bodies: Map<string, string>;
 let warnings: string[];
 const log = { warn: (text: string) => void warnings.push(text) } as never;
@@ -31,11 +32,13 @@ const member = (id: bigint, name: string, ...peerUrls: string[]): Member => ({
 beforeEach(async () => {
   warnings = [];
   bodies = new Map();
+  status = 200;
   version = '{"etcdserver":"3.7.3","etcdcluster":"3.7.0"}';
   server = createServer((request, response) => {
     const path = request.url ?? "";
     response.setHeader("X-Etcd-Cluster-Id", CLUSTER.toString(16));
     if (path === "/silent") return;
+    response.statusCode = status;
     response.end(bodies.get(path) ?? (path === "/version" ? version : encodeMemberList(members)));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -76,6 +79,15 @@ describe("joining", () => {
     await expect(joinCluster(config(`a=http://127.0.0.1:3,b=${OTHER}`), log)).rejects.toThrow(refusal);
     members = [];
     await expect(joinCluster(config(`a=${url},b=${OTHER}`), log)).rejects.toThrow(refusal);
+  });
+
+  it("is refused, with a line that says why, where the answer cannot be used", async () => {
+    status = 500;
+    const failed: string[] = [];
+    expect(await fetchCluster([url], 5_000, (_address, error) => failed.push(error.message))).toBeNull();
+    expect(failed).toEqual(["the answer has status 500"]);
+    await expect(joinCluster(config(`a=${url},b=${OTHER}`), log)).rejects.toThrow("cannot fetch cluster info");
+    expect(warnings).toEqual(["failed to get cluster response"]);
   });
 
   it.each([

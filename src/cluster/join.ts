@@ -44,7 +44,7 @@ export async function joinCluster(config: Config, log: Logger): Promise<Joined> 
       "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
     );
   }
-  const ids = await matchMembers(named, config.initialClusterToken, remote, resolveUrl);
+  const ids = await matchMembers(named, config.initialClusterToken, remote);
   const local = remote.members.find((member) => member.id === ids.get(config.name));
   if (!local) throw new BootstrapError(`two members of ${config.initialCluster} have the same peer URLs`);
   const others = remote.members.filter((member) => member.id !== local.id);
@@ -74,7 +74,6 @@ async function matchMembers(
   named: ReadonlyMap<string, readonly string[]>,
   token: string,
   remote: RemoteCluster,
-  resolve: (url: string) => Promise<string>,
 ): Promise<Map<string, bigint>> {
   const refuse = (reason: string) => new BootstrapError(`error validating peerURLs ${describe(remote)}: ${reason}`);
   if (named.size !== remote.members.length) throw refuse("member count is unequal");
@@ -82,13 +81,13 @@ async function matchMembers(
   const candidates = await Promise.all(
     [...named].map(async ([name, urls]) => {
       const id = memberIdOf(urls, { token });
-      return { name, id, urls: await Promise.all([...urls].sort().map(resolve)) };
+      return { name, id, urls: await Promise.all([...urls].sort().map(resolveUrl)) };
     }),
   );
   candidates.sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = new Map<string, bigint>();
   for (const { id, peerUrls } of remote.members) {
-    const urls = await Promise.all([...peerUrls].sort().map(resolve));
+    const urls = await Promise.all([...peerUrls].sort().map(resolveUrl));
     const match = candidates.find((candidate) => difference(urls, candidate.urls) === null);
     if (match === undefined) {
       const last = difference(urls, candidates.at(-1)?.urls ?? []) ?? "";

@@ -100,10 +100,12 @@ export async function fetchCluster(
   return null;
 }
 
+/** null: that member knows no cluster yet. Rejects when there is no answer that can be read. */
 async function fetchFrom(url: string, timeoutMs: number): Promise<RemoteCluster | null> {
   const { status, headers, body } = await askPeer({ method: "GET", url, path: MEMBERS_PATH, timeoutMs });
   const clusterId = headers.get("x-etcd-cluster-id") ?? "";
-  if (status !== 200 || !/^[0-9a-f]{1,16}$/.test(clusterId)) return null;
+  if (status !== 200) throw new Error(`the answer has status ${status}`);
+  if (!/^[0-9a-f]{1,16}$/.test(clusterId)) throw new Error(`no cluster id in the answer: ${JSON.stringify(clusterId)}`);
   const members = decodeMemberList(body.toString());
   // A member that has not applied anything yet knows nobody.
   return members.length === 0 ? null : { clusterId: BigInt(`0x${clusterId}`), members };

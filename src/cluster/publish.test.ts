@@ -2,6 +2,7 @@
 
 import { expect, it, vi } from "vitest";
 import type { Logger } from "../log/logger.js";
+import { systemClock } from "../replica/clock.js";
 import type { ControlCommand } from "../replica/commands.js";
 import type { Replica } from "../replica/replica.js";
 import { Membership } from "./membership.js";
@@ -16,7 +17,7 @@ vi.mock("node:dns/promises", () => ({
   },
 }));
 
-function publication(outcomes: (() => void)[], stopped = () => false) {
+function publication(outcomes: (() => void)[], stopped = () => false, clock = systemClock) {
   const proposed: ControlCommand[] = [];
   const lines: string[] = [];
   const replica: Pick<Replica, "proposeControl"> = {
@@ -34,6 +35,7 @@ function publication(outcomes: (() => void)[], stopped = () => false) {
     name: "m1",
     clientUrls: ["http://c:1"],
     requestTimeoutMs: 7_000,
+    clock,
     log: log as unknown as Logger,
     stopped,
   };
@@ -51,6 +53,18 @@ it("publishes name and client URLs again until it worked", async () => {
   expect(proposed).toEqual([command, command, command]);
   const failed = "failed to publish local member to cluster through raft";
   expect(lines).toEqual([failed, failed, "published local member to cluster through raft"]);
+});
+
+it("lets time pass after a refusal that came at once", async () => {
+  let waits = 0;
+  const after = (_ms: number, call: () => void) => {
+    waits += 1;
+    setTimeout(call, 0);
+    return { cancel: () => {} };
+  };
+  const { parts } = publication([fails, fails], () => false, { ...systemClock, after });
+  await publishMember(parts);
+  expect(waits).toBe(2);
 });
 
 it("gives up without a word when the member stops", async () => {

@@ -2,8 +2,12 @@
 
 import { formatDuration } from "../config/duration.js";
 import type { Logger } from "../log/logger.js";
+import type { Clock } from "../replica/clock.js";
 import type { Replica } from "../replica/replica.js";
 import type { Membership } from "./membership.js";
+
+/** Between two tries, since a refusal may come at once. */
+const RETRY_MS = 100;
 
 export interface Publication {
   readonly replica: Replica;
@@ -12,13 +16,14 @@ export interface Publication {
   readonly name: string;
   readonly clientUrls: readonly string[];
   readonly requestTimeoutMs: number;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly stopped: () => boolean;
 }
 
 /** Publishes name and client URLs through raft, again and again until it worked or the member stops. */
 export async function publishMember(publication: Publication): Promise<void> {
-  const { replica, membership, memberId, name, clientUrls, requestTimeoutMs, log, stopped } = publication;
+  const { replica, membership, memberId, name, clientUrls, requestTimeoutMs, clock, log, stopped } = publication;
   const fields = {
     "local-member-id": memberId,
     "local-member-attributes": `{Name:${name} ClientURLs:[${clientUrls.join(" ")}]}`,
@@ -40,6 +45,7 @@ export async function publishMember(publication: Publication): Promise<void> {
         "publish-timeout": timeout,
         error: error as Error,
       });
+      await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
     }
   }
 }

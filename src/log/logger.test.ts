@@ -11,7 +11,7 @@ function collector(options: Partial<LoggerOptions> = {}) {
   const lines: string[] = [];
   const output = { write: (line: string) => void lines.push(line), close: () => {} };
   const base = { level: "info", format: "json", outputs: [output], nowUs: () => START_US } as const;
-  return { lines, logger: new Logger({ ...base, ...options }) };
+  return { lines, output, logger: new Logger({ ...base, ...options }) };
 }
 
 describe("log lines", () => {
@@ -63,6 +63,19 @@ describe("log lines", () => {
     logger.info("again");
     expect(lines).toHaveLength(104);
   });
+
+  // The first address of a process is never mapped: a write there ends with EIO, as on a terminal that was closed.
+  it.runIf(process.platform === "linux").each(["/dev/full", "/proc/self/mem"])(
+    "that %s does not take are lost",
+    (path) => {
+      const full = openOutput(path);
+      const { lines, output } = collector();
+      const { logger } = collector({ outputs: [full, output] });
+      logger.info("said");
+      expect(lines).toHaveLength(1);
+      logger.close();
+    },
+  );
 
   it("go to a file as well", () => {
     const folder = mkdtempSync(join(tmpdir(), "netcd-log-"));

@@ -13,6 +13,9 @@ const STDERR = 2;
 /** A file that cannot be opened; the message is zap's. */
 export class OutputError extends Error {}
 
+/** A reader that is gone, a full disk, a quota, a terminal that was closed. */
+const LOST: ReadonlySet<string> = new Set(["EPIPE", "ENOSPC", "EDQUOT", "EIO"]);
+
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",
   EACCES: "permission denied",
@@ -46,8 +49,8 @@ function descriptorOutput(descriptor: number, owned: boolean): Output {
 }
 
 /**
- * A pipe that is full answers EAGAIN: the reader gets its time, as with any blocking write. A reader that is gone
- * (EPIPE) or a full disk (ENOSPC) must not end the server; its lines are lost, and that cannot be logged.
+ * A pipe that is full answers EAGAIN: the reader gets its time, as with any blocking write. What nothing can be written
+ * to any more must not end the server; the lines are lost, and that cannot be logged.
  */
 function writeWhole(descriptor: number, bytes: Buffer): void {
   let written = 0;
@@ -57,7 +60,7 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN") continue;
-      if (code === "EPIPE" || code === "ENOSPC") return;
+      if (LOST.has(code ?? "")) return;
       throw error;
     }
   }

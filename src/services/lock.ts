@@ -1,7 +1,7 @@
 // v3lockpb.Lock: a lock is the oldest key below its name; each waiter's key is bound to its lease.
 
 import { status } from "@grpc/grpc-js";
-import { RpcError } from "../errors.js";
+import { RpcError, rpcError } from "../errors.js";
 import { OpKind } from "../native/binding.js";
 import { etcdserverpb, type v3lockpb } from "../proto/index.js";
 import { toBigint, toInt64 } from "../wire/int64.js";
@@ -23,7 +23,7 @@ export function lockHandlers(context: ServiceContext): HandlersOf<typeof lockSer
 }
 
 async function remove(context: ServiceContext, key: Uint8Array): Promise<etcdserverpb.DeleteRangeResponse> {
-  if (key.length === 0) throw new RpcError(status.UNKNOWN, "etcdserver: key is not provided");
+  if (key.length === 0) throw rpcError("keyNotProvided");
   const request = etcdserverpb.DeleteRangeRequest.encode({ key }).finish();
   return etcdserverpb.DeleteRangeResponse.decode(await context.propose(OpKind.DeleteRange, request));
 }

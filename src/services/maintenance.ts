@@ -1,5 +1,6 @@
 // etcdserverpb.Maintenance: status, alarms, hashes, defragmentation. What else it has is in missing.ts until it is there.
 
+import { status } from "@grpc/grpc-js";
 import { alarmName } from "../cluster/alarms.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
 import { RpcError, rpcError } from "../errors.js";
@@ -15,7 +16,6 @@ type Handlers = Pick<
 >;
 
 const ALARM_ACTIONS = ["get", "activate", "deactivate"] as const;
-const UNKNOWN = 2;
 
 export function maintenanceHandlers(context: ServiceContext): Handlers {
   return {
@@ -75,7 +75,7 @@ async function alarm(
   request: etcdserverpb.AlarmRequest,
 ): Promise<etcdserverpb.AlarmResponse.$Properties> {
   const action = ALARM_ACTIONS[request.action];
-  if (action === undefined) throw new RpcError(UNKNOWN, "etcdserver: unknown method");
+  if (action === undefined) throw new RpcError(status.UNKNOWN, "etcdserver: unknown method");
   const memberId = toBigint(request.memberID);
   if (action !== "get") await context.changeAlarm({ action, memberId, alarm: request.alarm });
   const alarms = action === "get" ? context.alarms.list(request.alarm) : [{ memberId, type: Number(request.alarm) }];

@@ -136,8 +136,7 @@ export class Recipe {
 }
 
 function canceled({ compactRevision, cancelReason }: etcdserverpb.WatchResponse): RpcError {
-  const compacted = "etcdserver: mvcc: required revision has been compacted";
-  return new RpcError(status.UNKNOWN, compactRevision.isZero() ? cancelReason : compacted);
+  return compactRevision.isZero() ? new RpcError(status.UNKNOWN, cancelReason) : rpcError("compacted");
 }
 
 export function isDelete(event: mvccpb.Event.$Properties): boolean {
