@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+mod batch;
 mod error;
 mod format;
+mod header;
 mod map;
 mod metrics;
 mod open;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::error::WalError;
-use super::format::{HEADER_BYTES, HardState, Record, SegmentHeader};
+use super::format::{HardState, Record};
+use super::header::{HEADER_BYTES, SegmentHeader};
 use super::map::{LogMap, Slot};
 use super::metrics::WalMetrics;
 use super::replay::{SegmentEnd, SegmentRules, read_segment};
@@ -39,8 +40,13 @@ impl Default for WalOptions {
 impl WalOptions {
     /// Bytes that the payload of one record may have.
     pub fn payload_bytes_max(&self) -> usize {
-        let room = self.segment_bytes as usize - HEADER_BYTES - FIRST_FRAMES_BYTES;
-        (room - 64).min(WAL_PAYLOAD_BYTES_MAX)
+        // A frame's head, its padding and what an entry has before its payload take less.
+        (self.room_bytes() as usize - 64).min(WAL_PAYLOAD_BYTES_MAX)
+    }
+
+    /// Bytes that a new segment has for records.
+    pub(super) const fn room_bytes(&self) -> u64 {
+        self.segment_bytes - (HEADER_BYTES + FIRST_FRAMES_BYTES) as u64
     }
 
     fn check(&self) {

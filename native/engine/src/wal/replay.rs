@@ -2,9 +2,9 @@
 //! that a crash tore, and damage. Pure: bytes in, verdict out.
 
 use super::format::{
-    FRAME_ALIGN, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES, Place, Record, SECTOR_BYTES,
-    end_is_missing,
+    FRAME_ALIGN, FRAME_HEAD_BYTES, FrameHead, Place, Record, SECTOR_BYTES, end_is_missing,
 };
+use super::header::HEADER_BYTES;
 
 /// Where a segment's valid records end and what follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,8 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::Shared;
+use super::batch;
 use super::error::WalError;
-use super::format::{HEADER_BYTES, HardState, Place, Record, SegmentHeader, encode, frame_bytes};
+use super::format::{HardState, Place, Record, encode, frame_bytes};
+use super::header::{HEADER_BYTES, SegmentHeader};
 use super::map::Slot;
 use super::metrics::WalMetrics;
 use super::open::WalOptions;
@@ -97,12 +99,16 @@ impl Wal {
     /// If an entry would leave a gap in the log or is not after the compaction mark.
     pub fn append(&mut self, records: &[Record<'_>]) -> Result<(), WalError> {
         self.check_usable()?;
-        self.check_sizes(records)?;
-        self.check_order(records);
-        self.reserve(self.segments_needed(records))?;
+        batch::check_sizes(records, self.parts.options.payload_bytes_max())?;
+        batch::check_order(records, &self.parts.shared.log.read().map);
+        self.reserve(batch::segments_needed(
+            records,
+            self.room_bytes(),
+            self.parts.options.room_bytes(),
+        ))?;
         let mut rest = records;
         while !rest.is_empty() {
-            let fitting = self.fitting(rest);
+            let fitting = batch::fitting(rest, self.room_bytes());
             if fitting == 0 {
                 self.roll()?;
                 continue;
@@ -183,6 +189,11 @@ impl Wal {
             .expect("a log has a segment once it was begun")
     }
 
+    /// Bytes that are left in the current segment.
+    fn room_bytes(&self) -> u64 {
+        self.parts.options.segment_bytes - self.position().tail
+    }
+
     fn check_usable(&self) -> Result<(), WalError> {
         match &self.failure {
             None => Ok(()),
@@ -208,87 +219,12 @@ impl Wal {
         self.check_usable()
     }
 
-    fn check_sizes(&self, records: &[Record<'_>]) -> Result<(), WalError> {
-        let limit = self.parts.options.payload_bytes_max();
-        for record in records {
-            if let Record::Entry { payload, .. } = record
-                && payload.len() > limit
-            {
-                return Err(WalError::TooLarge {
-                    bytes: payload.len(),
-                    limit,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// A gap would make the log unreadable, so it is refused before it is on the disk.
-    fn check_order(&self, records: &[Record<'_>]) {
-        let log = self.parts.shared.log.read();
-        let mut mark = log.map.mark().index;
-        let mut last = log.map.last_index();
-        for (number, record) in records.iter().enumerate() {
-            match record {
-                Record::HardState(_) => {}
-                Record::Entry { index, .. } => {
-                    assert!(
-                        *index > mark && *index <= last + 1,
-                        "entry {index} does not fit a log of {} to {last}",
-                        mark + 1
-                    );
-                    last = *index;
-                }
-                Record::Compacted(to) if to.index > mark => {
-                    let before = records[..number]
-                        .iter()
-                        .rev()
-                        .find_map(|r| term_of(r, to.index));
-                    let term = before.or_else(|| log.map.term(to.index));
-                    if to.index > last || term != Some(to.term) {
-                        last = to.index;
-                    }
-                    mark = to.index;
-                }
-                Record::Compacted(_) => {}
-            }
-        }
-    }
-
-    fn segments_needed(&self, records: &[Record<'_>]) -> usize {
-        let bytes = self.parts.options.segment_bytes;
-        let mut room = bytes - self.position().tail;
-        let mut needed = 0;
-        for record in records {
-            let frame = record.frame_bytes() as u64;
-            if frame > room {
-                needed += 1;
-                room = bytes - (HEADER_BYTES + FIRST_FRAMES_BYTES) as u64;
-            }
-            room -= frame;
-        }
-        needed
-    }
-
     fn reserve(&mut self, segments: usize) -> Result<(), WalError> {
         match self.parts.spares.reserve(segments) {
             Ok(()) => Ok(()),
             Err(error) if is_no_space(&error) => Err(WalError::NoSpace(error)),
             Err(error) => self.settle("prepare", "", Err(error)),
         }
-    }
-
-    /// How many of the records fit into the current segment.
-    fn fitting(&self, records: &[Record<'_>]) -> usize {
-        let mut room = self.parts.options.segment_bytes - self.position().tail;
-        for (number, record) in records.iter().enumerate() {
-            let frame = record.frame_bytes() as u64;
-            if frame > room {
-                return number;
-            }
-            room -= frame;
-        }
-        records.len()
     }
 
     /// Encodes and writes records that fit, then shows them to the readers.
@@ -396,13 +332,6 @@ impl Wal {
             link,
         });
         Ok(())
-    }
-}
-
-fn term_of(record: &Record<'_>, at: u64) -> Option<u64> {
-    match record {
-        Record::Entry { index, term, .. } if *index == at => Some(*term),
-        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use netcd_engine::disk::{CrashLoss, SimDisk};
+use netcd_engine::disk::{CrashLoss, Disk, SimDisk};
 use netcd_engine::types::{EntryKind, Identity, LogMark};
 use netcd_engine::wal::{HardState, Record, Replay, Wal, WalError, WalOptions};
 
@@ -38,6 +38,19 @@ impl Owned {
             Self::Mark(mark) => Record::Compacted(*mark),
         }
     }
+}
+
+/// An entry of term 1 with a payload of so many bytes, none of them zero.
+pub fn entry(index: u64, payload_bytes: usize) -> Owned {
+    let payload: Arc<[u8]> = (0..payload_bytes).map(|b| (b as u8) | 1).collect();
+    Owned::Entry(index, 1, EntryKind::Batch, payload)
+}
+
+/// Names of the segments on a disk, in order.
+pub fn segments(sim: &SimDisk) -> Vec<String> {
+    let mut names = sim.list().unwrap();
+    names.retain(|name| name.ends_with(".wal"));
+    names
 }
 
 /// What a log holds, by the rules of raft, written as plainly as can be.
