@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, get, put, request, soon,
-    until,
+    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, get, http2_frame, put,
+    request, soon, until,
 };
 use netcd_front::{FrontConfig, FrontEvent, ListenerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,14 +19,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const SETTINGS: u8 = 4;
-
-fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend([kind, flags]);
-    out.extend(stream.to_be_bytes());
-    out.extend(payload);
-    out
-}
 
 /// The next frame, None at the end of the connection.
 async fn read_frame(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
@@ -97,14 +89,7 @@ async fn streams_reset_in_every_state_leave_nothing() {
     server.fake.reads_wait.store(true, Ordering::SeqCst);
     let client = server.client().await;
     let start = async |path: &str, body: Option<(Bytes, bool)>| {
-        let (response, mut send) = client
-            .requests
-            .clone()
-            .ready()
-            .await
-            .unwrap()
-            .send_request(request(path, &[]), false)
-            .unwrap();
+        let (response, mut send) = client.open(path, &[]).await;
         if let Some((body, end)) = body {
             send.send_data(body, end).unwrap();
         }
@@ -293,11 +278,7 @@ async fn shutdown_without_grace_ends_everything() {
             .exchange(request(PUT, &[]), vec![frame(&put("k", b""))])
             .await
     });
-    let (_response, _send) = client
-        .requests
-        .clone()
-        .send_request(request(HEALTH_WATCH, &[]), false)
-        .unwrap();
+    let (_response, _send) = client.open(HEALTH_WATCH, &[]).await;
     until("both wait", || server.front.counts().calls == 2).await;
     let front = server.front.clone();
     soon(

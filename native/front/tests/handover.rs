@@ -85,10 +85,7 @@ async fn an_error_is_trailers_only() {
         Vec::new(),
     );
     let answer = answer.await.unwrap();
-    assert_eq!(
-        (answer.code, answer.message.as_str()),
-        (7, "etcdserver: permission denied 100%25")
-    );
+    assert_eq!(answer.status(), (7, "etcdserver: permission denied 100%25"));
     assert!(answer.trailers.is_empty());
     server.nothing_left().await;
 }
@@ -97,11 +94,7 @@ async fn an_error_is_trailers_only() {
 async fn messages_stream_both_ways() {
     let server = Server::start();
     let client = server.client().await;
-    let (response, mut send) = client
-        .requests
-        .clone()
-        .send_request(request(HEALTH_WATCH, &[]), false)
-        .unwrap();
+    let (response, mut send) = client.open(HEALTH_WATCH, &[]).await;
     send.send_data(frame(b"one"), false).unwrap();
     let call = server.events.call().await;
     assert!(
@@ -137,11 +130,7 @@ async fn messages_stream_both_ways() {
 async fn a_client_that_sends_faster_than_events_are_drained_waits() {
     let server = Server::start();
     let client = server.client().await;
-    let (_response, mut send) = client
-        .requests
-        .clone()
-        .send_request(request(HEALTH_WATCH, &[]), false)
-        .unwrap();
+    let (_response, mut send) = client.open(HEALTH_WATCH, &[]).await;
     let total = CALL_MESSAGES_UNDRAINED_MAX as usize * 2 + 5;
     for _ in 0..total {
         send.send_data(frame(b"m"), false).unwrap();
@@ -188,11 +177,7 @@ async fn a_client_that_sends_faster_than_events_are_drained_waits() {
 async fn a_slow_reader_fills_the_queue_and_drains_it() {
     let server = Server::start();
     let client = server.client().await;
-    let (response, mut send) = client
-        .requests
-        .clone()
-        .send_request(request(HEALTH_WATCH, &[]), false)
-        .unwrap();
+    let (response, mut send) = client.open(HEALTH_WATCH, &[]).await;
     send.send_data(frame(b"m"), false).unwrap();
     let call = server.events.call().await;
     assert!(matches!(
@@ -228,34 +213,20 @@ async fn a_slow_reader_fills_the_queue_and_drains_it() {
 async fn cancellation_deadline_and_broken_messages() {
     let server = Server::start();
     let client = server.client().await;
-    let (response, send) = client
-        .requests
-        .clone()
-        .send_request(request(HEALTH_WATCH, &[]), false)
-        .unwrap();
+    let (response, send) = client.open(HEALTH_WATCH, &[]).await;
     let call = server.events.call().await;
     drop((response, send));
     assert!(
         matches!(server.events.next().await, FrontEvent::CallCancelled { call: of, code: 1 } if of == call)
     );
 
-    let late = client
-        .requests
-        .clone()
-        .ready()
-        .await
-        .unwrap()
-        .send_request(request(HEALTH_WATCH, &[("grpc-timeout", "50m")]), false);
-    let (response, _send) = late.unwrap();
+    let (response, _send) = client.open(HEALTH_WATCH, &[("grpc-timeout", "50m")]).await;
     let call = server.events.call().await;
     assert!(
         matches!(server.events.next().await, FrontEvent::CallCancelled { call: of, code: 4 } if of == call)
     );
     let answer = soon("answer", read_answer(response)).await.unwrap();
-    assert_eq!(
-        (answer.code, answer.message.as_str()),
-        (4, "context deadline exceeded")
-    );
+    assert_eq!(answer.status(), (4, "context deadline exceeded"));
 
     let broken = client
         .exchange(
@@ -265,7 +236,7 @@ async fn cancellation_deadline_and_broken_messages() {
         .await
         .unwrap();
     assert_eq!(
-        (broken.code, broken.message.as_str()),
+        broken.status(),
         (13, "grpc: received unexpected payload format 9")
     );
     server.events.call().await;

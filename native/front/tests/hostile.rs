@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use common::{MEMBERS, PUT, RANGE, Server, WATCH, frame};
+use common::{MEMBERS, PUT, RANGE, Server, WATCH, frame, http2_frame};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest};
 use netcd_front::FrontEvent;
 use proptest::prelude::*;
@@ -73,14 +73,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => bytes().prop_map(Step::Bytes),
         60 => Just(Step::Sync),
     ]
-}
-
-fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend([kind, flags]);
-    out.extend(stream.to_be_bytes());
-    out.extend(payload);
-    out
 }
 
 /// A header block without compression: POST, http, the path, the content type.

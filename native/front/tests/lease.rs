@@ -73,7 +73,7 @@ async fn the_leader_answers_each_request_in_order_and_without_the_control_plane(
     };
     server.fake.apply(OpKind::Put, &put);
     let answer = exchange(server.client().await, vec![LEASE, -5, LEASE]).await;
-    assert_eq!((answer.code, answer.message.as_str()), (0, ""));
+    assert_eq!(answer.status(), (0, ""));
     let (answers, revision) = read(&answer.messages);
     let expected = [LEASE, -5, LEASE].map(|id| (id, TTL_SECONDS));
     assert_eq!((answers.as_slice(), revision), (&expected[..], 2));
@@ -124,10 +124,7 @@ async fn a_member_that_does_not_lead_asks_for_all_and_an_error_ends_the_stream()
 async fn a_client_that_leaves_while_the_control_plane_thinks_leaves_nothing() {
     let server = Server::start();
     let client = server.client().await;
-    let mut requests = client.requests.clone();
-    let (response, mut send) = requests
-        .send_request(request(KEEP_ALIVE, &[]), false)
-        .unwrap();
+    let (response, mut send) = client.open(KEEP_ALIVE, &[]).await;
     send.send_data(keep_alives(&[LEASE]).remove(0), false)
         .unwrap();
     let (renewal, _) = asked(&server).await;
@@ -135,7 +132,7 @@ async fn a_client_that_leaves_while_the_control_plane_thinks_leaves_nothing() {
     drop(response);
     until("the end of the call", || server.front.counts().calls == 0).await;
     server.front.lease_renewed(renewal, Ok(1));
-    drop((send, requests, client));
+    drop((send, client));
     server.nothing_left().await;
 }
 
@@ -159,33 +156,21 @@ async fn a_stream_that_wants_a_leader_ends_with_it_and_every_stream_with_the_ser
     };
     let server = Server::with(config);
     let client = server.client().await;
-    let open = |headers: &[(&str, &str)]| {
-        let mut requests = client.requests.clone();
-        requests
-            .send_request(request(KEEP_ALIVE, headers), false)
-            .unwrap()
-    };
-    let (wanting, _send_wanting) = open(&[("hasleader", "true")]);
-    let (patient, _send_patient) = open(&[]);
+    let (wanting, _send_wanting) = client.open(KEEP_ALIVE, &[("hasleader", "true")]).await;
+    let (patient, _send_patient) = client.open(KEEP_ALIVE, &[]).await;
     until("both calls", || server.front.counts().calls == 2).await;
     server.front.set_serving(ServingState {
         has_leader: false,
         ..common::capable()
     });
     let answer = soon("the end", read_answer(wanting)).await.unwrap();
-    assert_eq!(
-        (answer.code, answer.message.as_str()),
-        (14, "etcdserver: no leader")
-    );
+    assert_eq!(answer.status(), (14, "etcdserver: no leader"));
     assert_eq!(server.front.counts().calls, 1);
     let front = server.front.clone();
     let down =
         tokio::task::spawn_blocking(move || front.shutdown(std::time::Duration::from_secs(60)));
     let answer = soon("the end", read_answer(patient)).await.unwrap();
-    assert_eq!(
-        (answer.code, answer.message.as_str()),
-        (14, "etcdserver: server stopped")
-    );
+    assert_eq!(answer.status(), (14, "etcdserver: server stopped"));
     drop(client);
     down.await.unwrap();
 }

@@ -124,8 +124,7 @@ async fn a_streamed_answer_without_a_window() {
         ..Patience::default()
     });
     let client: Client = server.client().await;
-    let mut requests = client.requests.clone();
-    let (response, mut send) = requests.send_request(request(RANGE, &[]), false).unwrap();
+    let (response, mut send) = client.open(RANGE, &[]).await;
     send.send_data(large_range(), true).unwrap();
     let mut body = soon("headers", response).await.unwrap().into_body();
     // What fits into the first window comes, then the reset; the window is never opened again.
@@ -139,6 +138,6 @@ async fn a_streamed_answer_without_a_window() {
     // The connection goes on.
     drop((body, send));
     assert_eq!(client.call(RANGE, &get("k")).await.code, 0);
-    drop((client, requests));
+    drop(client);
     server.nothing_left().await;
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use common::{Client, RANGE, Server, WATCH, capable, frame, request, soon, until};
+use common::{Client, RANGE, Server, WATCH, capable, frame, soon, until};
 use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
 use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, PutRequest, RangeRequest, WatchCancelRequest, WatchCreateRequest,
@@ -31,11 +31,8 @@ struct Stream {
 type Ended = (u8, String);
 
 impl Stream {
-    fn open(client: &Client, headers: &[(&str, &str)]) -> Self {
-        let mut requests = client.requests.clone();
-        let (response, send) = requests
-            .send_request(request(WATCH, headers), false)
-            .unwrap();
+    async fn open(client: &Client, headers: &[(&str, &str)]) -> Self {
+        let (response, send) = client.open(WATCH, headers).await;
         Self {
             send,
             response: Some(response),
@@ -148,7 +145,7 @@ fn put(server: &Server, key: &str, value: impl Into<Bytes>) {
 async fn events_come_as_they_happen_and_half_close_ends_nothing() {
     let server = Server::start();
     let client = server.client().await;
-    let mut stream = Stream::open(&client, &[]);
+    let mut stream = Stream::open(&client, &[]).await;
     let created = stream.create(watch("a", "c")).await;
     let header = created.header.unwrap();
     assert_eq!((header.cluster_id, header.member_id), (11, 12));
@@ -170,7 +167,10 @@ async fn many_watchers_share_frames_and_streams_share_a_connection() {
     const WATCHERS: usize = 300;
     let server = Server::start();
     let client = server.client().await;
-    let mut streams = [Stream::open(&client, &[]), Stream::open(&client, &[])];
+    let mut streams = [
+        Stream::open(&client, &[]).await,
+        Stream::open(&client, &[]).await,
+    ];
     for stream in &mut streams {
         for _ in 0..WATCHERS {
             stream.create(watch("k", "")).await;
@@ -223,8 +223,8 @@ async fn a_client_that_does_not_read_costs_little_and_delays_nobody() {
     const PUTS: usize = 100;
     let server = Server::start();
     let client = wide_client(&server).await;
-    let mut slow = Stream::open(&client, &[]);
-    let mut quick = Stream::open(&client, &[]);
+    let mut slow = Stream::open(&client, &[]).await;
+    let mut quick = Stream::open(&client, &[]).await;
     slow.create(watch("a", "z")).await;
     quick.create(watch("small", "")).await;
     let stats = || server.fake.store().watch_hub().stats();
@@ -248,7 +248,7 @@ async fn the_past_is_read_and_a_compacted_start_is_told() {
     for i in 0..5000 {
         put(&server, "k", i.to_string());
     }
-    let mut stream = Stream::open(&client, &[]);
+    let mut stream = Stream::open(&client, &[]).await;
     let from = |start_revision| WatchCreateRequest {
         start_revision,
         ..watch("k", "")
@@ -275,7 +275,7 @@ async fn progress_is_told_in_the_interval() {
     };
     let server = Server::with(config);
     let client = server.client().await;
-    let mut stream = Stream::open(&client, &[]);
+    let mut stream = Stream::open(&client, &[]).await;
     stream.create(watch("a", "")).await;
     stream
         .create(WatchCreateRequest {
@@ -301,8 +301,8 @@ async fn streams_that_want_a_leader_end_without_one() {
     };
     let server = Server::with(config);
     let client = server.client().await;
-    let mut wants = Stream::open(&client, &[("hasleader", "true")]);
-    let mut indifferent = Stream::open(&client, &[]);
+    let mut wants = Stream::open(&client, &[("hasleader", "true")]).await;
+    let mut indifferent = Stream::open(&client, &[]).await;
     wants.create(watch("a", "")).await;
     indifferent.create(watch("a", "")).await;
     server.front.set_serving(ServingState {
@@ -311,7 +311,7 @@ async fn streams_that_want_a_leader_end_without_one() {
     });
     let no_leader = Err((14, "etcdserver: no leader".to_owned()));
     assert_eq!(wants.next().await, no_leader);
-    let mut refused = Stream::open(&client, &[("hasleader", "true")]);
+    let mut refused = Stream::open(&client, &[("hasleader", "true")]).await;
     assert_eq!(refused.next().await, no_leader);
     put(&server, "a", "1");
     assert_eq!(indifferent.values(0, 1).await, ["1"]);
@@ -321,7 +321,7 @@ async fn streams_that_want_a_leader_end_without_one() {
 async fn shutdown_ends_streams_so_that_clients_go_elsewhere() {
     let server = Server::start();
     let client = server.client().await;
-    let mut stream = Stream::open(&client, &[]);
+    let mut stream = Stream::open(&client, &[]).await;
     stream.create(watch("a", "")).await;
     let front = server.front.clone();
     let shutdown = tokio::task::spawn_blocking(move || front.shutdown(Duration::from_secs(20)));
@@ -336,12 +336,12 @@ async fn shutdown_ends_streams_so_that_clients_go_elsewhere() {
 async fn malformed_requests_and_deadlines_end_the_stream() {
     let server = Server::start();
     let client = server.client().await;
-    let mut stream = Stream::open(&client, &[]);
+    let mut stream = Stream::open(&client, &[]).await;
     stream.send.send_data(frame(b"\xff\xff"), false).unwrap();
     let (code, _) = stream.next().await.unwrap_err();
     assert_eq!(code, 13);
     drop(stream);
-    let mut stream = Stream::open(&client, &[("grpc-timeout", "1m")]);
+    let mut stream = Stream::open(&client, &[("grpc-timeout", "1m")]).await;
     let (code, message) = stream.next().await.unwrap_err();
     assert_eq!((code, message.as_str()), (4, "context deadline exceeded"));
     let range = RangeRequest {

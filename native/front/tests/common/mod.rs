@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
-use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest};
+use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse};
 use netcd_front::{
     Front, FrontCompletions, FrontConfig, FrontCounts, FrontEvent, FrontEvents, ListenerConfig,
     ServingState,
@@ -218,6 +218,15 @@ pub fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
     builder.body(()).unwrap()
 }
 
+/// One HTTP/2 frame.
+pub fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    out.extend([kind, flags]);
+    out.extend(stream.to_be_bytes());
+    out.extend(payload);
+    out
+}
+
 pub fn deframe(mut data: Bytes) -> Vec<Bytes> {
     let mut messages = Vec::new();
     while !data.is_empty() {
@@ -227,6 +236,20 @@ pub fn deframe(mut data: Bytes) -> Vec<Bytes> {
         messages.push(data.split_to(length));
     }
     messages
+}
+
+impl Answer {
+    /// The one key of a Range's answer.
+    pub fn key(&self) -> Bytes {
+        let response = RangeResponse::decode(self.messages[0].clone()).unwrap();
+        assert_eq!(response.kvs.len(), 1);
+        response.kvs[0].key.clone()
+    }
+
+    /// Status code and message.
+    pub fn status(&self) -> (u8, &str) {
+        (self.code, &self.message)
+    }
 }
 
 impl Client {
@@ -248,6 +271,18 @@ impl Client {
         Self {
             requests: requests.ready().await.unwrap(),
         }
+    }
+
+    /// A request whose body follows.
+    pub async fn open(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        let mut requests = self.requests.clone().ready().await.unwrap();
+        requests
+            .send_request(request(path, headers), false)
+            .unwrap()
     }
 
     /// One request with its body in these pieces, to its end.
