@@ -3,7 +3,8 @@
 // A new cluster's log begins with one committed conf change for each initial member, in the order of their ids, in
 // term 1. Every member writes the same, so that they agree before they have ever spoken.
 
-import type { MetaRow, PersistEntry, Recovered } from "../native/binding.js";
+import { limits } from "../limits.js";
+import type { MetaRow, NativeEngine, PersistEntry, Recovered } from "../native/binding.js";
 import {
   type ConfState,
   EntryKind,
@@ -11,9 +12,12 @@ import {
   type HardState,
   type MemberId,
   NONE,
+  Raft,
+  type RaftOptions,
   type RestoredState,
 } from "../raft/index.js";
 import { decodeJson, encodeEnvelope, isConfStateKey, type MembershipChange } from "./commands.js";
+import type { ReplicaOptions } from "./options.js";
 
 export interface InitialMember {
   id: MemberId;
@@ -29,6 +33,30 @@ const noMembers: ConfState = {
   autoLeave: false,
 };
 
+/** The first entries of a new cluster go to the log before anything else. */
+export function createRaft(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions): Raft {
+  const raftOptions: RaftOptions = {
+    id: options.id,
+    electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
+    heartbeatTicks: 1,
+    preVote: options.preVote,
+    checkQuorum: true,
+    leaseReads: false,
+    messageBytesMax: limits.raftMessageBytesMax,
+    inflightMessagesMax: limits.raftInflightMessagesMax,
+    inflightBytesMax: limits.raftInflightBytesMax,
+    uncommittedBytesMax: limits.raftUncommittedBytesMax,
+    random: options.random,
+  };
+  if (options.initialMembers === null || !isEmpty(recovered)) {
+    return new Raft(raftOptions, restoredState(recovered));
+  }
+  const { hardState, entries, state } = bootstrapState(options.initialMembers);
+  // Seq 0 is before all of raft's own; everything later is queued behind it.
+  engine.persist(0, hardState, entries);
+  return new Raft(raftOptions, state);
+}
+
 /** True until the bootstrap entries are on disk: a crash in between starts anew. */
 export function isEmpty(recovered: Recovered): boolean {
   return recovered.entries.length === 0 && recovered.snapshotIndex === 0 && recovered.hardState.term === 0;
@@ -40,7 +68,7 @@ export function restoredConfState(meta: readonly MetaRow[]): ConfState {
   return row === undefined ? noMembers : (decodeJson(row.value) as ConfState);
 }
 
-export function restoredState(recovered: Recovered): RestoredState {
+function restoredState(recovered: Recovered): RestoredState {
   return {
     hardState: recovered.hardState,
     confState: restoredConfState(recovered.meta),
@@ -51,13 +79,13 @@ export function restoredState(recovered: Recovered): RestoredState {
   };
 }
 
-export interface Bootstrap {
+interface Bootstrap {
   hardState: HardState;
   entries: PersistEntry[];
   state: RestoredState;
 }
 
-export function bootstrapState(members: readonly InitialMember[]): Bootstrap {
+function bootstrapState(members: readonly InitialMember[]): Bootstrap {
   const ordered = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
   const entries: PersistEntry[] = [];
   const metas: EntryMeta[] = [];

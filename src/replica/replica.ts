@@ -2,85 +2,31 @@
 // and offers the services what they need: proposals, read indices, leadership. All time comes from the clock.
 
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeEvent, NativeStatus, OpKind, Recovered } from "../native/binding.js";
+import type { NativeEngine, NativeEvent, OpKind, Recovered } from "../native/binding.js";
 import {
   EntryKind,
   type MemberId,
   NONE,
-  Raft,
-  type RaftOptions,
+  type Raft,
   type RaftStatus,
   type SnapshotMeta,
   type SoftState,
 } from "../raft/index.js";
 import { ControlApplier } from "./apply.js";
-import { bootstrapState, type InitialMember, isEmpty, restoredState } from "./bootstrap.js";
-import type { Clock, Timer } from "./clock.js";
-import {
-  type ControlCommand,
-  type ControlHandlers,
-  encodeEnvelope,
-  type MembershipChange,
-  type MembershipHandler,
-} from "./commands.js";
-import { CompactionPolicy, type LogCompaction, type LogRetention } from "./compaction.js";
-import { type Proposable, RaftDriver } from "./driver.js";
-import { ReplicaError, replicaErrors } from "./errors.js";
+import { createRaft } from "./bootstrap.js";
+import type { Timer } from "./clock.js";
+import type { ControlCommand, MembershipChange } from "./commands.js";
+import { CompactionPolicy } from "./compaction.js";
+import { RaftDriver } from "./driver.js";
+import { replicaErrors } from "./errors.js";
 import { type Leadership, LeadershipWatch } from "./leadership.js";
-import { PendingRequests, promised, type Reply } from "./pending.js";
-import { ProposalQueue } from "./proposals.js";
+import type { ReplicaOptions } from "./options.js";
+import { promised, type Reply } from "./pending.js";
+import { Proposer } from "./proposer.js";
 import { ReadIndexer } from "./reads.js";
-import type { PeerTransport } from "./transport.js";
 
 export type { Leadership } from "./leadership.js";
-
-/** Events that are not the replica's: calls, HTTP requests, leases, logs, fatal. */
-export type OtherEvent = Exclude<
-  NativeEvent,
-  {
-    type:
-      | "batch"
-      | "appended"
-      | "acknowledged"
-      | "committed"
-      | "stable"
-      | "persisted"
-      | "applied"
-      | "control"
-      | "flushed"
-      | "readRequest"
-      | "proposed";
-  }
->;
-
-export interface ReplicaOptions {
-  id: MemberId;
-  heartbeatMs: number;
-  electionMs: number;
-  preVote: boolean;
-  /** Off in tests of the slow path. */
-  appendGrant: boolean;
-  logRetention: LogRetention;
-  /** Members of a new cluster; null: this member joins an existing one, or restarts. */
-  initialMembers: readonly InitialMember[] | null;
-  handlers: ControlHandlers;
-  membership: MembershipHandler;
-  /** null: one voter, no peers. */
-  transport: PeerTransport | null;
-  clock: Clock;
-  /** A uniform integer in [0, below), below ≤ 2^47. */
-  random: (below: number) => number;
-  otherEvent: (event: OtherEvent) => void;
-  /**
-   * A store takes the place of the own one, which has applied up to `applied`: control-plane state must be read anew.
-   * Never called without a transport.
-   */
-  snapshotInstalled: (snapshot: SnapshotMeta, applied: number) => void;
-  /** What is read from now on comes from that store. */
-  snapshotApplied: (snapshot: SnapshotMeta) => void;
-  /** The log was compacted, or the store alone is what a compaction would rest on. */
-  logCompacted: (compaction: LogCompaction) => void;
-}
+export type { OtherEvent, ReplicaOptions } from "./options.js";
 
 /** Beyond the election timeouts in which a leader may be found: etcd's request timeout. */
 const requestTimeoutBaseMs = 5_000;
@@ -93,20 +39,14 @@ export class Replica {
   readonly #raft: Raft;
   readonly #driver: RaftDriver;
   readonly #applier: ControlApplier;
-  readonly #origin: string;
-  readonly #controls: PendingRequests<unknown>;
-  readonly #ops: PendingRequests<Uint8Array>;
-  readonly #proposals: ProposalQueue;
-  readonly #confChanges: ProposalQueue;
+  readonly #proposer: Proposer;
   readonly #reads: ReadIndexer;
-  readonly #forwardedBatches = new Set<Timer>();
   readonly #leadership: LeadershipWatch;
   readonly #compaction: CompactionPolicy;
   #appliedWaiters: { index: number; reply: Reply<void> }[] = [];
   #applied: number;
   /** The data plane was told to install it, and has not done so yet. */
   #installing: SnapshotMeta | null = null;
-  #nextRequest = 1;
   #ticker: Timer | null = null;
   #campaigned = false;
   #stopped = false;
@@ -115,10 +55,10 @@ export class Replica {
   constructor(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions) {
     this.#options = options;
     this.#engine = engine;
-    const { clock, random } = options;
-    this.#origin = random(randomOriginBelow).toString(36);
+    const { clock, random, heartbeatMs } = options;
+    const origin = random(randomOriginBelow).toString(36);
     this.#requestTimeoutMs = requestTimeoutBaseMs + 2 * options.electionMs;
-    this.#raft = this.#createRaft(recovered);
+    this.#raft = createRaft(engine, recovered, options);
     this.#applied = recovered.appliedIndex;
     this.#compaction = this.#createCompaction(recovered.appliedIndex);
     this.#leadership = new LeadershipWatch(
@@ -130,12 +70,10 @@ export class Replica {
     );
     const timeoutMs = this.#requestTimeoutMs;
     const timedOut = (startedMs: number) => this.#leadership.timeoutError(startedMs);
-    this.#controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
-    this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#driver = this.#createDriver(recovered.appliedIndex);
-    const propose = (entry: Proposable) => (this.#leaderOutOfReach() ? "noLeader" : this.#driver.propose(entry));
-    this.#proposals = new ProposalQueue(clock, timeoutMs, propose);
-    this.#confChanges = new ProposalQueue(clock, timeoutMs, propose);
+    const leaderOutOfReach = () => this.#leaderOutOfReach();
+    const proposing = { clock, heartbeatMs, timeoutMs, origin, timedOut, leaderOutOfReach };
+    this.#proposer = new Proposer(engine, this.#driver, proposing);
     this.#reads = new ReadIndexer(
       (input) => this.#driver.act(input),
       clock,
@@ -143,32 +81,8 @@ export class Replica {
       1 + random(randomOriginBelow),
       timedOut,
     );
-    this.#applier = new ControlApplier(this.#raft, this.#origin, options.handlers, options.membership, this.#controls);
-  }
-
-  #createRaft(recovered: Recovered): Raft {
-    const options = this.#options;
-    const ticks = Math.max(2, Math.round(options.electionMs / options.heartbeatMs));
-    const raftOptions: RaftOptions = {
-      id: options.id,
-      electionTicks: ticks,
-      heartbeatTicks: 1,
-      preVote: options.preVote,
-      checkQuorum: true,
-      leaseReads: false,
-      messageBytesMax: limits.raftMessageBytesMax,
-      inflightMessagesMax: limits.raftInflightMessagesMax,
-      inflightBytesMax: limits.raftInflightBytesMax,
-      uncommittedBytesMax: limits.raftUncommittedBytesMax,
-      random: options.random,
-    };
-    if (options.initialMembers === null || !isEmpty(recovered)) {
-      return new Raft(raftOptions, restoredState(recovered));
-    }
-    const { hardState, entries, state } = bootstrapState(options.initialMembers);
-    // Seq 0 is before all of raft's own; everything later is queued behind it.
-    this.#engine.persist(0, hardState, entries);
-    return new Raft(raftOptions, state);
+    const { handlers, membership } = options;
+    this.#applier = new ControlApplier(this.#raft, origin, handlers, membership, this.#proposer.controls);
   }
 
   #createCompaction(applied: number): CompactionPolicy {
@@ -190,7 +104,7 @@ export class Replica {
       this.#options.appendGrant,
       {
         event: (event) => this.#handleEvent(event),
-        passedOn: (entry) => this.#proposeForOther(entry),
+        passedOn: (entry) => this.#proposer.passedOn(entry),
         softState: (state) => this.#handleSoftState(state),
         termChanged: () => this.#announce(),
         reads: (states, dropped) => this.#driver.later(() => this.#reads.answered(states, dropped)),
@@ -246,12 +160,8 @@ export class Replica {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#ticker?.cancel();
-    for (const timer of this.#forwardedBatches) timer.cancel();
     this.#reads.stop();
-    this.#proposals.failAll(replicaErrors.stopped);
-    this.#confChanges.failAll(replicaErrors.stopped);
-    this.#controls.failAll(replicaErrors.stopped);
-    this.#ops.failAll(replicaErrors.stopped);
+    this.#proposer.stop();
     for (const { reply } of this.#appliedWaiters.splice(0)) reply.failed(replicaErrors.stopped());
   }
 
@@ -263,7 +173,7 @@ export class Replica {
   }
 
   proposeControlThen(command: ControlCommand, reply: Reply<unknown>): void {
-    this.#proposeEntry(EntryKind.Control, command, this.#proposals, reply);
+    if (!this.#isStoppedFor(reply)) this.#proposer.control(command, reply);
   }
 
   /** Resolves when the configuration is in force on this member. @throws ReplicaError */
@@ -272,32 +182,7 @@ export class Replica {
   }
 
   proposeConfChangeThen(change: MembershipChange, reply: Reply<unknown>): void {
-    this.#proposeEntry(EntryKind.ConfChange, change, this.#confChanges, reply);
-  }
-
-  #proposeEntry(
-    kind: EntryKind,
-    body: ControlCommand | MembershipChange,
-    queue: ProposalQueue,
-    reply: Reply<unknown>,
-  ): void {
-    if (this.#refuses(this.#controls.size, reply)) return;
-    const request = this.#nextRequest;
-    this.#nextRequest += 1;
-    const data = encodeEnvelope(this.#origin, request, body);
-    const leavesJoint = "change" in body && body.change.steps.length === 0;
-    const taken = queue.add({
-      entry: { kind, bytes: data.length, payload: data, leavesJoint },
-      refused: (error) => this.#driver.later(() => this.#controls.fail(request, error)),
-      forwarded: () => {},
-    });
-    if (!taken) {
-      reply.failed(replicaErrors.tooManyRequests());
-      return;
-    }
-    // Behind the line, so that a proposal that never left it ends with the error of the line.
-    this.#controls.add(request, reply);
-    this.#driver.act(() => {});
+    if (!this.#isStoppedFor(reply)) this.#proposer.confChange(change, reply);
   }
 
   /** One operation of the store; resolves with the encoded response. @throws ReplicaError with the store's status */
@@ -306,11 +191,7 @@ export class Replica {
   }
 
   proposeOpThen(kind: OpKind, request: Uint8Array, reply: Reply<Uint8Array>): void {
-    if (this.#refuses(this.#ops.size, reply)) return;
-    const token = this.#nextRequest;
-    this.#nextRequest += 1;
-    this.#ops.add(token, reply);
-    this.#engine.propose(kind, request, token);
+    if (!this.#isStoppedFor(reply)) this.#proposer.operation(kind, request, reply);
   }
 
   /** Resolves when this member has applied everything that was committed when the call was made. @throws ReplicaError */
@@ -319,7 +200,11 @@ export class Replica {
   }
 
   readIndexThen(reply: Reply<void>): void {
-    if (this.#refuses(this.#reads.size + this.#appliedWaiters.length, reply)) return;
+    if (this.#isStoppedFor(reply)) return;
+    if (this.#reads.size + this.#appliedWaiters.length >= limits.pendingRequestsMax) {
+      reply.failed(replicaErrors.tooManyRequests());
+      return;
+    }
     this.#requestRead({
       done: (index) => {
         if (this.#applied >= index) reply.done();
@@ -336,11 +221,9 @@ export class Replica {
     this.#driver.act(() => {});
   }
 
-  #refuses(waiting: number, reply: Reply<never>): boolean {
+  #isStoppedFor(reply: Reply<never>): boolean {
     if (this.#stopped) reply.failed(replicaErrors.stopped());
-    else if (waiting >= limits.pendingRequestsMax) reply.failed(replicaErrors.tooManyRequests());
-    else return false;
-    return true;
+    return this.#stopped;
   }
 
   /** Resolves when `to` leads. @throws ReplicaError: not leader, bad transferee, or it took too long */
@@ -397,7 +280,7 @@ export class Replica {
   #handleEvent(event: NativeEvent): void {
     switch (event.type) {
       case "batch":
-        this.#proposeBatch(event.payload, event.bytes);
+        this.#proposer.batch(event.payload, event.bytes);
         break;
       case "control": {
         // A snapshot overtook the entry; the data plane no longer waits for an answer.
@@ -418,7 +301,7 @@ export class Replica {
         });
         break;
       case "proposed":
-        this.#driver.later(() => this.#opAnswered(event.token, event.data, event.error));
+        this.#driver.later(() => this.#proposer.operationAnswered(event.token, event.data, event.error));
         break;
       case "appended":
       case "acknowledged":
@@ -430,46 +313,6 @@ export class Replica {
       default:
         this.#options.otherEvent(event);
     }
-  }
-
-  #opAnswered(token: number, data: Uint8Array | null, error: NativeStatus | null): void {
-    if (error !== null) this.#ops.fail(token, new ReplicaError(error.code, error.message));
-    else this.#ops.done(token, data ?? new Uint8Array());
-  }
-
-  #proposeBatch(payload: number, bytes: number): void {
-    const drop = (error: ReplicaError) => this.#engine.dropPayloads([payload], error.status);
-    const taken = this.#proposals.add({
-      entry: { kind: EntryKind.Batch, bytes, payload, leavesJoint: false },
-      refused: drop,
-      forwarded: () => {
-        // Its requests are answered when the entry comes back; whatever is left of them then has run out of time.
-        const startedMs = this.#options.clock.nowMs();
-        const timer = this.#options.clock.after(this.#requestTimeoutMs, () => {
-          this.#forwardedBatches.delete(timer);
-          drop(this.#leadership.timeoutError(startedMs));
-        });
-        this.#forwardedBatches.add(timer);
-        const release = this.#options.clock.after(this.#options.heartbeatMs, () => {
-          this.#forwardedBatches.delete(release);
-          this.#engine.releaseBatch(payload);
-        });
-        this.#forwardedBatches.add(release);
-      },
-    });
-    if (!taken) drop(replicaErrors.tooManyRequests());
-  }
-
-  /**
-   * The member that passed it on took this one for the leader, and will not ask again: the entry waits here like an own
-   * one, and goes on to who leads then. It moves and is never copied, so it can be in one log only.
-   */
-  #proposeForOther(entry: Proposable): void {
-    const drop = () => this.#driver.drop(entry.payload);
-    const queue = entry.kind === EntryKind.ConfChange ? this.#confChanges : this.#proposals;
-    // The message that carries it on leaves in this turn, and takes the payload with it.
-    const taken = queue.add({ entry, refused: drop, forwarded: () => this.#driver.later(drop) });
-    if (!taken) drop();
   }
 
   /** What is forwarded over a broken link is lost, and its fate unknown: better to wait for the link or a new leader. */
@@ -517,8 +360,8 @@ export class Replica {
       this.#driver.unsettle((raft) => raft.campaign());
       return true;
     }
-    const proposed = this.#proposals.advance();
-    return this.#confChanges.advance() || this.#reads.advance(this.#raft) || proposed;
+    const proposed = this.#proposer.advance();
+    return this.#reads.advance(this.#raft) || proposed;
   }
 
   /** Keeps what followers may still need; the rest is in the store, durably. */
