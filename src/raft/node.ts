@@ -2,27 +2,23 @@
 // Ready. No call waits, does I/O or reads a clock; given the same calls in the same order it does the same.
 
 import { Core } from "./core.js";
-import { admitTerm, handleVote, handleVoteResponse, hastenElection, hup, isFromLeader } from "./election.js";
+import { admitTerm, handleVote, hastenElection, hup } from "./election.js";
 import { appendFollowed, needsFollowWithdrawn, takeFollowGrant } from "./follow.js";
 import { appendGranted, grantExpired, needsGrantWithdrawn, streamable, takeGrant } from "./grant.js";
 import { applyConfChange, autoLeave, noteConfChange, refuseConfChange } from "./membership.js";
 import { Output } from "./output.js";
-import { admitPostponed, confirmReads, requestRead } from "./reads.js";
+import { admitPostponed, requestRead } from "./reads.js";
 import {
   acknowledgeOwn,
   appendOwn,
   broadcastAppend,
-  broadcastHeartbeat,
   commitUpTo,
-  handleAppend,
-  handleAppendResponse,
-  handleHeartbeat,
-  handleHeartbeatResponse,
-  handleSnapshot,
   handleSnapshotStatus,
   handleUnreachable,
 } from "./replication.js";
 import { type RaftStatus, statusOf } from "./status.js";
+import { stepFollower, stepLeader } from "./step.js";
+import { tickFollower, tickLeader } from "./tick.js";
 import { beginTransfer } from "./transfer.js";
 import {
   type ConfChange,
@@ -56,46 +52,8 @@ export class Raft {
 
   /** One tick of the driver's clock. */
   tick(): void {
-    if (this.#core.isLeader) this.#tickLeader();
-    else this.#tickFollower();
-  }
-
-  #tickFollower(): void {
-    const core = this.#core;
-    core.electionElapsed += 1;
-    if (core.electionElapsed < core.electionTimeout || !core.isPromotable) return;
-    core.electionElapsed = 0;
-    hup(core, core.options.preVote ? "preElection" : "election");
-  }
-
-  #tickLeader(): void {
-    const core = this.#core;
-    core.heartbeatElapsed += 1;
-    core.electionElapsed += 1;
-    if (core.electionElapsed >= core.options.electionTicks) {
-      core.electionElapsed = 0;
-      this.#checkQuorum();
-      // The transferee had an election timeout to take over.
-      core.transferee = NONE;
-    }
-    if (!core.isLeader || core.heartbeatElapsed < core.options.heartbeatTicks) return;
-    core.heartbeatElapsed = 0;
-    broadcastHeartbeat(core);
-  }
-
-  #checkQuorum(): void {
-    const core = this.#core;
-    if (!core.options.checkQuorum) return;
-    // A leader that cannot write applies nothing either: it knows no new lease, and what others forward piles up here.
-    const unableToWrite = core.diskStalled && !this.isSoleVoter;
-    if (unableToWrite || !core.tracker.quorumActive(core.id)) {
-      core.becomeFollower(core.term, NONE);
-      return;
-    }
-    core.noteLog();
-    for (const [id, progress] of core.tracker.progress) {
-      if (id !== core.id) progress.recentActive = false;
-    }
+    if (this.#core.isLeader) tickLeader(this.#core);
+    else tickFollower(this.#core);
   }
 
   /** Whether the next tick may start an election: withdraw the follow grant before it. */
@@ -116,74 +74,9 @@ export class Raft {
     invariant(!this.needsGrantWithdrawn(message), `the grant must be withdrawn before ${message.type}`);
     if (!admitTerm(core, message)) return;
     if (message.type === "vote" || message.type === "preVote") handleVote(core, message);
-    else if (core.isLeader) this.#stepLeader(message);
-    else this.#stepFollower(message);
+    else if (core.isLeader) stepLeader(core, message);
+    else stepFollower(core, message);
     admitPostponed(core);
-  }
-
-  #stepLeader(message: SteppedMessage): void {
-    const core = this.#core;
-    switch (message.type) {
-      case "appendResponse":
-        handleAppendResponse(core, message);
-        break;
-      case "heartbeatResponse":
-        handleHeartbeatResponse(core, message);
-        confirmReads(core, message);
-        break;
-      case "readIndex":
-        requestRead(core, { from: message.from, context: message.context });
-        break;
-      case "transferLeader":
-        beginTransfer(core, message.transferee);
-        break;
-      default:
-        invariant(!isFromLeader(message), `two leaders in term ${core.term}: ${core.id} and ${message.from}`);
-    }
-  }
-
-  #stepFollower(message: SteppedMessage): void {
-    const core = this.#core;
-    if (isFromLeader(message)) this.#followLeader(message);
-    switch (message.type) {
-      case "append":
-        handleAppend(core, message);
-        break;
-      case "heartbeat":
-        handleHeartbeat(core, message);
-        break;
-      case "snapshot":
-        handleSnapshot(core, message);
-        break;
-      case "preVoteResponse":
-      case "voteResponse":
-        if (core.role !== "follower") handleVoteResponse(core, message);
-        break;
-      case "timeoutNow":
-        // The leader asks for it, so there is no pre-vote to win first.
-        if (core.role === "follower") hup(core, "transfer");
-        break;
-      case "readIndexResponse":
-        core.readStates.push({ context: message.context, index: message.index });
-        break;
-      case "transferLeader":
-        break;
-      default:
-    }
-  }
-
-  #followLeader(message: SteppedMessage): void {
-    const core = this.#core;
-    if (core.role === "follower") {
-      invariant(
-        core.lead === NONE || core.lead === message.from,
-        `two leaders in term ${core.term}: ${core.lead} and ${message.from}`,
-      );
-      core.electionElapsed = 0;
-      core.lead = message.from;
-    } else {
-      core.becomeFollower(message.term, message.from);
-    }
   }
 
   /** On a follower the proposal goes to the leader and may get lost on the way. */
