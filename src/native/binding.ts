@@ -4,83 +4,24 @@
 // NativeEngine only enqueues, unless it returns a promise. A Uint8Array that an event or an answer brings may be the data
 // plane's own memory: it is read, never written to. A drain delivers `appended`, `acknowledged` and `committed` first
 // and the marks that only move on (stable, persisted, applied, flushed) last, each once with its newest value.
+// It is imported from here; the words that calls and events share are in values.ts, the events in events.ts.
 
-/** What one raft log entry holds; the number is on disk (engine: `EntryKind`). */
-export const EntryKind = { Empty: 0, Batch: 1, Control: 2, ConfChange: 3 } as const;
-export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+import type { NativeEvent } from "./events.js";
+import type {
+  EntryKind,
+  EntryMeta,
+  GrantQuorum,
+  HardState,
+  MetaRow,
+  MetaWrite,
+  NativeStatus,
+  OpKind,
+  PayloadHandle,
+  PersistEntry,
+} from "./values.js";
 
-/** What one request of a batch does; the number is on disk (engine: `OpKind`). */
-export const OpKind = {
-  Put: 1,
-  DeleteRange: 2,
-  Txn: 3,
-  Compact: 4,
-  LeaseGrant: 5,
-  LeaseRevoke: 6,
-  LeaseCheckpoint: 7,
-} as const;
-export type OpKind = (typeof OpKind)[keyof typeof OpKind];
-
-/**
- * Names a payload that stays in Rust: a closed batch that waits for a proposal, or the entries of a message from a
- * peer. 0 = none. Rust forgets a handle when its entry was persisted or `dropPayloads` named it.
- */
-export type PayloadHandle = number;
-
-export interface HardState {
-  term: number;
-  /** Member voted for in this term, 0n = none. */
-  vote: bigint;
-  commit: number;
-}
-
-/** Metadata of a log entry; its payload stays in Rust. */
-export interface EntryMeta {
-  index: number;
-  term: number;
-  kind: EntryKind;
-  /** Size of the payload in bytes. */
-  bytes: number;
-}
-
-/** An entry that raft hands to the WAL. The payload is either in Rust (`payload`) or given here (`data`). */
-export interface PersistEntry {
-  index: number;
-  term: number;
-  kind: EntryKind;
-  payload: PayloadHandle;
-  data: Uint8Array | null;
-}
-
-/** How the leader's data plane decides what is committed, with the others. */
-export interface GrantQuorum {
-  /** Whether this member is a voter. */
-  ownVote: boolean;
-  committed: number;
-  /** All other members. */
-  members: GrantMember[];
-}
-
-export interface GrantMember {
-  id: bigint;
-  votes: boolean;
-  /** The last entry that is known to be durable there and equal. */
-  matched: number;
-}
-
-/** A write of control-plane state, stored in the same LMDB transaction as the consistent index. */
-export interface MetaWrite {
-  table: "meta" | "members" | "auth" | "alarms";
-  key: Uint8Array;
-  /** null deletes. */
-  value: Uint8Array | null;
-}
-
-export interface MetaRow {
-  table: MetaWrite["table"];
-  key: Uint8Array;
-  value: Uint8Array;
-}
+export type { NativeEvent } from "./events.js";
+export * from "./values.js";
 
 export interface ListenerOptions {
   /** Names the listener in `call` and `http` events ("client", "peer", "metrics"). */
@@ -152,116 +93,6 @@ export interface Recovered {
   /** Bytes cut from a torn tail of the WAL. */
   tornBytes: number;
 }
-
-/** gRPC status as it crosses: code and etcd's text. */
-export interface NativeStatus {
-  code: number;
-  message: string;
-}
-
-export type NativeEvent =
-  // --- raft and storage ---
-  /** A closed batch waits for a proposal (no grant is held). Answer with an entry that names it, or dropPayloads. */
-  | { type: "batch"; payload: PayloadHandle; bytes: number; requests: number }
-  /** Under a grant: these entries were stamped, or taken from the leader, and given to the WAL. */
-  | { type: "appended"; entries: EntryMeta[] }
-  /** Under the append grant a member said, in this term, that it has everything up to index; it is counted already. */
-  | { type: "acknowledged"; from: bigint; index: number; term: number }
-  /** Under a grant: entries up to index are committed, and apply knows it. */
-  | { type: "committed"; index: number }
-  /** Everything given to the WAL up to this entry is on stable storage (the entries of the grant of this term). */
-  | { type: "stable"; index: number; term: number }
-  /** `persist(seq)` and all before it are on stable storage. */
-  | { type: "persisted"; seq: number }
-  /** Entries up to index were applied to the store. */
-  | { type: "applied"; index: number }
-  /** Apply stands at this entry until `controlApplied(index)`. */
-  | { type: "control"; index: number; term: number; kind: EntryKind; data: Uint8Array }
-  /** The store is durable in the revision tree up to index: the log before it may be compacted. */
-  | { type: "flushed"; index: number; term: number }
-  /** A batch of linearizable reads waits for one read index; answer with readIndexReady(ctx). */
-  | { type: "readRequest"; ctx: number }
-  /** The answer of `propose(token)`. `data` is the encoded response, null with an error. */
-  | { type: "proposed"; token: number; data: Uint8Array | null; error: NativeStatus | null }
-  /** A keep-alive that this member does not decide on its own; answer with leaseRenewed. */
-  | { type: "leaseRenew"; renewal: number; lease: bigint }
-  /** A message of a watch stream that `watchOpen` made: an encoded WatchResponse. */
-  | { type: "watchMessage"; stream: number; data: Uint8Array }
-  | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
-  /** A write or sync failed, or data is damaged: the process must end with this message. */
-  | { type: "fatal"; message: string }
-  /** Writes are refused because the database has reached its quota; once in a drain. Answer with quotaRefused. */
-  | { type: "quotaExceeded" }
-  /** A log line from Rust. */
-  | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
-  // --- other members ---
-  /** A raft message; `payloads[i]` is that of `entries[i]`, 0 for an empty one. Those not used must be dropped. */
-  | {
-      type: "peerMessage";
-      from: bigint;
-      header: Uint8Array;
-      entries: EntryMeta[];
-      payloads: PayloadHandle[];
-    }
-  /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. Gone: nobody
-   * listens at its address, so its process ended. */
-  | {
-      type: "peerLink";
-      peer: bigint;
-      state: "active" | "inactive" | "gone" | "refused";
-      version: string;
-      status: number;
-      text: string;
-    }
-  /** Messages to this peer were dropped; raft must not count on them. */
-  | { type: "peerUnreachable"; peer: bigint }
-  /**
-   * A peer's store arrived whole and checked, with the message that announced it. It waits as a file until
-   * `installSnapshot` or `dropSnapshot` names it. `meta` holds its control-plane rows.
-   */
-  | {
-      type: "peerSnapshot";
-      from: bigint;
-      header: Uint8Array;
-      snapshot: number;
-      index: number;
-      term: number;
-      meta: MetaRow[];
-    }
-  /** How `peerSendSnapshot` ended. */
-  | { type: "peerSnapshotSent"; peer: bigint; arrived: boolean }
-  // --- transport ---
-  /** A gRPC call that TypeScript serves. */
-  | {
-      type: "call";
-      call: number;
-      path: string;
-      metadata: [string, string | Uint8Array][];
-      peer: string;
-      /** From grpc-timeout; null = none. */
-      deadlineMs: number | null;
-      listener: string;
-    }
-  | { type: "callMessage"; call: number; data: Uint8Array }
-  | { type: "callHalfClose"; call: number }
-  /** The client cancelled, its deadline passed or the connection is gone; nothing more may be sent. */
-  | { type: "callCancelled"; call: number; code: number }
-  /** The send queue of this call has room again after callSend returned false. */
-  | { type: "callDrained"; call: number }
-  /** An HTTP/1.1 (or non-gRPC HTTP/2) request, with its whole body. */
-  | {
-      type: "http";
-      request: number;
-      method: string;
-      /** Path and query as sent. */
-      url: string;
-      headers: [string, string][];
-      body: Uint8Array;
-      peer: string;
-      listener: string;
-    }
-  | { type: "httpClosed"; request: number }
-  | { type: "httpDrained"; request: number };
 
 export interface LeaseTimes {
   grantedTtlSeconds: number;
