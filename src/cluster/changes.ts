@@ -86,8 +86,10 @@ export class MembershipChanges {
   async #promoteByLeader(id: bigint, until: number): Promise<boolean> {
     const { membership, replica, clock, log } = this.#parts;
     const leader = membership.member(replica.leader());
-    for (const url of leader?.peerUrls ?? []) {
-      const timeoutMs = Math.max(1, until - clock.nowMs());
+    const urls = leader?.peerUrls ?? [];
+    for (const [at, url] of urls.entries()) {
+      // One that does not answer leaves time for those after it.
+      const timeoutMs = Math.max(1, (until - clock.nowMs()) / (urls.length - at));
       try {
         const answer = await askPeer({ method: "POST", url, path: `/members/promote/${id}`, timeoutMs });
         if (answer.status === 200) return true;

@@ -18,15 +18,17 @@ const PATHS = { renew: "/leases", timeToLive: "/leases/internal" } as const;
 const { LeaseKeepAliveRequest, LeaseKeepAliveResponse } = etcdserverpb;
 const { LeaseInternalRequest, LeaseInternalResponse } = leasepb;
 
-/** Asks the leader at its peer URLs, one after the other until one answers; `timeoutMs` for each. */
+/** Asks the leader at its peer URLs, one after the other until one answers, within `timeoutMs` for all of them. */
 export function leaseForwarder(membership: Membership, timeoutMs: number): LeaseForwarder {
   /** null: there is no such lease. */
   const ask = async (leader: bigint, path: string, body: Uint8Array): Promise<Buffer | null> => {
     let failure: unknown = leaseErrors.noLeader();
-    for (const url of membership.member(leader)?.peerUrls ?? []) {
+    const urls = membership.member(leader)?.peerUrls ?? [];
+    for (const url of urls) {
       const headers = { "Content-Type": PROTOBUF };
       try {
-        return answerOf(await askPeer({ method: "POST", url, path, headers, body, timeoutMs }));
+        const question = { method: "POST", url, path, headers, body, timeoutMs: timeoutMs / urls.length } as const;
+        return answerOf(await askPeer(question));
       } catch (error) {
         failure = error;
       }
