@@ -89,15 +89,7 @@ export function buildParts(base: Foundation): Parts {
   announceAlarms();
   logRecovered(log, recovered, membership, identity);
   const replica = buildReplica(base, clustering, alarms, announceAlarms);
-  const lessor = createLessor({
-    engine,
-    replica,
-    electionMs: config.electionTimeoutMs,
-    requestTimeoutMs: requestTimeoutMs(config),
-    checkpoints: config.gates.get("LeaseCheckpoint") === true,
-    forwarder: leaseForwarder(membership, requestTimeoutMs(config)),
-    log,
-  });
+  const lessor = buildLessor(base, replica);
   const watches = new WatchStreams(engine);
   const context = serviceContext({
     engine,
@@ -171,6 +163,18 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
       metrics.applyingSnapshot(false);
     },
     logCompacted: (compaction) => snapshots.compacted(compaction),
+  });
+}
+
+function buildLessor({ config, engine, membership, log }: Foundation, replica: Replica): Lessor {
+  return createLessor({
+    engine,
+    replica,
+    electionMs: config.electionTimeoutMs,
+    requestTimeoutMs: requestTimeoutMs(config),
+    checkpoints: config.gates.get("LeaseCheckpoint") === true,
+    forwarder: leaseForwarder(membership, requestTimeoutMs(config)),
+    log,
   });
 }
 
