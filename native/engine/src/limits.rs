@@ -133,6 +133,8 @@ const _: () = assert!(WATCH_CHUNK_BYTES <= WATCH_QUEUE_BYTES_MAX);
 const _: () = assert!(WATCH_QUEUE_BYTES_MAX < WATCH_RETAINED_BYTES_MAX);
 /// Milliseconds without a word from the control plane after which a leader does not renew leases on its own.
 pub const LEASE_LEADER_SILENCE_MS_MAX: u64 = 1_500;
+/// The longest TTL that is granted, in seconds, as in etcd.
+pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 /// Leases that a new leader lets expire in one second: three quarters of what is revoked in one, as etcd.
 pub const LEASE_EXPIRIES_PER_SECOND: usize = 750;
 

@@ -29,7 +29,7 @@ fn a_full_disk_refuses_a_batch_before_any_of_it_is_written_and_room_mends_it() {
         }
         index += 3;
     };
-    assert!(matches!(refused, WalError::NoSpace(_)) && refused.is_recoverable());
+    assert!(matches!(refused, WalError::NoSpace(_)));
     assert!(index > 3, "the first batch found room");
     run.append(&[entry(index, 10)]).unwrap();
     run.sync().unwrap();
@@ -86,7 +86,7 @@ fn a_record_that_no_segment_holds_is_refused_whole() {
     let limit = OPTIONS.payload_bytes_max();
     let before = sim_contents(&run.sim);
     let refused = run.append(&[entry(1, 1), entry(2, limit + 1)]).unwrap_err();
-    assert!(matches!(refused, WalError::TooLarge { .. }) && refused.is_recoverable());
+    assert!(matches!(refused, WalError::TooLarge { .. }));
     assert_eq!(sim_contents(&run.sim), before);
     run.append(&[entry(1, 1), entry(2, limit)]).unwrap();
     run.sync().unwrap();
@@ -106,7 +106,6 @@ fn a_failed_sync_ends_the_wal_for_good() {
             ..
         }
     ));
-    assert!(!failed.is_recoverable());
     let text = failed.to_string();
     assert!(
         text.contains("sim/0000000000000000-0000000000000001.wal"),

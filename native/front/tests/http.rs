@@ -9,6 +9,14 @@ use netcd_front::limits::{CALL_SEND_BYTES_HIGH, GRPC_OVERHEAD_BYTES, HTTP_BODY_F
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// A connection on which a GET was sent.
+async fn get(address: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
 /// Reads an answer's head, and as much of its body as its Content-Length says.
 async fn read_http1(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
@@ -126,11 +134,7 @@ async fn bodies_chunked_expected_and_too_large() {
 #[tokio::test]
 async fn answers_stream_and_wait_for_the_reader() {
     let server = Server::start();
-    let mut stream = TcpStream::connect(&server.address).await.unwrap();
-    stream
-        .write_all(b"GET /v3/watch HTTP/1.1\r\nHost: h\r\n\r\n")
-        .await
-        .unwrap();
+    let mut stream = get(&server.address, "/v3/watch").await;
     let request = http_event(&server).await.request;
     server.front.http_start(request, 200, Vec::new());
     let (head, _) = read_http1(&mut stream).await;
@@ -163,11 +167,7 @@ async fn answers_stream_and_wait_for_the_reader() {
 async fn a_client_that_leaves_is_reported() {
     let server = Server::start();
     for streaming in [false, true] {
-        let mut stream = TcpStream::connect(&server.address).await.unwrap();
-        stream
-            .write_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
-            .await
-            .unwrap();
+        let mut stream = get(&server.address, "/slow").await;
         let request = http_event(&server).await.request;
         if streaming {
             server.front.http_start(request, 200, Vec::new());
@@ -191,11 +191,7 @@ async fn a_client_that_leaves_is_reported() {
 #[tokio::test]
 async fn an_answer_that_http_cannot_carry_is_a_500() {
     let server = Server::start();
-    let mut stream = TcpStream::connect(&server.address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        .await
-        .unwrap();
+    let mut stream = get(&server.address, "/").await;
     let request = http_event(&server).await.request;
     let headers = vec![("bad name".to_owned(), "v".to_owned())];
     server
@@ -249,11 +245,7 @@ async fn roles_of_listeners() {
     );
     assert_eq!(answer.headers["x"], "y");
     // HTTP/1.1 on a listener for gRPC alone is closed.
-    let mut stream = TcpStream::connect(&addresses[1]).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        .await
-        .unwrap();
+    let mut stream = get(&addresses[1], "/").await;
     let ended = soon("end", stream.read(&mut [0; 10])).await;
     assert!(matches!(ended, Ok(0) | Err(_)));
     drop(client);

@@ -4,21 +4,21 @@
 mod checkpoints;
 mod deadlines;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use crate::error::{self, EtcdError};
-
-use crate::limits::{LEASE_EXPIRIES_PER_SECOND, LEASE_LEADER_SILENCE_MS_MAX};
+use crate::limits::{
+    LEASE_EXPIRIES_PER_SECOND, LEASE_LEADER_SILENCE_MS_MAX, LEASE_TTL_SECONDS_MAX,
+};
 
 use checkpoints::Checkpoints;
 use deadlines::Deadlines;
 use metrics::Counters;
-
-/// Longest TTL that can be granted, in seconds.
-pub const TTL_SECONDS_MAX: i64 = 9_000_000_000;
 
 /// One lease.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl LeaseTable {
         if id == 0 {
             return Err(error::LEASE_NOT_FOUND);
         }
-        if ttl_seconds > TTL_SECONDS_MAX {
+        if ttl_seconds > LEASE_TTL_SECONDS_MAX {
             return Err(error::LEASE_TTL_TOO_LARGE);
         }
         if self.leases.contains_key(&id) {
@@ -259,11 +259,6 @@ impl LeaseTable {
         }
     }
 
-    /// When the next lease expires; None if none does.
-    pub fn next_deadline_ms(&mut self) -> Option<u64> {
-        self.deadlines.as_mut()?.next_ms()
-    }
-
     /// Up to `max` leases whose checkpoint is due, with their remaining seconds. Empty unless `promote` asked for them.
     pub fn due_checkpoints(&mut self, now_ms: u64, max: usize) -> Vec<(i64, i64)> {
         let (Some(deadlines), Some(checkpoints)) = (&self.deadlines, &mut self.checkpoints) else {
@@ -362,6 +357,3 @@ fn after(now_ms: u64, seconds: i64) -> u64 {
     let ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
     now_ms.saturating_add(ms)
 }
-
-#[cfg(test)]
-mod tests;

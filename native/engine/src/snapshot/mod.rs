@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::SNAPSHOT_READ_BYTES;
 use crate::mvcc::Store;
-use crate::tree::{FILE_NAME, Marks, Tree, TreeError};
+use crate::tree::{Marks, Tree, TreeError};
 use crate::types::LogMark;
 
 pub use received::Received;
@@ -98,43 +98,6 @@ fn write_file(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError>
         bytes,
         checksum,
     })
-}
-
-/// Checks the received file `path` and makes it the store of the member directory `dir`, whose store must be closed.
-/// A crash leaves either the old store or the new one.
-pub fn install(path: &Path, info: &SnapshotInfo, dir: &Path) -> Result<(), SnapshotError> {
-    let (bytes, checksum) = sum(path)?;
-    if (bytes, checksum) != (info.bytes, info.checksum) {
-        return Err(SnapshotError::Damaged {
-            path: path.to_owned(),
-            found: bytes,
-            checksum,
-            expected: info.bytes,
-        });
-    }
-    check_marks(path, info)?;
-    let target = dir.join(FILE_NAME);
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| io_error(path, source))?;
-    fs::rename(path, &target).map_err(|source| io_error(&target, source))?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| io_error(dir, source))
-}
-
-/// Opens the snapshot as a tree: its format is known and it stands where the sender said.
-fn check_marks(path: &Path, info: &SnapshotInfo) -> Result<(), SnapshotError> {
-    let marks = read_marks(path)?;
-    if marks.applied == info.applied {
-        Ok(())
-    } else {
-        Err(SnapshotError::OtherEntry {
-            path: path.to_owned(),
-            found: marks.applied.index,
-            expected: info.applied.index,
-        })
-    }
 }
 
 fn read_marks(path: &Path) -> Result<Marks, SnapshotError> {

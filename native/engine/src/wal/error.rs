@@ -73,10 +73,3 @@ pub enum WalError {
         error: io::Error,
     },
 }
-
-impl WalError {
-    /// Whether the WAL stays usable after this error of `append`.
-    pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::NoSpace(_) | Self::TooLarge { .. })
-    }
-}

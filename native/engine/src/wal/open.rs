@@ -252,26 +252,7 @@ impl Start {
         };
         let (map, hard_state) = (&mut self.map, &mut self.hard_state);
         let end = read_segment(&data, rules, |offset, record| {
-            match record {
-                Record::HardState(state) => *hard_state = state,
-                Record::Compacted(mark) => map.compact(mark),
-                Record::Entry {
-                    index,
-                    term,
-                    kind,
-                    payload,
-                } => {
-                    if !map.admits(index) {
-                        return Err(format!(
-                            "entry {index} does not follow entry {}",
-                            map.last_index()
-                        ));
-                    }
-                    let slot = Slot::new(header.sequence, offset, payload.len(), kind);
-                    map.put(index, term, slot);
-                }
-            }
-            Ok(())
+            replay_record(map, hard_state, header.sequence, offset, record)
         })
         .map_err(|damage| self.damaged(name, damage.offset, damage.what))?;
         self.buffer = data;
@@ -356,4 +337,32 @@ impl Start {
             torn_at: (end.torn_bytes > 0).then(|| (self.disk.display(name), end.offset)),
         })
     }
+}
+
+/// Does what a record of segment `sequence` says; the error is why it cannot be.
+fn replay_record(
+    map: &mut LogMap,
+    hard_state: &mut HardState,
+    sequence: u64,
+    offset: u64,
+    record: Record<'_>,
+) -> Result<(), String> {
+    match record {
+        Record::HardState(state) => *hard_state = state,
+        Record::Compacted(mark) => map.compact(mark),
+        Record::Entry {
+            index,
+            term,
+            kind,
+            payload,
+        } => {
+            if !map.admits(index) {
+                let last = map.last_index();
+                return Err(format!("entry {index} does not follow entry {last}"));
+            }
+            let slot = Slot::new(sequence, offset, payload.len(), kind);
+            map.put(index, term, slot);
+        }
+    }
+    Ok(())
 }

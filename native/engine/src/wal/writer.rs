@@ -170,11 +170,6 @@ impl Wal {
         Ok(unneeded.len())
     }
 
-    /// Bytes of all segments on the disk.
-    pub fn size_bytes(&self) -> u64 {
-        self.parts.metrics.segments.load(Relaxed) * self.parts.options.segment_bytes
-    }
-
     fn position(&self) -> &Position {
         self.parts
             .position

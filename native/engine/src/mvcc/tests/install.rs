@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::kit::*;
 use crate::error;
-use crate::snapshot::{self, Received, SnapshotInfo};
+use crate::snapshot::{self, Received, SnapshotError, SnapshotInfo};
 use crate::types::LogMark;
 use crate::watch::{KeyRange, WatchEnd, WatchSink, WatchSpec, Watched, WatcherHandle};
 
@@ -106,18 +106,37 @@ fn a_received_file_that_is_not_what_was_said_is_refused_and_removed() {
     let mut content = std::fs::read(&file).unwrap();
     content[9000] ^= 1;
     std::fs::write(&file, &content).unwrap();
-    assert!(Received::open(&file, &info, true).is_err());
+    let refused = Received::open(&file, &info, true);
+    assert!(matches!(refused, Err(SnapshotError::Damaged { .. })));
     assert!(!file.exists());
+    let missing = Received::open(&file, &info, true);
+    assert!(matches!(missing, Err(SnapshotError::Io { .. })));
     let (file, info) = send(&source, &target);
     let wrong = SnapshotInfo {
         applied: LogMark { index: 99, term: 9 },
         ..info
     };
-    assert!(Received::open(&file, &wrong, true).is_err());
+    let refused = Received::open(&file, &wrong, true);
+    assert!(matches!(
+        refused,
+        Err(SnapshotError::OtherEntry {
+            found: 5,
+            expected: 99,
+            ..
+        })
+    ));
     let dropped = arrive(&source, &target);
     drop(dropped);
     let left = std::fs::read_dir(file.parent().unwrap()).unwrap();
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_is_an_error() {
+    let source = behind(&COMMON);
+    let nowhere = source.dir.path().join("no/such/directory");
+    let written = snapshot::write(&source.store, &nowhere);
+    assert!(matches!(written, Err(SnapshotError::Io { .. })));
 }
 
 #[test]

@@ -7,5 +7,4 @@ mod kit;
 mod large;
 mod readers;
 mod rules;
-mod snapshots;
 mod twin;
