@@ -26,6 +26,7 @@ export function alarmName(type: number): string {
 export class Alarms {
   readonly #set = new Map<string, Alarm>();
 
+  /** What a restart finds in the store. Throws RangeError if a row is damaged. */
   static restore(rows: readonly MetaRow[]): Alarms {
     const alarms = new Alarms();
     alarms.replace(rows);
@@ -53,11 +54,13 @@ export class Alarms {
     return this.list(type).length > 0;
   }
 
+  /** Sets an alarm; returns the writes that make it last. */
   activate(alarm: Alarm): MetaWrite[] {
     this.#set.set(keyOf(alarm).toString("hex"), alarm);
     return [{ table: "alarms", key: keyOf(alarm), value: new Uint8Array() }];
   }
 
+  /** Clears an alarm; returns the writes that make it last, none if it was not set. */
   deactivate(alarm: Alarm): MetaWrite[] {
     if (!this.#set.delete(keyOf(alarm).toString("hex"))) return [];
     return [{ table: "alarms", key: keyOf(alarm), value: null }];

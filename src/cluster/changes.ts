@@ -30,6 +30,7 @@ export interface MembershipChangesParts {
   readonly promotionDecided?: (refusal: Error | null) => void;
 }
 
+/** What the Cluster service asks for, checked against what this member knows and proposed to raft. */
 export class MembershipChanges {
   readonly #parts: MembershipChangesParts;
 

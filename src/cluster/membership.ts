@@ -63,6 +63,7 @@ export class Membership {
     return [...this.#members.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** null: there is none of that id, or no longer. */
   member(id: bigint): Member | null {
     return this.#members.get(id) ?? null;
   }
@@ -92,6 +93,7 @@ export class Membership {
     return [{ table: "members", key: memberKey(member.id), value: encodeMember(member) }];
   }
 
+  /** Removes a member for good: its id does not come back. */
   remove(id: bigint): MetaWrite[] {
     this.#members.delete(id);
     this.#removed.add(id);
@@ -104,6 +106,7 @@ export class Membership {
     return member ? this.put({ ...member, name, clientUrls }) : [];
   }
 
+  /** `version`: `X.Y.0`. */
   setClusterVersion(version: string): MetaWrite[] {
     this.#clusterVersion = version;
     this.#decide();

@@ -24,6 +24,7 @@ export interface LessorParts {
   readonly forwarder?: LeaseForwarder | null;
 }
 
+/** Nothing of it runs until `leadershipChanged`. */
 export function createLessor(parts: LessorParts): Lessor {
   const { engine, replica, electionMs, requestTimeoutMs, checkpoints, log, forwarder } = parts;
   const { LeaseCheckpointRequest, LeaseRevokeRequest } = etcdserverpb;

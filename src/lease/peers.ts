@@ -73,6 +73,7 @@ export interface LeaseAnswer {
   readonly body: string | Uint8Array;
 }
 
+/** Whether other members' lease calls come to this path. */
 export function isLeasePath(path: string): boolean {
   return path === PATHS.renew || path === PATHS.timeToLive;
 }

@@ -27,6 +27,7 @@ const SAMPLE_MESSAGES_MAX = 4_096;
 class Sampler {
   readonly #counts = new Map<string, { windowStartUs: number; lines: number }>();
 
+  /** Whether this line is among those that are written; counts it. */
   admits(level: Level, message: string, nowUs: number): boolean {
     const key = `${level} ${message}`;
     const count = this.#counts.get(key);
@@ -59,6 +60,7 @@ export class Logger {
     return new Logger(this.#options, this.#sampler, name);
   }
 
+  /** Whether a line of this level would be written. */
   enabled(level: Level): boolean {
     return reaches(level, this.#options.level);
   }
@@ -84,6 +86,7 @@ export class Logger {
     this.#write("fatal", message, fields, this.fatal);
   }
 
+  /** Closes files that were opened for it. */
   close(): void {
     for (const output of this.#options.outputs) output.close();
   }

@@ -68,6 +68,7 @@ export interface ServiceContext {
   changeAlarm(change: AlarmChange): Promise<void>;
 }
 
+/** Whether this member has no vote. */
 export function isLearner(context: ServiceContext): boolean {
   return context.membership.member(context.memberId)?.isLearner ?? false;
 }

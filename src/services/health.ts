@@ -21,12 +21,14 @@ export class HealthState {
     return { status: this.#serving ? SERVING : NOT_SERVING };
   }
 
+  /** Tells everybody who watches, if it is a change. */
   set(serving: boolean): void {
     if (this.#serving === serving) return;
     this.#serving = serving;
     for (const call of this.#watchers) call.write(this.response);
   }
 
+  /** Sends the state now and at every change, until the call ends. */
   watch(call: WatchCall): void {
     this.#watchers.add(call);
     call.on("cancelled", () => this.#watchers.delete(call));

@@ -52,6 +52,7 @@ export class Recipe {
     }
   }
 
+  /** Aborted when the call ends. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -143,6 +144,7 @@ export function isDelete(event: mvccpb.Event.$Properties): boolean {
   return event.type === mvccpb.Event.EventType.DELETE;
 }
 
+/** The store revision in an answer's header; 0n without one. */
 export function revisionOf({ header }: { header?: etcdserverpb.ResponseHeader.$Properties | null }): bigint {
   return header?.revision ? toBigint(header.revision) : 0n;
 }

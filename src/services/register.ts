@@ -25,6 +25,7 @@ export interface ServiceRegistry {
   addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void;
 }
 
+/** What netcd does not have yet is registered too, and answered with Unimplemented. */
 export function registerServices(server: ServiceRegistry, context: ServiceContext, health: HealthState): void {
   const missing = (definition: Readonly<Record<string, { path: string }>>) =>
     missingHandlers<UntypedHandleCall>(definition, (error) => (call: unknown, callback?: unknown) => {
