@@ -3,8 +3,6 @@ package main
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,95 +15,92 @@ type calls struct {
 	check func(client, i int, answer []byte) error
 }
 
-// closedLoop makes so many calls, from o.clients on o.connections, and stops at the first error.
-func closedLoop(ctx context.Context, o options, requests int, of calls) ([]time.Duration, time.Duration, error) {
-	return loop(ctx, o, of, func(i int) bool { return i < requests })
+// callers are the clients that make them.
+type callers struct {
+	calls
+	// goesOn says whether the i-th call is made.
+	goesOn         func(i int) bool
+	next, inFlight int
+	latencies      []time.Duration
 }
 
-// untilDone makes calls until the second context ends.
-func untilDone(ctx, until context.Context, o options, of calls) ([]time.Duration, error) {
-	latencies, _, err := loop(ctx, o, of, func(int) bool { return until.Err() == nil })
+// closedLoop makes so many calls, from o.clients on o.connections, and stops at the first error.
+func closedLoop(o options, requests int, of calls) ([]time.Duration, time.Duration, error) {
+	return makeCalls(o, of, func(i int) bool { return i < requests })
+}
+
+// untilDone makes calls until the context ends.
+func untilDone(until context.Context, o options, of calls) ([]time.Duration, error) {
+	latencies, _, err := makeCalls(o, of, func(int) bool { return until.Err() == nil })
 	return latencies, err
 }
 
-// loop makes calls as long as goesOn for the number of the next. The time begins when all are connected.
-func loop(ctx context.Context, o options, of calls, goesOn func(i int) bool) ([]time.Duration, time.Duration, error) {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	connections := make([]*loopConnection, min(max(1, o.connections), max(1, o.clients)))
-	var next atomic.Int64
-	for at := range connections {
-		raw, err := openRaw(ctx, o.endpoint)
-		if err != nil {
-			return nil, 0, err
-		}
-		connections[at] = &loopConnection{rawConnection: raw, calls: of, take: func() (int, bool) {
-			i := int(next.Add(1)) - 1
-			return i, goesOn(i)
-		}}
+// makeCalls makes calls as long as goesOn for the number of the next. The time begins when all are connected.
+func makeCalls(o options, of calls, goesOn func(i int) bool) ([]time.Duration, time.Duration, error) {
+	loop, err := newRawLoop()
+	if err != nil {
+		return nil, 0, err
 	}
-	var all sync.WaitGroup
+	defer loop.close()
+	connections, err := loop.openAll(o)
+	if err != nil {
+		return nil, 0, err
+	}
 	began := time.Now()
-	for at, connection := range connections {
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			// The others end with the context.
-			if err := connection.run(at, max(1, o.clients), len(connections)); err != nil {
-				fail(err)
-			}
-		}()
+	all, err := start(connections, o, of, goesOn)
+	if err == nil {
+		err = loop.turnWhile(func() bool { return all.inFlight > 0 })
 	}
-	all.Wait()
-	took := time.Since(began)
-	var latencies []time.Duration
-	for _, connection := range connections {
-		latencies = append(latencies, connection.latencies...)
-	}
-	return latencies, took, context.Cause(ctx)
+	return all.latencies, time.Since(began), err
 }
 
-// loopConnection is the clients of one connection.
-type loopConnection struct {
-	*rawConnection
-	calls     calls
-	take      func() (i int, goesOn bool)
-	latencies []time.Duration
+// openAll makes o.connections and waits until the server has greeted on each.
+func (l *rawLoop) openAll(o options) ([]*rawConnection, error) {
+	connections := make([]*rawConnection, min(max(1, o.connections), max(1, o.clients)))
+	for at := range connections {
+		var err error
+		if connections[at], err = l.open(o.endpoint); err != nil {
+			return nil, err
+		}
+		if err := l.turnWhile(func() bool { return !connections[at].greeted }); err != nil {
+			return nil, err
+		}
+	}
+	return connections, nil
 }
 
-// run is done when clients first, first+step, … have nothing more to ask.
-func (l *loopConnection) run(first, clients, step int) error {
-	for client := first; client < clients; client += step {
-		if err := l.ask(client); err != nil {
-			return err
+// start lets every client make its first call; they go on in the turns of the connections' loop.
+func start(connections []*rawConnection, o options, of calls, goesOn func(i int) bool) (*callers, error) {
+	all := &callers{calls: of, goesOn: goesOn}
+	for client := range max(1, o.clients) {
+		if err := all.ask(connections[client%len(connections)], client); err != nil {
+			return all, err
 		}
 	}
-	for len(l.streams) > 0 {
-		if err := l.frame(nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return all, nil
 }
 
 // ask makes a client's next call, and when that is answered the one after it.
-func (l *loopConnection) ask(client int) error {
-	i, goesOn := l.take()
-	if !goesOn {
+func (a *callers) ask(connection *rawConnection, client int) error {
+	i := a.next
+	if !a.goesOn(i) {
 		return nil
 	}
-	request, err := l.calls.request(client, i)
+	a.next++
+	request, err := a.request(client, i)
 	if err != nil {
 		return err
 	}
+	a.inFlight++
 	began := time.Now()
-	return l.call(l.calls.method, request, func(answer []byte) error {
-		l.latencies = append(l.latencies, time.Since(began))
-		if l.calls.check != nil {
-			if err := l.calls.check(client, i, answer); err != nil {
+	return connection.call(a.method, request, func(answer []byte) error {
+		a.inFlight--
+		a.latencies = append(a.latencies, connection.socket.at.Sub(began))
+		if a.check != nil {
+			if err := a.check(client, i, answer); err != nil {
 				return err
 			}
 		}
-		return l.ask(client)
+		return a.ask(connection, client)
 	})
 }

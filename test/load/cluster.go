@@ -43,7 +43,7 @@ func catchUp(ctx context.Context, o options) (result, error) {
 	putsDone := make(chan error, 1)
 	go func() {
 		var err error
-		latencies, err = untilDone(ctx, putting, o, putCalls(o))
+		latencies, err = untilDone(putting, o, putCalls(o))
 		putsDone <- err
 	}()
 	began := time.Now()

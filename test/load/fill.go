@@ -75,7 +75,7 @@ func fill(ctx context.Context, o options) (result, error) {
 	}
 	// putsOf is how many the i-th transaction has.
 	putsOf := func(i int) int { return min(o.txn, o.keys-i*o.txn) }
-	latencies, took, err := closedLoop(ctx, o, (o.keys+o.txn-1)/o.txn, calls{
+	latencies, took, err := closedLoop(o, (o.keys+o.txn-1)/o.txn, calls{
 		method: pb.KV_Txn_FullMethodName,
 		request: func(client, i int) ([]byte, error) {
 			if putsOf(i) < o.txn {

@@ -56,7 +56,7 @@ func currentRevision(ctx context.Context, o options) (int64, error) {
 }
 
 func puts(ctx context.Context, o options) (result, error) {
-	latencies, took, err := closedLoop(ctx, o, o.requests, putCalls(o))
+	latencies, took, err := closedLoop(o, o.requests, putCalls(o))
 	return measured(o.requests, took, latencies), err
 }
 
@@ -74,7 +74,7 @@ func ranges(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	latencies, took, err := closedLoop(ctx, o, o.requests, calls{
+	latencies, took, err := closedLoop(o, o.requests, calls{
 		method:  pb.KV_Range_FullMethodName,
 		request: func(int, int) ([]byte, error) { return request, nil },
 		check: func(_, _ int, answer []byte) error {
@@ -107,7 +107,7 @@ func compact(ctx context.Context, o options) (result, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		latencies, err := untilDone(ctx, putting, o, putCalls(o))
+		latencies, err := untilDone(putting, o, putCalls(o))
 		done <- outcome{latencies, err}
 	}()
 	began := time.Now()

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -32,25 +30,12 @@ func keepAlive(ctx context.Context, o options) (result, error) {
 			return result{}, err
 		}
 	}
-	latencies := make([][]time.Duration, o.connections)
-	problems := make([]error, o.connections)
-	var all sync.WaitGroup
-	began := time.Now()
-	for connection := range o.connections {
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			latencies[connection], problems[connection] = keepSomeAlive(ctx, o, connection)
-		}()
-	}
-	all.Wait()
-	took := time.Since(began)
+	latencies, took, err := keptAlive(o)
 	for client := range o.clients {
-		_, err := leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: keptID(client)})
-		problems = append(problems, err)
+		_, revoked := leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: keptID(client)})
+		err = errors.Join(err, revoked)
 	}
-	together := slices.Concat(latencies...)
-	return measured(len(together), took, together), errors.Join(problems...)
+	return measured(len(latencies), took, latencies), err
 }
 
 func keptID(client int) int64 { return int64(1_000_000 + client) }
@@ -62,34 +47,33 @@ type keptLease struct {
 	left    int
 }
 
-// keepSomeAlive is the clients of one connection: each asks again when it was answered.
-func keepSomeAlive(ctx context.Context, o options, first int) ([]time.Duration, error) {
-	connection, err := openRaw(ctx, o.endpoint)
+// keptAlive is the clients' work: each asks again when it was answered.
+func keptAlive(o options) ([]time.Duration, time.Duration, error) {
+	loop, err := newRawLoop()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	kept := map[*rawStream]*keptLease{}
-	for client := first; client < o.clients; client += o.connections {
-		request, err := framed(&pb.LeaseKeepAliveRequest{ID: keptID(client)})
-		if err != nil {
-			return nil, err
-		}
+	defer loop.close()
+	connections, err := loop.openAll(o)
+	if err != nil {
+		return nil, 0, err
+	}
+	latencies := make([]time.Duration, 0, o.clients*o.requests)
+	began := time.Now()
+	for client := range o.clients {
+		connection := connections[client%len(connections)]
 		stream, err := connection.open(pb.Lease_LeaseKeepAlive_FullMethodName)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		kept[stream] = &keptLease{request: request, sent: time.Now(), left: o.requests}
-		if err := connection.send(stream, request); err != nil {
-			return nil, err
+		request, err := framed(&pb.LeaseKeepAliveRequest{ID: keptID(client)})
+		if err != nil {
+			return nil, 0, err
 		}
-	}
-	expected := len(kept) * o.requests
-	latencies := make([]time.Duration, 0, expected)
-	for len(latencies) < expected {
-		if err := connection.frame(func(stream *rawStream, message []byte) error {
-			lease := kept[stream]
-			latencies = append(latencies, time.Since(lease.sent))
-			if err := renewed(message); err != nil {
+		lease := &keptLease{request: request, sent: time.Now(), left: o.requests}
+		stream.each = func(answer []byte) error {
+			latencies = append(latencies, connection.socket.at.Sub(lease.sent))
+			if err := renewed(answer); err != nil {
 				return err
 			}
 			if lease.left--; lease.left == 0 {
@@ -97,11 +81,13 @@ func keepSomeAlive(ctx context.Context, o options, first int) ([]time.Duration, 
 			}
 			lease.sent = time.Now()
 			return connection.send(stream, lease.request)
-		}); err != nil {
-			return nil, err
+		}
+		if err := connection.send(stream, request); err != nil {
+			return nil, 0, err
 		}
 	}
-	return latencies, nil
+	err = loop.turnWhile(func() bool { return len(latencies) < o.clients*o.requests })
+	return latencies, time.Since(began), err
 }
 
 // renewed is an error unless the lease has its whole time again.
@@ -134,7 +120,7 @@ func leaseMany(ctx context.Context, o options) (result, error) {
 			return framed(&pb.LeaseRevokeRequest{ID: int64(i) + 1})
 		}},
 	} {
-		part, partTook, err := closedLoop(ctx, o, o.keys, one)
+		part, partTook, err := closedLoop(o, o.keys, one)
 		if err != nil {
 			return result{}, err
 		}

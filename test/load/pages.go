@@ -54,12 +54,13 @@ func parsePage(answer []byte) (page, error) {
 	if err != nil || found.last == nil {
 		return found, err
 	}
-	return found, fields(found.last, func(field protowire.Number, _ uint64, bytes []byte) error {
+	err = fields(found.last, func(field protowire.Number, _ uint64, bytes []byte) error {
 		if field == fieldKey {
 			found.last = bytes
 		}
 		return nil
 	})
+	return found, err
 }
 
 // pager is one client and where it is.
@@ -77,7 +78,7 @@ func pages(ctx context.Context, o options) (result, error) {
 		pagers[client] = &pager{random: rand.New(rand.NewPCG(placesSeed, uint64(client)))}
 		pagers[client].moveOn(o)
 	}
-	latencies, took, err := closedLoop(ctx, o, o.requests, calls{
+	latencies, took, err := closedLoop(o, o.requests, calls{
 		method:  pb.KV_Range_FullMethodName,
 		request: func(client, _ int) ([]byte, error) { return framed(pagers[client].request) },
 		check:   func(client, _ int, answer []byte) error { return pagers[client].turn(o, answer) },

@@ -4,13 +4,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 
 	"golang.org/x/net/http2"
@@ -28,17 +25,15 @@ const (
 	headerTableBytes = 4096
 	frameBytes       = 16 << 10
 	prefixBytes      = 5
-	rawBufferBytes   = 64 << 10
 	// Client streams have odd numbers.
 	firstStream, streamStep = 1, 2
 )
 
-// rawConnection is for one goroutine.
+// rawConnection is one of a loop's.
 type rawConnection struct {
 	endpoint string
+	socket   *socket
 	framer   *http2.Framer
-	reader   *bufio.Reader
-	writer   *bufio.Writer
 	encoder  *hpack.Encoder
 	decoder  *hpack.Decoder
 	// head is the header block that is being written.
@@ -48,8 +43,9 @@ type rawConnection struct {
 	streams  map[uint32]*rawStream
 	next     uint32
 	flow     rawFlow
-	// window is the room that a new stream has.
-	window int
+	// window is the room that a new stream has; the server says it when it greets.
+	window  int
+	greeted bool
 	// blocked are streams that have something to send and no room, in the order in which they asked.
 	blocked []*rawStream
 }
@@ -62,6 +58,8 @@ type rawStream struct {
 	last   bool
 	// unread is the beginning of a message whose rest has not come.
 	unread []byte
+	// each is called with every message that is complete, which is gone afterwards.
+	each func(message []byte) error
 	// answer is a unary call's, done what is called with it when the server has ended the call; nil for a stream of
 	// messages, which must not end.
 	answer []byte
@@ -79,34 +77,32 @@ type rawFlow struct {
 // rawTrailers say how a call ended.
 type rawTrailers struct{ status, message string }
 
-// openRaw connects; the connection ends with the context.
-func openRaw(ctx context.Context, endpoint string) (*rawConnection, error) {
-	var dialer net.Dialer
-	connection, err := dialer.DialContext(ctx, "tcp", endpoint)
+// open makes a connection that ends with the loop.
+func (l *rawLoop) open(endpoint string) (*rawConnection, error) {
+	socket, err := l.connect(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = connection.Close() })
 	c := &rawConnection{
 		endpoint: endpoint,
-		reader:   bufio.NewReaderSize(connection, rawBufferBytes),
-		writer:   bufio.NewWriterSize(connection, rawBufferBytes),
+		socket:   socket,
 		streams:  map[uint32]*rawStream{},
 		next:     firstStream,
 		flow:     rawFlow{room: firstWindow},
 		window:   firstWindow,
 	}
+	l.connections[int32(socket.fd)] = c
 	c.encoder = hpack.NewEncoder(&c.head)
 	c.decoder = hpack.NewDecoder(headerTableBytes, c.header)
-	c.framer = http2.NewFramer(c.writer, c.reader)
+	c.framer = http2.NewFramer(socket, socket)
 	c.framer.SetReuseFrames()
-	_, err = c.writer.WriteString(http2.ClientPreface)
+	_, err = socket.Write([]byte(http2.ClientPreface))
 	return c, errors.Join(err,
 		c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: rawWindow}),
 		c.framer.WriteWindowUpdate(0, rawWindow))
 }
 
-// open begins a call that is a stream of messages.
+// open begins a call that is a stream of messages; the caller says what is done with each.
 func (c *rawConnection) open(method string) (*rawStream, error) {
 	c.head.Reset()
 	for _, field := range [][2]string{
@@ -130,7 +126,7 @@ func (c *rawConnection) call(method string, framed []byte, done func(answer []by
 	if err != nil {
 		return err
 	}
-	stream.done, stream.last = done, true
+	stream.each, stream.done, stream.last = stream.keep, done, true
 	return c.send(stream, framed)
 }
 
@@ -140,7 +136,7 @@ func framed(message proto.Message) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(encoded))), encoded...), err
 }
 
-// send writes framed messages, as far as the server gives room; they leave with the next look for frames.
+// send writes framed messages, as far as the server gives room; they leave with the loop's next turn.
 func (c *rawConnection) send(stream *rawStream, framed []byte) error {
 	if len(stream.unsent) > 0 {
 		return errors.New("the stream has not sent yet what it was given before")
@@ -167,13 +163,8 @@ func (c *rawConnection) unblock() error {
 	return nil
 }
 
-// frame reads one frame, answers what has to be answered, and calls each with the messages of streams that are complete.
-func (c *rawConnection) frame(each func(stream *rawStream, message []byte) error) error {
-	if c.reader.Buffered() == 0 {
-		if err := c.writer.Flush(); err != nil {
-			return err
-		}
-	}
+// frame reads one frame and answers what has to be answered.
+func (c *rawConnection) frame() error {
 	frame, err := c.framer.ReadFrame()
 	if err != nil {
 		return err
@@ -182,7 +173,7 @@ func (c *rawConnection) frame(each func(stream *rawStream, message []byte) error
 	stream := c.streams[frame.Header().StreamID]
 	switch frame := frame.(type) {
 	case *http2.DataFrame:
-		return c.data(stream, frame, each)
+		return c.data(stream, frame)
 	case *http2.HeadersFrame:
 		return c.headers(stream, frame)
 	case *http2.WindowUpdateFrame:
@@ -212,6 +203,7 @@ func (c *rawConnection) settings(frame *http2.SettingsFrame) error {
 	if frame.IsAck() {
 		return nil
 	}
+	c.greeted = true
 	if bytes, given := frame.Value(http2.SettingHeaderTableSize); given {
 		c.encoder.SetMaxDynamicTableSizeLimit(bytes)
 	}
@@ -234,14 +226,11 @@ func (c *rawConnection) makeRoom(id uint32, flow *rawFlow, read uint32) error {
 	return c.framer.WriteWindowUpdate(id, room)
 }
 
-func (c *rawConnection) data(stream *rawStream, frame *http2.DataFrame, each func(stream *rawStream, message []byte) error) error {
+func (c *rawConnection) data(stream *rawStream, frame *http2.DataFrame) error {
 	if stream == nil {
 		return errors.New("the server sent data on a stream that had ended")
 	}
-	if stream.done != nil {
-		each = (*rawStream).keep
-	}
-	if err := stream.data(frame.Data(), each); err != nil {
+	if err := stream.data(frame.Data()); err != nil {
 		return err
 	}
 	return errors.Join(c.makeRoom(0, &c.flow, frame.Length), c.makeRoom(stream.id, &stream.flow, frame.Length))
@@ -285,7 +274,7 @@ func (c *rawConnection) headers(stream *rawStream, frame *http2.HeadersFrame) er
 	return stream.done(stream.answer)
 }
 
-func (s *rawStream) data(data []byte, each func(stream *rawStream, message []byte) error) error {
+func (s *rawStream) data(data []byte) error {
 	if len(s.unread) > 0 {
 		s.unread = append(s.unread, data...)
 		data = s.unread
@@ -295,7 +284,7 @@ func (s *rawStream) data(data []byte, each func(stream *rawStream, message []byt
 		if len(data) < end {
 			break
 		}
-		if err := each(s, data[prefixBytes:end]); err != nil {
+		if err := s.each(data[prefixBytes:end]); err != nil {
 			return err
 		}
 		data = data[end:]

@@ -3,11 +3,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,108 +59,84 @@ func watchPrefix(int, int) *pb.WatchCreateRequest {
 }
 
 // openRawWatches is openWatches for the works that measure how events arrive.
-func openRawWatches(ctx context.Context, o options) ([]*rawWatch, error) {
-	var all []*rawWatch
+func (l *rawLoop) openRawWatches(o options, each func(event rawEvent) error) error {
 	for range o.streams {
-		watch, err := openRawWatch(ctx, o, watchPrefix(0, 0))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, watch)
-	}
-	return all, nil
-}
-
-// receive reads every stream until each has had as many events as expected; each is called with what is read of the
-// stream's events and when, from one goroutine for each stream.
-func receive(watches []*rawWatch, expected int, each func(stream int, event rawEvent, at time.Time)) error {
-	var all sync.WaitGroup
-	problems := make([]error, len(watches))
-	for s, watch := range watches {
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			got := 0
-			for got < expected && problems[s] == nil {
-				problems[s] = watch.read(func(event rawEvent, at time.Time) {
-					got++
-					if each != nil {
-						each(s, event, at)
-					}
-				})
-			}
-		}()
-	}
-	all.Wait()
-	return errors.Join(problems...)
-}
-
-// watchFan puts o.requests values under a prefix that all watchers watch; operations are events.
-func watchFan(ctx context.Context, o options) (result, error) {
-	watches, err := openRawWatches(ctx, o)
-	if err != nil {
-		return result{}, err
-	}
-	value := make([]byte, o.valueBytes)
-	began := time.Now()
-	putsDone := make(chan error, 1)
-	go func() {
-		_, _, err := closedLoop(ctx, o, o.requests, calls{method: pb.KV_Put_FullMethodName, request: func(_, i int) ([]byte, error) {
-			return framed(&pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i), Value: value})
-		}})
-		putsDone <- err
-	}()
-	err = errors.Join(receive(watches, o.requests*o.watchers, nil), <-putsDone)
-	return measured(o.requests*o.watchers*o.streams, time.Since(began), nil), err
-}
-
-// put writes a key and waits until that is answered.
-func (c *rawConnection) put(key, value []byte) error {
-	request, err := framed(&pb.PutRequest{Key: key, Value: value})
-	if err != nil {
-		return err
-	}
-	if err := c.call(pb.KV_Put_FullMethodName, request, func([]byte) error { return nil }); err != nil {
-		return err
-	}
-	for len(c.streams) > 0 {
-		if err := c.frame(nil); err != nil {
+		if err := l.openWatch(o, watchPrefix(0, 0), each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event is read.
-func watchDelay(ctx context.Context, o options) (result, error) {
-	watches, err := openRawWatches(ctx, o)
+// watchFan puts o.requests values under a prefix that all watchers watch; operations are events.
+func watchFan(_ context.Context, o options) (result, error) {
+	loop, err := newRawLoop()
 	if err != nil {
 		return result{}, err
 	}
-	putter, err := openRaw(ctx, o.endpoint)
+	defer loop.close()
+	expected, got := o.requests*o.watchers*o.streams, 0
+	if err := loop.openRawWatches(o, func(rawEvent) error { got++; return nil }); err != nil {
+		return result{}, err
+	}
+	connections, err := loop.openAll(o)
 	if err != nil {
 		return result{}, err
 	}
-	count := int(float64(o.rate) * o.seconds)
-	putsDone := make(chan error, 1)
+	value := make([]byte, o.valueBytes)
 	began := time.Now()
-	go func() {
-		var failed error
-		for i := range count {
-			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(o.rate))))
-			failed = errors.Join(failed, putter.put(fmt.Appendf(nil, "%s%d", watchedPrefix, i%100), strconv.AppendInt(nil, time.Now().UnixNano(), 10)))
-		}
-		putsDone <- failed
-	}()
-	latencies := make([][]time.Duration, o.streams)
-	err = receive(watches, count*o.watchers, func(stream int, event rawEvent, at time.Time) {
+	puts, err := start(connections, o, calls{method: pb.KV_Put_FullMethodName, request: func(_, i int) ([]byte, error) {
+		return framed(&pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, i), Value: value})
+	}}, func(i int) bool { return i < o.requests })
+	if err == nil {
+		err = loop.turnWhile(func() bool { return got < expected || puts.inFlight > 0 })
+	}
+	return measured(expected, time.Since(began), nil), err
+}
+
+// watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event has come.
+func watchDelay(_ context.Context, o options) (result, error) {
+	loop, err := newRawLoop()
+	if err != nil {
+		return result{}, err
+	}
+	defer loop.close()
+	count := int(float64(o.rate) * o.seconds)
+	expected := count * o.watchers * o.streams
+	latencies := make([]time.Duration, 0, expected)
+	if err := loop.openRawWatches(o, func(event rawEvent) error {
 		sent, err := strconv.ParseInt(string(event.value), 10, 64)
-		if err != nil {
-			panic(err)
+		latencies = append(latencies, event.at.Sub(time.Unix(0, sent)))
+		return err
+	}); err != nil {
+		return result{}, err
+	}
+	connections, err := loop.openAll(o)
+	if err != nil {
+		return result{}, err
+	}
+	began := time.Now()
+	sent, answered := 0, 0
+	for len(latencies) < expected || answered < count {
+		due := began.Add(time.Duration(sent) * time.Second / time.Duration(o.rate))
+		if sent == count {
+			due = time.Time{}
+		} else if !time.Now().Before(due) {
+			request, err := framed(&pb.PutRequest{Key: fmt.Appendf(nil, "%s%d", watchedPrefix, sent%100), Value: strconv.AppendInt(nil, time.Now().UnixNano(), 10)})
+			if err != nil {
+				return result{}, err
+			}
+			if err := connections[0].call(pb.KV_Put_FullMethodName, request, func([]byte) error { answered++; return nil }); err != nil {
+				return result{}, err
+			}
+			sent++
+			continue
 		}
-		latencies[stream] = append(latencies[stream], at.Sub(time.Unix(0, sent)))
-	})
-	return measured(count*o.watchers*o.streams, time.Since(began), slices.Concat(latencies...)), errors.Join(err, <-putsDone)
+		if err := loop.turn(due); err != nil {
+			return result{}, err
+		}
+	}
+	return measured(expected, time.Since(began), latencies), nil
 }
 
 // watchIdle keeps watchers on keys of their own while it puts elsewhere for o.requests puts.
@@ -185,34 +158,34 @@ func watchBack(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	o.watchers = 1
-	began := time.Now()
-	resuming, stop := context.WithTimeout(ctx, time.Duration(o.seconds*float64(time.Second)))
-	defer stop()
-	watch, err := openRawWatch(resuming, o, &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2})
+	loop, err := newRawLoop()
 	if err != nil {
 		return result{}, err
 	}
-	events := 0
-	watched := make(chan error, 1)
-	go func() {
-		defer stop()
-		var err error
-		for seen := int64(0); seen < now && err == nil; {
-			err = watch.read(func(event rawEvent, _ time.Time) {
-				events++
-				seen = event.modRevision
-			})
+	defer loop.close()
+	connections, err := loop.openAll(o)
+	if err != nil {
+		return result{}, err
+	}
+	o.watchers = 1
+	began := time.Now()
+	ends := began.Add(time.Duration(o.seconds * float64(time.Second)))
+	events, seen := 0, int64(0)
+	resuming := func() bool { return seen < now && time.Now().Before(ends) }
+	if err := loop.openWatch(o, &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 2}, func(event rawEvent) error {
+		events++
+		seen = event.modRevision
+		return nil
+	}); err != nil {
+		return result{}, err
+	}
+	puts, err := start(connections, o, putCalls(o), func(int) bool { return resuming() })
+	for err == nil && (resuming() || puts.inFlight > 0) {
+		until := ends
+		if !resuming() {
+			until = time.Time{}
 		}
-		if resuming.Err() != nil {
-			// The connection ended with the time.
-			err = nil
-		}
-		watched <- err
-	}()
-	latencies, err := untilDone(ctx, resuming, o, putCalls(o))
-	err = errors.Join(err, <-watched)
-	summary := measured(events, time.Since(began), latencies)
-	summary.Extra = map[string]float64{"puts": float64(len(latencies))}
-	return summary, err
+		err = loop.turn(until)
+	}
+	return measured(events, time.Since(began), puts.latencies), err
 }
