@@ -6,7 +6,7 @@ import { joinCluster, refuseSecondBootstrap } from "./cluster/join.js";
 import type { Member } from "./cluster/member.js";
 import { resolveUrl } from "./cluster/resolve.js";
 import type { Config } from "./config/config.js";
-import { type Identity, writeIdentity } from "./datadir.js";
+import { type Identity, makeMemberDir, writeIdentity } from "./datadir.js";
 import type { Logger } from "./log/logger.js";
 import type { Recovered } from "./native/binding.js";
 import type { Opening } from "./opening.js";
@@ -32,7 +32,9 @@ function find(config: Config, log: Logger): Promise<Found> {
 }
 
 /** As `find`, for a member that has no data: it must not have had any. */
-async function findUnused(config: Config, log: Logger): Promise<Found> {
+async function findUnused(config: Config, memberDir: string, log: Logger): Promise<Found> {
+  const refusal = makeMemberDir(memberDir);
+  if (refusal !== null) throw new BootstrapError(refusal);
   const found = await find(config, log);
   if (config.initialClusterState === "new") await refuseSecondBootstrap(config, found.local);
   return found;
@@ -49,7 +51,7 @@ function logged<T>(work: Promise<T>, log: Logger): Promise<T> {
 /** The ids of a new member, by its flags; written into its directory for good. Rejects with BootstrapError. */
 export async function createIdentity(config: Config, memberDir: string, log: Logger): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await logged(findUnused(config, log), log);
+  const { local, clusterId } = await logged(findUnused(config, memberDir, log), log);
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
   writeIdentity(memberDir, identity);

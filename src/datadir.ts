@@ -9,9 +9,12 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 /** Ids that belong to a data directory for good: flags of a later start do not change them. */
 export interface Identity {
@@ -29,21 +32,85 @@ export class DataDirError extends Error {
   }
 }
 
+/** The directory belonged to the proxy of etcd 2, which is no more. */
+export class ProxyDirError extends DataDirError {
+  /** A member lived there too. */
+  readonly withMember: boolean;
+
+  constructor(directory: string, withMember: boolean) {
+    super(
+      directory,
+      withMember
+        ? "invalid datadir; both member and proxy directories exist"
+        : "v2 http proxy has already been deprecated in 3.6",
+    );
+    this.withMember = withMember;
+  }
+}
+
 export type DirectoryType = "empty" | "member";
+
+/** What the operating system's errors are called. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOTDIR: "not a directory",
+  EACCES: "permission denied",
+  EROFS: "read-only file system",
+  ENOSPC: "no space left on device",
+};
+
+const PRIVATE = 0o700;
+const MEMBER = "member";
+const PROXY = "proxy";
 
 const FILE = "identity.json";
 const FORMAT = 1;
 
-/** Makes the directory if it is not there, and says whether a member lives in it. Throws DataDirError. */
-export function inspectDataDir(directory: string): DirectoryType {
+/**
+ * Makes the directory if it is not there, and says whether a member lives in it. What does not belong there is told.
+ * Throws DataDirError.
+ */
+export function inspectDataDir(directory: string, stranger: (name: string) => void): DirectoryType {
+  const names = listDataDir(directory);
+  for (const name of names) if (name !== MEMBER && name !== PROXY) stranger(name);
+  const type = names.includes(MEMBER) ? "member" : "empty";
+  if (names.includes(PROXY)) throw new ProxyDirError(directory, type === "member");
+  return type;
+}
+
+function listDataDir(directory: string): string[] {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    return readdirSync(directory).includes("member") ? "member" : "empty";
+    mkdirSync(directory, { recursive: true, mode: PRIVATE });
+    return readdirSync(directory).sort();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") throw new DataDirError(directory, `readdirent ${directory}: not a directory`);
     if (code === "ENOTDIR") throw new DataDirError(directory, `open ${directory}: not a directory`);
     throw new DataDirError(directory, message);
+  }
+}
+
+/** Why others may read the data, in etcd's words; null: they may not, or there is no such directory yet. */
+export function openToOthers(directory: string): string | null {
+  const found = statSync(directory, { throwIfNoEntry: false });
+  if (!found || (found.mode & 0o777) === PRIVATE) return null;
+  const letters = [..."rwxrwxrwx"].map((letter, at) => (found.mode & (0o400 >> at) ? letter : "-")).join("");
+  return (
+    `directory "${directory}" exist, but the permission is "${found.isDirectory() ? "d" : "-"}${letters}". ` +
+    'The recommended permission is "-rwx------" to prevent possible unprivileged access to the data'
+  );
+}
+
+/** Makes the directory of a member that has no data yet, and tries to write there; returns why it cannot. */
+export function makeMemberDir(memberDir: string): string | null {
+  const probe = join(memberDir, ".touch");
+  try {
+    if (!existsSync(memberDir)) mkdirSync(memberDir, { recursive: true, mode: PRIVATE });
+    writeFileSync(probe, "");
+    rmSync(probe);
+    return null;
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    return `cannot access member directory: open ${resolve(probe)}: ${REASONS[code] ?? message}`;
   }
 }
 
@@ -59,7 +126,6 @@ export function readIdentity(memberDir: string): Identity | null {
 
 /** Writes the file so that a crash leaves all of it or nothing. */
 export function writeIdentity(memberDir: string, identity: Identity): void {
-  mkdirSync(memberDir, { recursive: true, mode: 0o700 });
   const draft = join(memberDir, `${FILE}.tmp`);
   const content = {
     format: FORMAT,

@@ -3,7 +3,7 @@
 import type { Config, LogConfig } from "./config/config.js";
 import type { Note } from "./config/errors.js";
 import { loadConfig } from "./config/load.js";
-import { DataDirError } from "./datadir.js";
+import { DataDirError, ProxyDirError } from "./datadir.js";
 import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
 import { OutputError, openOutput } from "./log/outputs.js";
@@ -12,6 +12,8 @@ import { loadBinding } from "./native/load.js";
 import { openEarly } from "./opening.js";
 
 const FAILURE = 1;
+/** A Go program's after a panic. */
+const PANIC = 2;
 /** etcd's exit code, and every shell's, for a process that a signal ended. */
 const SIGNALS = { SIGTERM: "terminated", SIGINT: "interrupt" } as const;
 
@@ -81,6 +83,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   try {
     await member.start();
   } catch (error) {
+    if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error, log));
     if (error instanceof DataDirError) {
       log.fatal("failed to list data directory", { dir: error.directory, error });
     } else {
@@ -88,6 +91,17 @@ async function serve(config: Config, log: Logger): Promise<void> {
     }
     process.exit(FAILURE);
   }
+}
+
+/** Says it as etcd does, and returns its exit code. */
+function refuseProxyDir(error: ProxyDirError, log: Logger): number {
+  if (error.withMember) {
+    log.fatal(error.message);
+    return FAILURE;
+  }
+  log.panic(error.message, { "dir-type": "proxy" });
+  process.stderr.write(`panic: ${error.message}\n`);
+  return PANIC;
 }
 
 /** A second signal of the same kind ends the process at once, as it would without us. */

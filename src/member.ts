@@ -5,7 +5,7 @@ import { Membership } from "./cluster/membership.js";
 import { type Publication, publishMember } from "./cluster/publish.js";
 import { refuseDowngrade } from "./cluster/versions.js";
 import type { Config, ListenUrl } from "./config/config.js";
-import { inspectDataDir, readIdentity } from "./datadir.js";
+import { inspectDataDir, openToOthers, readIdentity } from "./datadir.js";
 import { rpcError } from "./errors.js";
 import { Metrics } from "./http/metrics.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
@@ -72,11 +72,17 @@ export class Member {
   async start(): Promise<void> {
     const config = this.#config;
     const memberDir = memberDirectory(config);
-    const type = inspectDataDir(config.dataDir);
+    const type = inspectDataDir(config.dataDir, (filename) => {
+      this.#log.warn("found invalid file under data directory", { filename, "data-dir": config.dataDir });
+    });
     this.#log.info(type === "member" ? "server has already been initialized" : "Initialize and start etcd server", {
       "data-dir": config.dataDir,
       "dir-type": type,
     });
+    for (const directory of [config.dataDir, memberDir]) {
+      const error = openToOthers(directory);
+      if (error !== null) this.#log.warn("check file permission", { error });
+    }
     const listeners = planListeners(config);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });

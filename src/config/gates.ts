@@ -30,7 +30,11 @@ export const GATES: readonly Gate[] = [
   gate("TxnModeWriteWithSharedBuffer", "BETA", true, true),
 ];
 
-const STAGES: Readonly<Record<string, Gate["stage"]>> = { AllAlpha: "ALPHA", AllBeta: "BETA" };
+/** The gates that stand for all of a stage. */
+export const STAGE_GATES = [
+  { name: "AllAlpha", stage: "ALPHA" },
+  { name: "AllBeta", stage: "BETA" },
+] as const;
 
 /** What `--feature-gates` named, in its order. Throws Error with etcd's text. */
 export function parseGates(text: string): Map<string, boolean> {
@@ -43,7 +47,7 @@ export function parseGates(text: string): Map<string, boolean> {
     if (on === null) {
       throw new Error(`invalid value of ${name}=${value}, err: strconv.ParseBool: parsing "${value}": invalid syntax`);
     }
-    if (!(name in STAGES) && !GATES.some((known) => known.name === name)) {
+    if (![...STAGE_GATES, ...GATES].some((known) => known.name === name)) {
       throw new Error(`unrecognized feature gate: ${name}`);
     }
     given.set(name, on);
@@ -53,8 +57,10 @@ export function parseGates(text: string): Map<string, boolean> {
 
 /** Whether each gate is on; a gate's own name goes before that of its stage. */
 export function resolveGates(given: ReadonlyMap<string, boolean>): Map<string, boolean> {
-  const whole = (stage: Gate["stage"]) => given.get(stage === "ALPHA" ? "AllAlpha" : "AllBeta");
-  return new Map(
-    GATES.map(({ name, stage, default: fallback }) => [name, given.get(name) ?? whole(stage) ?? fallback]),
-  );
+  const whole = new Map(STAGE_GATES.map(({ name, stage }) => [stage, given.get(name)]));
+  const each = GATES.map(({ name, stage, default: fallback }): [string, boolean] => [
+    name,
+    given.get(name) ?? whole.get(stage) ?? fallback,
+  ]);
+  return new Map([...STAGE_GATES.map(({ name }): [string, boolean] => [name, given.get(name) ?? false]), ...each]);
 }

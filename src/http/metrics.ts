@@ -1,43 +1,25 @@
 // /metrics: what the control plane counts, behind what the data plane counts.
 
-import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
 import { alarmName } from "../cluster/alarms.js";
-import { GATES } from "../config/gates.js";
+import { GATES, STAGE_GATES } from "../config/gates.js";
 import { ETCD_VERSION } from "../config/help.js";
 import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
+import { counter, fact, gauge, gauges } from "./collected.js";
 import { answer, type HttpAnswer } from "./message.js";
-import { type PeerFigures, registerPeers } from "./peermetrics.js";
+import { registerProcess } from "./processmetrics.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 /** What only the composition root knows. */
 export interface MetricSources {
   readonly lessor: { readonly expiredTotal: number };
-  /** The links to the other members. */
-  readonly links: PeerFigures;
+  readonly links: { readonly tally: { readonly lateHeartbeats: number } };
   readonly context: ServiceContext;
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
   native(): string;
-}
-
-/** Registers a gauge that is read when it is scraped. */
-function gauge(registry: Registry, name: string, help: string, read: () => number): void {
-  new Gauge({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.set(read());
-    },
-  });
-}
-
-/** One gauge that is always 1 and whose label is the fact. */
-function fact(registry: Registry, name: string, help: string, label: string, value: string): void {
-  new Gauge({ name, help, labelNames: [label], registers: [registry] }).set({ [label]: value }, 1);
 }
 
 export class Metrics {
@@ -48,6 +30,7 @@ export class Metrics {
   readonly #promotions: Counter;
   readonly #promotionRefusals: Counter<"Reason">;
   readonly #snapshotsInProgress: Gauge;
+  readonly #readProcess: () => void;
   #sources: MetricSources | null = null;
 
   constructor() {
@@ -84,7 +67,7 @@ export class Metrics {
       registers: [this.registry],
     });
     for (const code of ["200", "500", "503"]) this.#scrapes.inc({ code }, 0);
-    registerProcess(this.registry);
+    this.#readProcess = registerProcess(this.registry);
   }
 
   leaderChanged(): void {
@@ -105,15 +88,15 @@ export class Metrics {
   attach(sources: MetricSources): void {
     this.#sources = sources;
     registerServer(this.registry, sources);
-    registerPeers(this.registry, sources.context, sources.links);
     registerStore(this.registry, sources.context);
     registerGates(this.registry, sources.gates);
   }
 
   async serve(): Promise<HttpAnswer> {
-    this.#scrapes.inc({ code: "200" });
     this.#scraping.inc();
+    this.#readProcess();
     const own = await this.registry.metrics().finally(() => this.#scraping.dec());
+    this.#scrapes.inc({ code: "200" });
     return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${withoutEmptyFamilies(own)}`);
   }
 }
@@ -123,30 +106,28 @@ function withoutEmptyFamilies(text: string): string {
   return text.replace(/# HELP [^\n]*\n# TYPE [^\n]*\n(?=\n|# HELP|$)/g, "");
 }
 
-function registerServer(registry: Registry, { context, lessor }: MetricSources): void {
-  new Counter({
-    name: "etcd_debugging_server_lease_expired_total",
-    help: "Leases that this leader revoked because they had expired.",
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(lessor.expiredTotal);
-    },
-  });
-  const id = context.memberId.toString(16);
+function registerServer(registry: Registry, { context, lessor, links }: MetricSources): void {
+  counter(
+    registry,
+    "etcd_debugging_server_lease_expired_total",
+    "Leases that this leader revoked because they had expired.",
+    () => lessor.expiredTotal,
+  );
+  counter(
+    registry,
+    "etcd_server_heartbeat_send_failures_total",
+    "Heartbeats that this member sent late as the leader.",
+    () => links.tally.lateHeartbeats,
+  );
+  const Local = context.memberId.toString(16);
   fact(registry, "etcd_server_version", "Version of etcd that this server stands for.", "server_version", ETCD_VERSION);
-  fact(registry, "etcd_server_id", "Id of this member.", "server_id", id);
-  new Gauge({
-    name: "etcd_cluster_version",
-    help: "Version that the cluster runs.",
-    labelNames: ["cluster_version"],
-    registers: [registry],
-    collect() {
-      const version = context.membership.clusterVersion;
-      if (version === null) return;
-      this.reset();
-      this.set({ cluster_version: version.replace(/\.\d+$/, "") }, 1);
-    },
+  fact(registry, "etcd_server_id", "Id of this member.", "server_id", Local);
+  gauges(registry, "etcd_network_known_peers", "1 for every member.", ["Local", "Remote"], () =>
+    context.membership.members().map(({ id }) => [{ Local, Remote: id.toString(16) }, 1]),
+  );
+  gauges(registry, "etcd_cluster_version", "Version that the cluster runs.", ["cluster_version"], () => {
+    const version = context.membership.clusterVersion;
+    return version === null ? [] : [[{ cluster_version: version.replace(/\.\d+$/, "") }, 1]];
   });
   gauge(registry, "etcd_server_has_leader", "1 if a leader is known.", () => (context.raft().leader === 0n ? 0 : 1));
   gauge(registry, "etcd_server_is_leader", "1 if this member leads.", () =>
@@ -154,18 +135,11 @@ function registerServer(registry: Registry, { context, lessor }: MetricSources):
   );
   gauge(registry, "etcd_server_is_learner", "1 if this member is a learner.", () => (isLearner(context) ? 1 : 0));
   gauge(registry, "etcd_server_quota_backend_bytes", "Quota in force, in bytes.", () => context.quotaBytes);
-  new Gauge({
-    name: "etcd_debugging_server_alarms",
-    help: "1 for an alarm that is set.",
-    labelNames: ["server_id", "alarm_type"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const { memberId, type } of context.alarms.list()) {
-        this.set({ server_id: memberId.toString(16), alarm_type: alarmName(type) }, 1);
-      }
-    },
-  });
+  gauges(registry, "etcd_debugging_server_alarms", "1 for an alarm that is set.", ["server_id", "alarm_type"], () =>
+    context.alarms
+      .list()
+      .map(({ memberId, type }) => [{ server_id: memberId.toString(16), alarm_type: alarmName(type) }, 1]),
+  );
 }
 
 /** The store's own figures. */
@@ -188,78 +162,5 @@ function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>):
     labelNames: ["name", "stage"],
     registers: [registry],
   });
-  for (const { name, stage } of GATES) enabled.set({ name, stage }, gates.get(name) ? 1 : 0);
-}
-
-const CLOCK_TICKS_A_SECOND = 100;
-const PAGE_BYTES = 4096;
-
-const RECEIVED_COLUMN = 0;
-const SENT_COLUMN = 8;
-
-/** The sum of a column of /proc/net/dev: one line for each interface behind two of headings. */
-function networkBytes(column: number): number {
-  const interfaces = readFileSync("/proc/self/net/dev", "utf8").trim().split("\n").slice(2);
-  const figures = interfaces.map((line) =>
-    line
-      .slice(line.indexOf(":") + 1)
-      .trim()
-      .split(/\s+/),
-  );
-  return figures.reduce((sum, each) => sum + Number(each[column]), 0);
-}
-
-/** Metrics of the process, from /proc; where there is none they are left out. */
-function registerProcess(registry: Registry): void {
-  const stat = () => {
-    const text = readFileSync("/proc/self/stat", "utf8");
-    // The command in brackets may hold blanks; the fields are counted behind it, the first being number 3.
-    return text.slice(text.lastIndexOf(")") + 2).split(" ");
-  };
-  const field = (number: number) => Number(stat()[number - 3] ?? 0);
-  const readLimit = (name: string) => {
-    const line = readFileSync("/proc/self/limits", "utf8")
-      .split("\n")
-      .find((each) => each.startsWith(name));
-    const value = line?.slice(26).trim().split(/\s+/)[0];
-    return value === "unlimited" ? 2 ** 64 : Number(value ?? 0);
-  };
-  const openFds = () => readdirSync("/proc/self/fd").length;
-  try {
-    stat();
-  } catch {
-    return;
-  }
-  const startSeconds = Date.now() / 1000 - process.uptime();
-  const cpu = () => (field(14) + field(15)) / CLOCK_TICKS_A_SECOND;
-  new Counter({
-    name: "process_cpu_seconds_total",
-    help: "CPU time of the process in seconds.",
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(cpu());
-    },
-  });
-  const network = (name: string, help: string, column: number) => {
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset();
-        this.inc(networkBytes(column));
-      },
-    });
-  };
-  network("process_network_receive_bytes_total", "Bytes that the process's network has received.", RECEIVED_COLUMN);
-  network("process_network_transmit_bytes_total", "Bytes that the process's network has sent.", SENT_COLUMN);
-  gauge(registry, "process_open_fds", "Open files.", openFds);
-  gauge(registry, "process_max_fds", "Limit of open files.", () => readLimit("Max open files"));
-  gauge(registry, "os_fd_used", "Open files.", openFds);
-  gauge(registry, "os_fd_limit", "Limit of open files.", () => readLimit("Max open files"));
-  gauge(registry, "process_resident_memory_bytes", "Resident memory.", () => field(24) * PAGE_BYTES);
-  gauge(registry, "process_virtual_memory_bytes", "Virtual memory.", () => field(23));
-  gauge(registry, "process_virtual_memory_max_bytes", "Limit of virtual memory.", () => readLimit("Max address space"));
-  gauge(registry, "process_start_time_seconds", "Start, in seconds since 1970.", () => startSeconds);
+  for (const { name, stage } of [...STAGE_GATES, ...GATES]) enabled.set({ name, stage }, gates.get(name) ? 1 : 0);
 }

@@ -86,6 +86,11 @@ export class Logger {
     this.#write("fatal", message, fields, this.fatal);
   }
 
+  /** As `fatal`, for what is a panic of etcd. */
+  panic(message: string, fields: Fields = {}): void {
+    this.#write("panic", message, fields, this.panic);
+  }
+
   /** Closes files that were opened for it. */
   close(): void {
     for (const output of this.#options.outputs) output.close();

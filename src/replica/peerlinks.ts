@@ -71,7 +71,6 @@ export class PeerLinks implements PeerTransport {
       return this.#engine.peerForward(message.to, header, message.entries.map(forwarded));
     }
     if (message.type === "snapshot") {
-      this.tally.storeSending(message.to);
       this.#engine.peerSendSnapshot(message.to, header);
       return true;
     }
@@ -110,7 +109,6 @@ export class PeerLinks implements PeerTransport {
         this.#receiveSnapshot(event);
         break;
       case "peerSnapshotSent":
-        this.tally.storeSent(event.peer, event.arrived);
         this.#sink?.snapshotSent(event.peer, event.arrived);
         break;
       case "peerUnreachable":
@@ -139,7 +137,6 @@ export class PeerLinks implements PeerTransport {
     const { from, header, snapshot: handle, index, term, meta } = event;
     const message = decodeMessage(header, from, this.#options.id, [], []);
     if (message.type !== "snapshot") throw new Error(`a store came with a ${message.type} message`);
-    this.tally.of(from).storesReceived += 1;
     const confState = restoredConfState(meta);
     this.#arrived = { handle, index, meta };
     const sink = this.#sink;
@@ -174,7 +171,6 @@ export class PeerLinks implements PeerTransport {
     }
     const wasConnected = this.#connected.delete(event.peer);
     if (wasConnected) {
-      this.tally.of(event.peer).disconnects += 1;
       log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
     }
     if (event.state === "gone") this.#sink?.refused(event.peer);

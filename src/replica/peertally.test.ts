@@ -1,4 +1,4 @@
-// What is counted of the links to other members.
+// Heartbeats that went out late.
 
 import { expect, it } from "vitest";
 import { PeerTally } from "./peertally.js";
@@ -19,16 +19,4 @@ it("takes the time without leadership for no delay", () => {
   tally.heartbeat(2n, 5, 1_000);
   expect(tally.heartbeat(2n, 7, 60_000)).toBe(0);
   expect(tally.lateHeartbeats).toBe(0);
-});
-
-it("counts stores by how they ended, for each member until it is removed", () => {
-  const tally = new PeerTally(100);
-  for (const _ of [1, 2, 3]) tally.storeSending(2n);
-  tally.storeSent(2n, true);
-  tally.storeSent(2n, false);
-  tally.of(3n).disconnects += 1;
-  expect(tally.of(2n)).toMatchObject({ storesSending: 1, storesSent: 1, storesFailed: 1, disconnects: 0 });
-  tally.forget(2n);
-  expect(tally.of(2n)).toMatchObject({ storesSending: 0, storesSent: 0, storesFailed: 0 });
-  expect(tally.of(3n).disconnects).toBe(1);
 });

@@ -4,10 +4,11 @@
 //! alarm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
-use netcd_engine::pipeline::{Pipeline, ReadBarrier};
+use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
@@ -95,6 +96,10 @@ impl Backend for EngineBackend {
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
         Backend::read_txn(&*self.pipeline, request)
+    }
+
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
+        Backend::read_answered(&*self.pipeline, kind, success, took);
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {

@@ -520,7 +520,8 @@ impl NativeEngine {
             + &running.store.metrics()
             + &running.store.leases().metrics()
             + &running.store.watch_hub().metrics()
-            + &running.front.metrics())
+            + &running.front.metrics()
+            + &running.peers.metrics())
     }
 
     /// Lets calls finish for at most `grace_ms`, then closes everything.

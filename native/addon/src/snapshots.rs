@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::mvcc::Store;
@@ -78,9 +79,11 @@ impl PeerStore for Snapshots {
         header: Bytes,
         path: PathBuf,
         info: SnapshotInfo,
+        started: Instant,
     ) -> Result<(), String> {
         let received = Received::open(&path, &info, self.no_fsync);
         let received = received.map_err(|error| error.to_string())?;
+        self.store.received(&received, started.elapsed());
         let handle = self.last_handle.fetch_add(1, Ordering::Relaxed) + 1;
         let (applied, meta) = (received.applied(), received.meta().to_vec());
         {

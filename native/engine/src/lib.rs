@@ -7,6 +7,7 @@ pub mod error;
 pub mod index;
 pub mod lease;
 pub mod limits;
+pub mod metrics;
 pub mod mvcc;
 pub mod pipeline;
 pub mod proto;

@@ -1,12 +1,13 @@
 //! What the hot calls need from the engine: the seam between transport and pipeline, and where tests put a fake.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::Store;
 pub use netcd_engine::mvcc::{Chunks, RangeAnswer};
 use netcd_engine::pipeline::Pipeline;
-pub use netcd_engine::pipeline::ReadBarrier;
+pub use netcd_engine::pipeline::{ReadBarrier, ReadKind};
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
 use netcd_engine::types::{Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
@@ -23,6 +24,8 @@ pub trait Backend: Send + Sync + 'static {
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError>;
     /// Serve a txn of ranges only.
     fn read_txn(&self, request: &TxnRequest) -> OpResult;
+    /// A range or a read-only txn was answered; `took` is since it came.
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration);
     /// Where watch streams get their events.
     fn watch_hub(&self) -> &Arc<WatchHub>;
     /// Constant part of response headers.
@@ -56,6 +59,10 @@ impl Backend for Pipeline<Store> {
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
         self.store().read_txn(request, (**self).raft_term())
+    }
+
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
+        (**self).read_answered(kind, success, took);
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {

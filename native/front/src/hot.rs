@@ -10,10 +10,10 @@ use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
     TxnRequest, request_op,
 };
-use netcd_engine::types::OpKind;
+use netcd_engine::types::{OpKind, OpResult};
 use prost::Message;
 
-use crate::backend::{RangeAnswer, ReadBarrier};
+use crate::backend::{RangeAnswer, ReadBarrier, ReadKind};
 use crate::call::Call;
 use crate::grpc::methods::Route;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, UNSENT_PER_CONNECTION_MAX};
@@ -231,26 +231,27 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
         }
         Work::Txn(request) if is_large_txn(&request) => {
             let backend = backend.clone();
-            send::on_reader(
-                worker,
-                call,
-                move || backend.read_txn(&request),
-                |worker, call, answer| {
-                    call.finish(worker, answer);
-                },
-            );
+            send::on_reader(worker, call, move || backend.read_txn(&request), answer_txn);
         }
-        Work::Txn(request) => {
-            let answer = backend.read_txn(&request);
-            call.finish(worker, answer);
-        }
+        Work::Txn(request) => answer_txn(worker, call, backend.read_txn(&request)),
         Work::Write | Work::PhysicalCompaction(_) => {
             debug_assert!(false, "a write is answered by its completion");
         }
     }
 }
 
+fn answer_txn(worker: &Rc<Worker>, call: Call, answer: OpResult) {
+    answered(worker, &call, ReadKind::Txn, answer.is_ok());
+    call.finish(worker, answer);
+}
+
+fn answered(worker: &Worker, call: &Call, kind: ReadKind, success: bool) {
+    let took = call.started.elapsed();
+    worker.shared.backend.read_answered(kind, success, took);
+}
+
 fn answer_range(worker: &Rc<Worker>, call: Call, answer: Result<RangeAnswer, EtcdError>) {
+    answered(worker, &call, ReadKind::Range, answer.is_ok());
     match answer {
         Ok(RangeAnswer::Whole(bytes)) => call.finish(worker, Ok(bytes)),
         Ok(RangeAnswer::Chunked { bytes, chunks }) => {

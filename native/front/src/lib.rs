@@ -29,7 +29,7 @@ mod slots;
 mod watch;
 mod worker;
 
-pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier};
+pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind};
 pub use completions::FrontCompletions;
 pub use config::{FrontConfig, ListenerConfig, Patience, ServingState};
 pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};

@@ -1,29 +1,32 @@
 //! What the lease table counts, in Prometheus text.
 
-use std::fmt::Write;
-
-/// Upper bounds of the TTL histogram are the powers of two below this one.
-const TTL_BUCKETS: usize = 24;
+use crate::metrics::{Histogram, head, scalar};
 
 /// Counters since the process started.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Counters {
-    pub granted: u64,
+    granted: u64,
     pub revoked: u64,
     pub renewed: u64,
-    /// Grants by the first bucket that holds their TTL; the last is above all bounds.
-    ttls: [u64; TTL_BUCKETS + 1],
-    ttl_seconds: f64,
+    /// The TTLs granted, in seconds.
+    ttls: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            granted: 0,
+            revoked: 0,
+            renewed: 0,
+            ttls: Histogram::doubling(1.0, 24),
+        }
+    }
 }
 
 impl Counters {
     pub fn grant(&mut self, ttl_seconds: i64) {
         self.granted += 1;
-        self.ttl_seconds += ttl_seconds as f64;
-        let bucket = (0..TTL_BUCKETS)
-            .position(|power| ttl_seconds <= 1 << power)
-            .unwrap_or(TTL_BUCKETS);
-        self.ttls[bucket] += 1;
+        self.ttls.observe(ttl_seconds as f64);
     }
 
     pub fn render(&self) -> String {
@@ -38,53 +41,13 @@ impl Counters {
             ("revoked", "Leases revoked.", self.revoked),
         ] {
             let name = format!("etcd_debugging_lease_{what}_total");
-            line(&mut out, format_args!("# HELP {name} {help}"));
-            line(&mut out, format_args!("# TYPE {name} counter"));
-            line(&mut out, format_args!("{name} {value}"));
+            scalar(&mut out, &name, "counter", help, value);
         }
-        self.render_ttls(&mut out);
+        let name = "etcd_debugging_lease_ttl_total";
+        head(&mut out, name, "histogram", "Granted TTLs in seconds.");
+        self.ttls.render(&mut out, name, "");
         out
     }
-
-    fn render_ttls(&self, out: &mut String) {
-        let name = "etcd_debugging_lease_ttl_total";
-        line(out, format_args!("# HELP {name} Granted TTLs in seconds."));
-        line(out, format_args!("# TYPE {name} histogram"));
-        let mut total = 0;
-        for (power, count) in self.ttls[..TTL_BUCKETS].iter().enumerate() {
-            total += count;
-            line(
-                out,
-                format_args!("{name}_bucket{{le=\"{}\"}} {total}", bound(power)),
-            );
-        }
-        line(
-            out,
-            format_args!("{name}_bucket{{le=\"+Inf\"}} {}", self.granted),
-        );
-        line(out, format_args!("{name}_sum {}", self.ttl_seconds));
-        line(out, format_args!("{name}_count {}", self.granted));
-    }
-}
-
-/// A bucket's bound as Go writes the number: from 2^20 on with an exponent.
-fn bound(power: usize) -> String {
-    let value = 1u64 << power;
-    if power < 20 {
-        return value.to_string();
-    }
-    let digits = value.to_string();
-    format!(
-        "{}.{}e+{:02}",
-        &digits[..1],
-        digits[1..].trim_end_matches('0'),
-        digits.len() - 1
-    )
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "{text}");
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Store {
                 .get(&request.key, i64::MAX)
                 .is_none()
         {
+            self.metrics.read(1);
             return Err(error::KEY_NOT_FOUND);
         }
         Ok(())

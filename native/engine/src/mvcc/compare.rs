@@ -10,35 +10,44 @@ use super::page::{Page, ReadError, Walk};
 use super::plan::Plan;
 use super::select::Look;
 
-/// The branches that a txn and its nested txns take, in the order in which they are met. All compares are made before
-/// the first write, so a nested txn's compares do not see its parents' writes.
+/// What the compares of a txn came to.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// The branches that it and its nested txns take, in the order in which they are met.
+    pub path: Vec<bool>,
+    /// How many compares were made: each is a range to the metrics.
+    pub compares: u64,
+}
+
+/// Makes all compares, before the first write: a nested txn's do not see its parents' writes.
 pub(super) fn choose_branches(
     look: &impl Look,
     txn: &TxnRequest,
     at: i64,
-) -> Result<Vec<bool>, ReadError> {
-    let mut path = Vec::with_capacity(1);
-    choose(look, txn, at, &mut path)?;
-    Ok(path)
+) -> Result<Chosen, ReadError> {
+    let mut chosen = Chosen::default();
+    choose(look, txn, at, &mut chosen)?;
+    Ok(chosen)
 }
 
 fn choose(
     look: &impl Look,
     txn: &TxnRequest,
     at: i64,
-    path: &mut Vec<bool>,
+    chosen: &mut Chosen,
 ) -> Result<(), ReadError> {
     let mut succeeded = true;
     for compare in &txn.compare {
+        chosen.compares += 1;
         if !holds(look, compare, at)? {
             succeeded = false;
             break;
         }
     }
-    path.push(succeeded);
+    chosen.path.push(succeeded);
     for op in branch(txn, succeeded) {
         if let Some(Request::RequestTxn(nested)) = &op.request {
-            choose(look, nested, at, path)?;
+            choose(look, nested, at, chosen)?;
         }
     }
     Ok(())

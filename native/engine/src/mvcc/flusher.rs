@@ -248,14 +248,14 @@ impl Flusher {
             write_segment(&mut batch, segment)?;
         }
         let Some(compaction) = self.compaction.as_mut().filter(|_| compacting) else {
-            batch.commit()?;
-            self.store.metrics.committed(started.elapsed());
+            let write = commit(batch)?;
+            self.store.metrics.committed(started.elapsed(), write);
             return Ok(());
         };
         let removed = compaction.remove(&mut batch, self.store.compaction_batch_limit)?;
-        batch.commit()?;
+        let write = commit(batch)?;
         compaction.advance(removed);
-        self.store.metrics.committed(started.elapsed());
+        self.store.metrics.committed(started.elapsed(), write);
         self.store.metrics.compaction_paused(started.elapsed());
         Ok(())
     }
@@ -313,6 +313,13 @@ impl Flusher {
             );
         }
     }
+}
+
+/// Commits and says how long that took.
+fn commit(batch: Batch<'_>) -> Result<Duration, TreeError> {
+    let started = Instant::now();
+    batch.commit()?;
+    Ok(started.elapsed())
 }
 
 fn write_segment(batch: &mut Batch<'_>, segment: &Segment) -> Result<(), TreeError> {

@@ -1,58 +1,9 @@
 //! What the store counts, under etcd's names and in Prometheus text. Fed from any thread.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Counts values into buckets whose upper bounds double.
-struct Histogram {
-    first_bound: f64,
-    /// One per bound, and one for what is above the last.
-    buckets: Box<[AtomicU64]>,
-    /// Bits of an f64.
-    sum: AtomicU64,
-}
-
-impl Histogram {
-    fn new(first_bound: f64, bounds: usize) -> Self {
-        Self {
-            first_bound,
-            buckets: (0..=bounds).map(|_| AtomicU64::new(0)).collect(),
-            sum: AtomicU64::new(0),
-        }
-    }
-
-    fn bound(&self, bucket: usize) -> f64 {
-        self.first_bound * (1u64 << bucket) as f64
-    }
-
-    fn observe(&self, value: f64) {
-        let bounds = self.buckets.len() - 1;
-        let bucket = (0..bounds).find(|bucket| value <= self.bound(*bucket));
-        self.buckets[bucket.unwrap_or(bounds)].fetch_add(1, Relaxed);
-        // The closure always gives a value, so this cannot fail.
-        let _previous = self.sum.fetch_update(Relaxed, Relaxed, |sum| {
-            Some((f64::from_bits(sum) + value).to_bits())
-        });
-    }
-
-    fn render(&self, out: &mut String, name: &str, help: &str) {
-        head(out, name, "histogram", help);
-        let mut total = 0;
-        let bounds = self.buckets.len() - 1;
-        for (bucket, count) in self.buckets.iter().enumerate() {
-            total += count.load(Relaxed);
-            if bucket < bounds {
-                let bound = self.bound(bucket);
-                line(out, format_args!("{name}_bucket{{le=\"{bound}\"}} {total}"));
-            }
-        }
-        let sum = f64::from_bits(self.sum.load(Relaxed));
-        line(out, format_args!("{name}_bucket{{le=\"+Inf\"}} {total}"));
-        line(out, format_args!("{name}_sum {sum}"));
-        line(out, format_args!("{name}_count {total}"));
-    }
-}
+use crate::metrics::{Histogram, head, scalar};
 
 /// The requests of one operation.
 #[derive(Clone, Copy, Default)]
@@ -76,6 +27,15 @@ pub(super) struct StoreMetrics {
     last_compaction: AtomicU64,
     defragmenting: AtomicU64,
     commit: Histogram,
+    /// The part of a commit in which LMDB writes and syncs.
+    commit_write: Histogram,
+    /// Copies of the store for other members.
+    copy: Histogram,
+    /// Stores from other members: their sync, and all from the first byte on.
+    received_sync: Histogram,
+    received: Histogram,
+    /// By success.
+    range: [Histogram; 2],
     defragment: Histogram,
     /// etcd's sum over its whole file, which this store has not: it stays empty.
     hash: Histogram,
@@ -97,19 +57,20 @@ impl Default for StoreMetrics {
             compacted_revisions: zero(),
             last_compaction: zero(),
             defragmenting: zero(),
-            commit: Histogram::new(0.001, 14),
-            defragment: Histogram::new(0.1, 13),
-            hash: Histogram::new(0.01, 15),
-            hash_revision: Histogram::new(0.01, 15),
-            compaction: Histogram::new(100.0, 14),
-            compaction_pause: Histogram::new(1.0, 13),
-            index_pause: Histogram::new(0.5, 14),
+            commit: Histogram::doubling(0.001, 14),
+            commit_write: Histogram::doubling(0.001, 14),
+            copy: Histogram::doubling(0.01, 17),
+            received_sync: Histogram::doubling(0.001, 14),
+            received: Histogram::doubling(0.1, 10),
+            range: [(); 2].map(|()| Histogram::doubling(0.0001, 20)),
+            defragment: Histogram::doubling(0.1, 13),
+            hash: Histogram::doubling(0.01, 15),
+            hash_revision: Histogram::doubling(0.01, 15),
+            compaction: Histogram::doubling(100.0, 14),
+            compaction_pause: Histogram::doubling(1.0, 13),
+            index_pause: Histogram::doubling(0.5, 14),
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }
 
 impl StoreMetrics {
@@ -142,24 +103,41 @@ impl StoreMetrics {
         });
     }
 
-    /// A commit of the revision tree.
-    pub fn committed(&self, took: Duration) {
-        self.commit.observe(took.as_secs_f64());
+    /// A range ended.
+    pub fn ranged(&self, success: bool, took: Duration) {
+        self.range[usize::from(success)].seconds(took);
+    }
+
+    /// A commit of the revision tree; `write` is the part in which LMDB wrote and synced.
+    pub fn committed(&self, took: Duration, write: Duration) {
+        self.commit.seconds(took);
+        self.commit_write.seconds(write);
+    }
+
+    /// A copy of the store was made.
+    pub fn copied(&self, took: Duration) {
+        self.copy.seconds(took);
+    }
+
+    /// A store from another member is here, `took` after its first byte.
+    pub fn received(&self, took: Duration, sync: Duration) {
+        self.received_sync.seconds(sync);
+        self.received.seconds(took);
     }
 
     /// A commit of a compaction.
     pub fn compaction_paused(&self, took: Duration) {
-        self.compaction_pause.observe(milliseconds(took));
+        self.compaction_pause.milliseconds(took);
     }
 
     /// A step of a compaction that kept the index locked.
     pub fn index_paused(&self, took: Duration) {
-        self.index_pause.observe(milliseconds(took));
+        self.index_pause.milliseconds(took);
     }
 
     /// A compaction that removed so many revisions ended.
     pub fn compacted(&self, took: Duration, removed: usize) {
-        self.compaction.observe(milliseconds(took));
+        self.compaction.milliseconds(took);
         self.compacted_revisions.fetch_add(removed as u64, Relaxed);
         // A clock before 1970 counts as never.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -169,7 +147,7 @@ impl StoreMetrics {
 
     /// A HashKV.
     pub fn hashed(&self, took: Duration) {
-        self.hash_revision.observe(took.as_secs_f64());
+        self.hash_revision.seconds(took);
     }
 
     /// Counts a defragmentation until the answer is dropped.
@@ -178,16 +156,28 @@ impl StoreMetrics {
         Defragmenting(self, Instant::now())
     }
 
-    /// Prometheus text exposition.
-    pub fn render(&self) -> String {
+    /// Prometheus text exposition; `read_txns` are open in the revision tree.
+    pub fn render(&self, read_txns: usize) -> String {
         let mut out = String::new();
         let o = &mut out;
+        let name = "etcd_mvcc_db_open_read_transactions";
+        let help = "Read transactions open in the revision tree.";
+        scalar(o, name, "gauge", help, read_txns as u64);
         for (name, kind, help, of) in self.scalars() {
-            head(o, name, kind, help);
-            line(o, format_args!("{name} {}", of.load(Relaxed)));
+            scalar(o, name, kind, help, of.load(Relaxed));
         }
         for (name, help, histogram) in self.histograms() {
-            histogram.render(o, name, help);
+            head(o, name, "histogram", help);
+            histogram.render(o, name, "");
+        }
+        let name = "etcd_server_range_duration_seconds";
+        if self.range.iter().any(|range| range.count() > 0) {
+            head(o, name, "histogram", "Time of one range.");
+        }
+        for (range, success) in self.range.iter().zip([false, true]) {
+            if range.count() > 0 {
+                range.render(o, name, &format!("success=\"{success}\""));
+            }
         }
         out
     }
@@ -207,9 +197,13 @@ impl StoreMetrics {
     }
 
     #[rustfmt::skip]
-    fn histograms(&self) -> [(&'static str, &'static str, &Histogram); 7] {
+    fn histograms(&self) -> [(&'static str, &'static str, &Histogram); 11] {
         [
             ("etcd_disk_backend_commit_duration_seconds", "Time of one commit of the revision tree.", &self.commit),
+            ("etcd_debugging_disk_backend_commit_write_duration_seconds", "Part of a commit in which pages are written and synced.", &self.commit_write),
+            ("etcd_disk_backend_snapshot_duration_seconds", "Time of one copy of the store for another member.", &self.copy),
+            ("etcd_snap_db_fsync_duration_seconds", "Time of the sync of one store that came from another member.", &self.received_sync),
+            ("etcd_snap_db_save_total_duration_seconds", "Time in which one store came from another member and was saved.", &self.received),
             ("etcd_disk_backend_defrag_duration_seconds", "Time of one defragmentation.", &self.defragment),
             ("etcd_mvcc_hash_duration_seconds", "Time of one hash of the whole store.", &self.hash),
             ("etcd_mvcc_hash_rev_duration_seconds", "Time of one hash up to a revision.", &self.hash_revision),
@@ -226,17 +220,8 @@ pub(super) struct Defragmenting<'m>(&'m StoreMetrics, Instant);
 impl Drop for Defragmenting<'_> {
     fn drop(&mut self) {
         self.0.defragmenting.fetch_sub(1, Relaxed);
-        self.0.defragment.observe(self.1.elapsed().as_secs_f64());
+        self.0.defragment.seconds(self.1.elapsed());
     }
-}
-
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    line(out, format_args!("# HELP {name} {help}"));
-    line(out, format_args!("# TYPE {name} {kind}"));
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("a String takes everything");
 }
 
 #[cfg(test)]
@@ -253,7 +238,7 @@ mod tests {
             deletes: 0,
             put_bytes: 7,
         });
-        let text = metrics.render();
+        let text = metrics.render(0);
         for expected in [
             "etcd_mvcc_range_total 2\n",
             "etcd_mvcc_put_total 2\n",
@@ -268,10 +253,10 @@ mod tests {
     #[test]
     fn durations_fall_into_doubling_buckets() {
         let metrics = StoreMetrics::default();
-        metrics.committed(Duration::from_millis(3));
+        metrics.committed(Duration::from_millis(3), Duration::from_millis(1));
         metrics.compacted(Duration::from_millis(150), 4);
         drop(metrics.defragmenting());
-        let text = metrics.render();
+        let text = metrics.render(0);
         for expected in [
             "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.002\"} 0\n",
             "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.004\"} 1\n",

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -46,6 +46,7 @@ pub(crate) use recover::read_meta;
 
 use crate::error::{Code, EtcdError};
 use crate::lease::{LeaseTable, Renewal};
+use crate::snapshot::Received;
 use crate::tree::{FILE_NAME, Tree, TreeError};
 use crate::types::{Identity, LogMark};
 use crate::watch::WatchHub;
@@ -266,9 +267,19 @@ impl Store {
         }
     }
 
+    /// A copy of this store for another member was made.
+    pub(crate) fn copied(&self, took: Duration) {
+        self.metrics.copied(took);
+    }
+
+    /// A store from another member is here, `took` after its first byte.
+    pub fn received(&self, store: &Received, took: Duration) {
+        self.metrics.received(took, store.synced_in());
+    }
+
     /// What the store counted, in Prometheus text.
     pub fn metrics(&self) -> String {
-        self.metrics.render()
+        self.metrics.render(self.tree().open_reads())
     }
 
     fn tree(&self) -> Arc<Tree> {

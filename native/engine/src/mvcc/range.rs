@@ -2,6 +2,7 @@
 //! at one pinned revision, so that it never lies in memory as a whole.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -34,7 +35,18 @@ impl Store {
         request: &RangeRequest,
         raft_term: u64,
     ) -> Result<RangeAnswer, EtcdError> {
+        let started = Instant::now();
         self.metrics.read(1);
+        let answer = self.range_retried(request, raft_term);
+        self.metrics.ranged(answer.is_ok(), started.elapsed());
+        answer
+    }
+
+    fn range_retried(
+        self: &Arc<Self>,
+        request: &RangeRequest,
+        raft_term: u64,
+    ) -> Result<RangeAnswer, EtcdError> {
         let plan = Arc::new(Plan::new(request));
         for _ in 0..READ_RETRIES_MAX {
             match self.try_range(&plan, raft_term) {

@@ -25,7 +25,9 @@ impl Store {
     pub(super) fn write_txn(&self, txn: &TxnRequest, raft_term: u64) -> OpResult {
         validate::check_txn(txn, usize::MAX)?;
         let at = self.state.read().revision;
-        let path = choose_branches(self, txn, at).map_err(|error| self.apply_error(error))?;
+        let chosen = choose_branches(self, txn, at).map_err(|error| self.apply_error(error))?;
+        self.metrics.read(chosen.compares);
+        let path = chosen.path;
         self.check_ops(txn, &mut path.iter().copied())?;
         let mut run = Run {
             write: Write::begin(self),
@@ -81,8 +83,11 @@ impl Store {
         at: i64,
         raft_term: u64,
     ) -> Result<Result<Bytes, ReadError>, EtcdError> {
-        let succeeded = match choose_branches(self, txn, at) {
-            Ok(path) => path.first().copied().unwrap_or(true),
+        let (succeeded, compares) = match choose_branches(self, txn, at) {
+            Ok(chosen) => (
+                chosen.path.first().copied().unwrap_or(true),
+                chosen.compares,
+            ),
             Err(error) => return Ok(Err(error)),
         };
         let mut responses = Vec::new();
@@ -102,7 +107,7 @@ impl Store {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        self.metrics.read(responses.len() as u64);
+        self.metrics.read(compares + responses.len() as u64);
         let header = self.header(at, raft_term);
         Ok(Ok(
             encode::txn_response(header, succeeded, &responses).into()

@@ -81,6 +81,7 @@ impl<'s> Write<'s> {
         let mut prev_kv = None;
         if request.prev_kv || request.ignore_value || request.ignore_lease {
             prev_kv = self.current(&request.key)?;
+            self.did.ranges += 1;
         }
         let before = prev_kv
             .as_deref()
@@ -141,6 +142,7 @@ impl<'s> Write<'s> {
             });
         let mut deleted = Deleted::default();
         if request.prev_kv {
+            self.did.ranges += 1;
             for revision in revisions {
                 deleted
                     .prev_kvs

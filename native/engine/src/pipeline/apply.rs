@@ -195,6 +195,7 @@ fn answer<A: Apply>(core: &Arc<Core<A>>, answers: Vec<Answer>, took: Duration) {
                 results.push((token, result));
             }
             Applied::AfterCompaction { revision, answer } => {
+                core.metrics.answered(kind, true, took);
                 answer_after_compaction(core, token, revision, answer);
             }
         }

@@ -11,7 +11,7 @@ use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineErro
 use super::queue::{Install, WriteItem};
 use super::reads::ReadBarrier;
 use super::{Core, Grant, NEVER};
-use crate::error::{EtcdError, STOPPED, TIMEOUT_LEADER_FAIL};
+use crate::error::{EtcdError, STOPPED, TIMEOUT, TIMEOUT_CONNECTION_LOST, TIMEOUT_LEADER_FAIL};
 use crate::types::{EntryKind, LogMark, Token};
 
 /// Where the payload of an entry is that raft hands to the WAL.
@@ -291,7 +291,12 @@ impl<A: Apply> Core<A> {
 
     /// The read index of `ctx` could not be had.
     pub fn read_index_failed(&self, ctx: u64, error: EtcdError) {
-        self.metrics.read_indexes_failed.fetch_add(1, Relaxed);
+        let counter = match [TIMEOUT, TIMEOUT_LEADER_FAIL, TIMEOUT_CONNECTION_LOST].contains(&error)
+        {
+            true => &self.metrics.slow_read_indexes,
+            false => &self.metrics.read_indexes_failed,
+        };
+        counter.fetch_add(1, Relaxed);
         let failed = self.reads.index_failed(ctx, |ctx| self.request_read(ctx));
         if !failed.is_empty() {
             self.completions.reads_ready(failed, Err(error));

@@ -1,91 +1,12 @@
 //! The pipeline's metrics, under etcd's names and in Prometheus text.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::metrics::{Histogram, head, scalar};
 use crate::types::OpKind;
-use crate::wal::{BUCKET_SECONDS, HistogramValues, WalMetrics};
-
-/// Upper bounds in seconds of the apply and request histograms: 0.1 ms doubling, as etcd's.
-const APPLY_BOUNDS: [f64; 14] = {
-    let mut bounds = [0.0001; 14];
-    let mut at = 1;
-    while at < bounds.len() {
-        bounds[at] = bounds[at - 1] * 2.0;
-        at += 1;
-    }
-    bounds
-};
-
-/// Counts durations of operations; any thread may feed it.
-#[derive(Default)]
-struct Histogram {
-    /// One per bound, and one for what is above the last.
-    buckets: [AtomicU64; APPLY_BOUNDS.len() + 1],
-    sum_ns: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let at = APPLY_BOUNDS.partition_point(|bound| *bound < seconds);
-        self.buckets[at].fetch_add(1, Relaxed);
-        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.sum_ns.fetch_add(ns, Relaxed);
-    }
-
-    fn values(&self) -> HistogramValues {
-        let buckets = std::array::from_fn(|at| self.buckets[at].load(Relaxed));
-        HistogramValues {
-            buckets,
-            sum_seconds: self.sum_ns.load(Relaxed) as f64 / 1e9,
-            count: buckets.iter().sum(),
-        }
-    }
-}
-
-fn histogram(
-    out: &mut String,
-    name: &str,
-    labels: &str,
-    bounds: &[f64; 14],
-    values: &HistogramValues,
-) {
-    let comma = if labels.is_empty() { "" } else { "," };
-    let mut total = 0;
-    for (bound, bucket) in bounds.iter().zip(values.buckets) {
-        total += bucket;
-        let bucket = format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
-        line(out, bucket);
-    }
-    let count = values.count;
-    line(
-        out,
-        format_args!("{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"),
-    );
-    let braces = if labels.is_empty() {
-        String::new()
-    } else {
-        format!("{{{labels}}}")
-    };
-    line(
-        out,
-        format_args!("{name}_sum{braces} {}", values.sum_seconds),
-    );
-    line(out, format_args!("{name}_count{braces} {count}"));
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a String takes everything");
-    out.push('\n');
-}
-
-fn describe(out: &mut String, name: &str, kind: &str, help: &str) {
-    line(out, format_args!("# HELP {name} {help}"));
-    line(out, format_args!("# TYPE {name} {kind}"));
-}
+use crate::wal::WalMetrics;
 
 const KINDS: [(OpKind, &str); 7] = [
     (OpKind::Put, "Put"),
@@ -97,37 +18,57 @@ const KINDS: [(OpKind, &str); 7] = [
     (OpKind::LeaseCheckpoint, "LeaseCheckpoint"),
 ];
 
-/// Duration histograms by kind of operation and by success.
-#[derive(Default)]
-struct ByOperation([[Histogram; 2]; 7]);
+/// Durations by success.
+struct BySuccess([Histogram; 2]);
 
-impl ByOperation {
-    fn of(&self, kind: OpKind, success: bool) -> &Histogram {
-        &self.0[kind as usize - 1][usize::from(success)]
+impl BySuccess {
+    fn new(first_bound: f64, bounds: usize) -> Self {
+        Self([(); 2].map(|()| Histogram::doubling(first_bound, bounds)))
     }
 
-    fn render(&self, out: &mut String, name: &str, label: &str, prefix: &str) {
-        for (kind, kind_name) in KINDS {
-            for success in [false, true] {
-                let values = self.of(kind, success).values();
-                if values.count > 0 {
-                    let labels = format!("{prefix}{label}=\"{kind_name}\",success=\"{success}\"");
-                    histogram(out, name, &labels, &APPLY_BOUNDS, &values);
-                }
+    fn observe(&self, success: bool, duration: Duration) {
+        self.0[usize::from(success)].seconds(duration);
+    }
+
+    /// Labels in the order of their names, as etcd's; `version` stands last.
+    fn render(&self, out: &mut String, name: &str, kind: (&str, &str), version: &str) {
+        for (histogram, success) in self.0.iter().zip([false, true]) {
+            if histogram.count() > 0 {
+                let (label, kind) = kind;
+                let labels = format!("{label}=\"{kind}\",success=\"{success}\"{version}");
+                histogram.render(out, name, &labels);
             }
         }
     }
 }
 
+fn by_operation(first_bound: f64, bounds: usize) -> [BySuccess; KINDS.len()] {
+    KINDS.map(|_| BySuccess::new(first_bound, bounds))
+}
+
+/// A read that passes the log by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadKind {
+    /// A range.
+    Range,
+    /// A txn of ranges.
+    Txn,
+}
+
+const READS: [(ReadKind, &str); 2] = [(ReadKind::Range, "Range"), (ReadKind::Txn, "ReadonlyTxn")];
+
 /// Everything that the pipeline counts.
 pub struct Metrics {
     wal: Arc<WalMetrics>,
-    apply: ByOperation,
-    request: ByOperation,
+    apply: [BySuccess; KINDS.len()],
+    request: [BySuccess; KINDS.len()],
+    reads: [BySuccess; READS.len()],
     /// Applies slower than the warning time.
     pub slow_apply: AtomicU64,
     /// Requests that ended with an error before they were applied.
     pub proposals_failed: AtomicU64,
+    /// Read indexes that did not come in time.
+    pub slow_read_indexes: AtomicU64,
     /// Read indexes that failed.
     pub read_indexes_failed: AtomicU64,
     /// Batches closed.
@@ -151,10 +92,12 @@ impl Metrics {
     pub fn new(wal: Arc<WalMetrics>) -> Self {
         Self {
             wal,
-            apply: ByOperation::default(),
-            request: ByOperation::default(),
+            apply: by_operation(0.0001, 20),
+            request: by_operation(0.001, 14),
+            reads: READS.map(|_| BySuccess::new(0.001, 14)),
             slow_apply: AtomicU64::new(0),
             proposals_failed: AtomicU64::new(0),
+            slow_read_indexes: AtomicU64::new(0),
             read_indexes_failed: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -163,12 +106,17 @@ impl Metrics {
 
     /// One operation was applied.
     pub fn applied(&self, kind: OpKind, success: bool, duration: Duration) {
-        self.apply.of(kind, success).observe(duration);
+        self.apply[kind as usize - 1].observe(success, duration);
     }
 
     /// One request was answered after it was applied; `duration` is since its batch was opened.
     pub fn answered(&self, kind: OpKind, success: bool, duration: Duration) {
-        self.request.of(kind, success).observe(duration);
+        self.request[kind as usize - 1].observe(success, duration);
+    }
+
+    /// A read was answered; `duration` is since it came.
+    pub fn read_answered(&self, kind: ReadKind, success: bool, duration: Duration) {
+        self.reads[kind as usize].observe(success, duration);
     }
 
     /// Prometheus text exposition.
@@ -187,23 +135,29 @@ impl Metrics {
                 &self.wal.write,
             ),
         ] {
-            describe(o, name, "histogram", help);
-            histogram(o, name, "", &BUCKET_SECONDS, &of.values());
+            head(o, name, "histogram", help);
+            of.render(o, name, "");
         }
         for (name, kind, help, value) in self.scalars(gauges) {
-            describe(o, name, kind, help);
-            line(o, format_args!("{name} {value}"));
+            scalar(o, name, kind, help, value);
         }
         let name = "etcd_server_apply_duration_seconds";
-        describe(o, name, "histogram", "Time to apply one operation.");
-        self.apply.render(o, name, "op", "version=\"v3\",");
+        head(o, name, "histogram", "Time to apply one operation.");
+        for ((_, kind), by_success) in KINDS.iter().zip(&self.apply) {
+            by_success.render(o, name, ("op", kind), ",version=\"v3\"");
+        }
         let name = "etcd_server_request_duration_seconds";
-        describe(o, name, "histogram", "Time from a request to its result.");
-        self.request.render(o, name, "type", "");
+        head(o, name, "histogram", "Time from a request to its result.");
+        for ((_, kind), by_success) in KINDS.iter().zip(&self.request) {
+            by_success.render(o, name, ("type", kind), "");
+        }
+        for ((_, kind), by_success) in READS.iter().zip(&self.reads) {
+            by_success.render(o, name, ("type", kind), "");
+        }
         out
     }
 
-    fn scalars(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 9] {
+    fn scalars(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 10] {
         [
             (
                 "etcd_disk_wal_write_bytes_total",
@@ -242,6 +196,12 @@ impl Metrics {
                 self.slow_apply.load(Relaxed),
             ),
             (
+                "etcd_server_slow_read_indexes_total",
+                "counter",
+                "Read indexes that did not come in time.",
+                self.slow_read_indexes.load(Relaxed),
+            ),
+            (
                 "etcd_server_read_indexes_failed_total",
                 "counter",
                 "Read indexes that failed.",
@@ -271,9 +231,9 @@ mod tests {
     fn buckets_are_cumulative_and_sums_are_seconds() {
         let metrics = Metrics::new(Arc::default());
         for _ in 0..2 {
-            metrics.wal.fsync.observe(Duration::from_micros(1500));
+            metrics.wal.fsync.seconds(Duration::from_micros(1500));
         }
-        metrics.wal.fsync.observe(Duration::from_secs(100));
+        metrics.wal.fsync.seconds(Duration::from_secs(100));
         metrics.applied(OpKind::Put, true, Duration::from_micros(50));
         let text = metrics.render(&Gauges {
             committed: 5,
@@ -287,9 +247,19 @@ mod tests {
         has("etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 3");
         has("etcd_disk_wal_fsync_duration_seconds_sum 100.003");
         has(
-            "etcd_server_apply_duration_seconds_count{version=\"v3\",op=\"Put\",success=\"true\"} 1",
+            "etcd_server_apply_duration_seconds_count{op=\"Put\",success=\"true\",version=\"v3\"} 1",
         );
         has("etcd_server_proposals_applied_total 4");
         assert!(!text.contains("op=\"Txn\""));
+        metrics.read_answered(ReadKind::Txn, true, Duration::from_secs(5));
+        let text = metrics.render(&Gauges {
+            committed: 5,
+            applied: 4,
+            pending: 3,
+        });
+        let name = "etcd_server_request_duration_seconds_bucket";
+        let labels = "type=\"ReadonlyTxn\",success=\"true\"";
+        assert!(text.contains(&format!("{name}{{{labels},le=\"4.096\"}} 0\n")));
+        assert!(text.contains(&format!("{name}{{{labels},le=\"8.192\"}} 1\n")));
     }
 }

@@ -35,12 +35,14 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 pub use self::follow::Received;
 pub use self::intake::{PersistEntry, PersistPayload};
 pub use self::lead::{GrantKind, GrantMember, Quorum, Streamed};
+pub use self::metrics::ReadKind;
 pub use self::ports::{
     Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
     MetaTable, MetaWrite, PeerLinks, PipelineError, PipelineEvents,
@@ -244,6 +246,11 @@ impl<A: Apply> Core<A> {
     /// See [`Core::raft_term`].
     pub fn set_raft_term(&self, term: u64) {
         self.term.store(term, Relaxed);
+    }
+
+    /// A read that the pipeline let through was answered; `took` is since it came.
+    pub fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
+        self.metrics.read_answered(kind, success, took);
     }
 
     /// The pipeline's metrics in Prometheus text.

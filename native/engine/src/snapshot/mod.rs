@@ -6,6 +6,7 @@ mod received;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::limits::SNAPSHOT_READ_BYTES;
 use crate::mvcc::Store;
@@ -72,10 +73,12 @@ pub enum SnapshotError {
 /// is not synced: it is for sending.
 pub fn write(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
     store.flush();
+    let started = Instant::now();
     let written = write_file(store, path);
-    if written.is_err() {
+    match written {
+        Ok(_) => store.copied(started.elapsed()),
         // What is left of the copy is of no use; the error that is returned says why.
-        let _ = fs::remove_file(path);
+        Err(_) => drop(fs::remove_file(path)),
     }
     written
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::mvcc::{MetaRow, read_meta};
 use crate::tree::{FILE_NAME, Marks, Tree};
@@ -16,6 +17,7 @@ pub struct Received {
     path: PathBuf,
     marks: Marks,
     meta: Vec<MetaRow>,
+    synced_in: Duration,
 }
 
 impl Received {
@@ -60,6 +62,7 @@ impl Received {
         let mut batch = tree.batch()?;
         batch.set_installed(marks.applied)?;
         batch.commit()?;
+        let started = Instant::now();
         if !no_fsync {
             tree.sync()?;
         }
@@ -68,6 +71,7 @@ impl Received {
             path: path.to_owned(),
             marks,
             meta,
+            synced_in: started.elapsed(),
         })
     }
 
@@ -79,6 +83,11 @@ impl Received {
     /// Its revision.
     pub fn revision(&self) -> i64 {
         self.marks.revision
+    }
+
+    /// How long it took to make it durable.
+    pub fn synced_in(&self) -> Duration {
+        self.synced_in
     }
 
     /// The control plane's rows.

@@ -14,6 +14,7 @@ mod space;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use heed::types::Bytes as Raw;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
@@ -114,6 +115,8 @@ pub struct Tree {
     tables: [RawDatabase; 5],
     /// Snapshots of the newest commit that no one uses now.
     idle: Mutex<Idle>,
+    /// Read transactions, idle ones too: each keeps pages from being used again.
+    open_reads: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -170,6 +173,7 @@ impl Tree {
             rev,
             tables,
             idle: Mutex::default(),
+            open_reads: AtomicUsize::new(0),
         };
         tree.check_format()?;
         Ok(tree)
@@ -183,11 +187,12 @@ impl Tree {
         };
         let txn = match idle {
             Some(txn) => txn,
-            None => self
-                .env
-                .clone()
-                .static_read_txn()
-                .map_err(|source| self.fail(source))?,
+            None => {
+                let txn = self.env.clone().static_read_txn();
+                let txn = txn.map_err(|source| self.fail(source))?;
+                self.open_reads.fetch_add(1, Relaxed);
+                txn
+            }
         };
         Ok(Snapshot::new(self, txn, commits))
     }
@@ -197,7 +202,15 @@ impl Tree {
         let mut idle = self.idle.lock();
         if idle.commits == commits && idle.snapshots.len() < TREE_SNAPSHOTS_IDLE_MAX {
             idle.snapshots.push(txn);
+            return;
         }
+        drop(idle);
+        self.open_reads.fetch_sub(1, Relaxed);
+    }
+
+    /// Read transactions that are open, in use or kept for the next reader.
+    pub fn open_reads(&self) -> usize {
+        self.open_reads.load(Relaxed)
     }
 
     /// Begins a write. Only the flusher does.
@@ -215,6 +228,7 @@ impl Tree {
             idle.commits += 1;
             std::mem::take(&mut idle.snapshots)
         };
+        self.open_reads.fetch_sub(old.len(), Relaxed);
         drop(old);
         Ok(())
     }

@@ -23,7 +23,7 @@ mod writer;
 pub use error::WalError;
 pub use format::{HardState, Record};
 pub use map::EntryMeta;
-pub use metrics::{BUCKET_SECONDS, Histogram, HistogramValues, WalMetrics};
+pub use metrics::WalMetrics;
 pub use open::{Replay, WalOptions};
 pub use reader::{LogEntry, WalReader};
 pub use writer::Wal;

@@ -134,7 +134,7 @@ impl Wal {
             let segment = position.segment.clone();
             let start = Instant::now();
             let synced = segment.file.sync_data();
-            self.parts.metrics.fsync.observe(start.elapsed());
+            self.parts.metrics.fsync.seconds(start.elapsed());
             self.settle("sync", &segment.name, synced)?;
             let position = self.position_mut();
             position.durable = position.tail;
@@ -247,7 +247,7 @@ impl Wal {
     fn write_buffer(&mut self, segment: &Segment, bytes: &[u8], at: u64) -> Result<(), WalError> {
         let start = Instant::now();
         let written = segment.file.write_at(bytes, at);
-        self.parts.metrics.write.observe(start.elapsed());
+        self.parts.metrics.write.seconds(start.elapsed());
         let count = bytes.len() as u64;
         self.parts.metrics.written_bytes.fetch_add(count, Relaxed);
         self.settle("write", &segment.name, written)

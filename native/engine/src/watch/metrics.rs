@@ -1,6 +1,6 @@
 //! The hub's metrics, under etcd's names and in Prometheus text.
 
-use std::fmt::Write;
+use crate::metrics::scalar;
 
 use super::WatchStats;
 
@@ -41,11 +41,7 @@ pub(super) fn render(stats: &WatchStats) -> String {
     ];
     for (name, kind, help, value) in rows {
         let name = format!("etcd_debugging_mvcc_{name}");
-        writeln!(
-            out,
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
-        )
-        .expect("a String takes every write");
+        scalar(&mut out, &name, kind, help, value);
     }
     out
 }

@@ -157,7 +157,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
             ..
         } = self;
         reads.scan(bytes, |frame| match frame.kind {
-            PING if frame.flags & ACK == 0 => *calm &= pings.ping(*last_read, conn.active()),
+            // Members measure their links with pings, whatever clients are allowed.
+            PING if frame.flags & ACK == 0 && conn.listener.role != "peer" => {
+                *calm &= pings.ping(*last_read, conn.active());
+            }
             HEADERS => {
                 if *last_stream == 0 {
                     first_block = Some((frame.payload_at, frame.length));

@@ -1,9 +1,10 @@
 //! The counters of all workers in Prometheus text format.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use netcd_engine::metrics::{head, line};
 
 use super::{BUCKETS, CODES, MethodCounters, VersionCounters, WorkerMetrics};
 use crate::grpc::methods::{METHODS, Method};
@@ -53,17 +54,6 @@ fn sum<'a>(
         .iter()
         .map(|worker| pick(worker).load(Ordering::Relaxed))
         .sum()
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("a String takes every write");
-}
-
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    line(
-        out,
-        format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"),
-    );
 }
 
 fn labels(method: &Method) -> String {

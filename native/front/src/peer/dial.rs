@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 
 use bytes::Bytes;
-use h2::{RecvStream, SendStream};
+use h2::{PingPong, RecvStream, SendStream};
 use http::{Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -19,6 +19,8 @@ pub struct Channel {
     pub stream: SendStream<Bytes>,
     /// From the peer.
     pub answer: RecvStream,
+    /// Asks the peer for a sign of life; may be taken.
+    pub pings: Option<PingPong>,
     /// Moves the connection's bytes.
     pub connection: JoinHandle<Result<(), h2::Error>>,
     /// Of the peer's server.
@@ -58,13 +60,14 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
         io::ErrorKind::ConnectionRefused => DialError::NobodyListens(format!("{url}: {error}")),
         _ => failed(&error),
     })?;
-    let (sender, connection) = h2::client::Builder::new()
+    let (sender, mut connection) = h2::client::Builder::new()
         .initial_window_size(limits::WINDOW_BYTES)
         .initial_connection_window_size(limits::WINDOW_BYTES)
         .max_frame_size(limits::HTTP2_FRAME_BYTES)
         .handshake::<_, Bytes>(io)
         .await
         .map_err(|error| failed(&error))?;
+    let pings = connection.ping_pong();
     let connection = tokio::spawn(connection);
     let identity = shared.identity();
     let mut request = Request::new(());
@@ -83,6 +86,7 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
     let mut channel = Channel {
         stream,
         answer: response.into_body(),
+        pings,
         connection,
         version,
     };

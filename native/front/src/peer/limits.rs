@@ -20,6 +20,8 @@ pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// An idle link says after so long that it lives.
 pub const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// So often a ping measures the way to a peer and back.
+pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes that the peer does not acknowledge for so long end the connection.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
 /// Bytes per second at which a copy of the store is sent: above the network's and the disk's usual speed, and low enough

@@ -1,12 +1,14 @@
 //! The stream from this member to one peer: dial, handshake, send, and dial again. Messages that cannot be sent are
 //! dropped and reported, because raft sends again what matters.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::SendStream;
+use h2::{Ping, PingPong, SendStream};
 use netcd_engine::pipeline::LogEntry;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -155,6 +157,9 @@ impl Link {
 
     /// Sends until the stream breaks (Err: why) or the link is no longer wanted (Ok).
     async fn pump(&mut self, mut channel: Channel) -> Result<(), String> {
+        let counters = Arc::clone(&self.counters);
+        let measuring = measure_round_trips(channel.pings.take(), &counters);
+        tokio::pin!(measuring);
         loop {
             tokio::select! {
                 biased;
@@ -170,6 +175,7 @@ impl Link {
                     self.dequeued(&message);
                     self.send(&mut channel.stream, message).await?;
                 }
+                never = &mut measuring => match never {},
                 () = sleep(limits::ALIVE_INTERVAL) => {
                     write(&mut channel.stream, Bytes::from_static(&frame::ALIVE)).await?;
                 }
@@ -216,5 +222,20 @@ impl Link {
         tokio::task::spawn_blocking(move || log.read(first, last))
             .await
             .map_err(|error| error.to_string())?
+    }
+}
+
+/// Pings the peer for as long as the connection lives; that it has ended is noticed elsewhere.
+async fn measure_round_trips(pings: Option<PingPong>, counters: &PeerCounters) -> Infallible {
+    let Some(mut pings) = pings else {
+        return pending().await;
+    };
+    loop {
+        let sent = Instant::now();
+        if pings.ping(Ping::opaque()).await.is_err() {
+            return pending().await;
+        }
+        counters.round_trip.seconds(sent.elapsed());
+        sleep(limits::ROUND_TRIP_INTERVAL).await;
     }
 }

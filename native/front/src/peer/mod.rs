@@ -7,6 +7,7 @@ mod dial;
 mod frame;
 pub mod limits;
 mod link;
+mod metrics;
 mod ports;
 mod shared;
 mod snapshot;
@@ -195,6 +196,11 @@ impl Peers {
     /// Serves the streams of peers that come in through a listener.
     pub fn acceptor(&self) -> PeerAcceptor {
         PeerAcceptor(Arc::clone(&self.shared))
+    }
+
+    /// The links' metrics in Prometheus text.
+    pub fn metrics(&self) -> String {
+        metrics::render(self.shared.identity().member_id, &self.counters())
     }
 
     /// Counters by peer id, ascending.

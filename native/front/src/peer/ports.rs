@@ -1,6 +1,7 @@
 //! What the peer links need of their neighbours: log entries to send, and someone to tell. Tests put fakes here.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::pipeline::LogEntry;
@@ -20,7 +21,7 @@ pub trait PeerStore: Send + Sync + 'static {
     fn directory(&self) -> &Path;
     /// Writes a copy of the store for `to` to the new file `path`; blocks. An error leaves no file.
     fn copy(&self, to: u64, path: &Path) -> Result<SnapshotInfo, String>;
-    /// A peer's store came whole, behind the message `header`. The file is the callee's from now on: it checks it, and
+    /// A peer's store came whole, its first byte at `started`, behind the message `header`. The file is the callee's from now on: it checks it, and
     /// an error goes back to the sender. Blocks.
     fn received(
         &self,
@@ -28,6 +29,7 @@ pub trait PeerStore: Send + Sync + 'static {
         header: Bytes,
         path: PathBuf,
         info: SnapshotInfo,
+        started: Instant,
     ) -> Result<(), String>;
 }
 

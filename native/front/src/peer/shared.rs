@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use netcd_engine::metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use super::metrics::Copies;
 use super::ports::{PeerEvents, PeerLog, PeerStore};
 use super::wire::Identity;
 
 /// Counters of one peer, for metrics.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct PeerCounters {
     /// Bytes sent to the peer.
     pub sent_bytes: AtomicU64,
@@ -27,6 +29,29 @@ pub struct PeerCounters {
     pub active: AtomicU64,
     /// Bytes that wait to be sent.
     pub queued_bytes: AtomicUsize,
+    /// Times of pings to the peer and back.
+    pub round_trip: Histogram,
+    /// Copies of the own store that go to the peer.
+    pub copies_out: Copies,
+    /// Copies of the peer's store that come from it.
+    pub copies_in: Copies,
+}
+
+impl Default for PeerCounters {
+    fn default() -> Self {
+        Self {
+            sent_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            sent_failures: AtomicU64::new(0),
+            received_failures: AtomicU64::new(0),
+            disconnects: AtomicU64::new(0),
+            active: AtomicU64::new(0),
+            queued_bytes: AtomicUsize::new(0),
+            round_trip: Histogram::doubling(0.0001, 16),
+            copies_out: Copies::default(),
+            copies_in: Copies::default(),
+        }
+    }
 }
 
 /// Adds to a counter that is only ever read for display.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
@@ -13,7 +14,7 @@ use netcd_engine::proto::etcdserverpb::{
 use netcd_engine::proto::mvccpb::KeyValue;
 use netcd_engine::types::{Completions, Identity, LogMark, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
-use netcd_front::{Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier};
+use netcd_front::{Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier, ReadKind};
 use prost::Message;
 
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -211,6 +212,8 @@ fn chunked(chunks: usize, read: Arc<AtomicU64>, fail_at: Option<usize>) -> Range
 /// `chunked:N` as a key asks for a chunked answer, `broken:N` for one that fails, `fail` for an error, `large:N` for
 /// one value of N bytes; all else is echoed.
 impl Backend for Fake {
+    fn read_answered(&self, _kind: ReadKind, _success: bool, _took: Duration) {}
+
     fn watch_hub(&self) -> &Arc<WatchHub> {
         self.store().watch_hub()
     }

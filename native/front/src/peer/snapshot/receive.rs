@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
@@ -24,10 +25,15 @@ pub async fn receive_snapshot(
     body: RecvStream,
 ) -> Result<(), String> {
     let replaced = shared.begin_receiving(from);
-    tokio::select! {
+    let running = counters.copies_in.begin();
+    let outcome = tokio::select! {
         _ = replaced => Err("another snapshot came".into()),
         outcome = receive(shared, from, counters, body) => outcome,
+    };
+    if outcome.is_ok() {
+        running.arrived();
     }
+    outcome
 }
 
 async fn receive(
@@ -36,6 +42,7 @@ async fn receive(
     counters: &PeerCounters,
     body: RecvStream,
 ) -> Result<(), String> {
+    let started = Instant::now();
     let mut stream = Incoming { body, counters };
     let (message, info, start) = stream.head().await?;
     let mut writer = Writer::start(PartFile::new(shared.store.directory(), "receive", from));
@@ -57,7 +64,7 @@ async fn receive(
         return Err(format!("{bytes} of {} bytes came", info.bytes));
     }
     let file = writer.finish().await?;
-    hand_over(shared, from, message, file, info).await
+    hand_over(shared, from, message, file, info, started).await
 }
 
 async fn hand_over(
@@ -66,11 +73,12 @@ async fn hand_over(
     message: Bytes,
     file: PartFile,
     info: SnapshotInfo,
+    started: Instant,
 ) -> Result<(), String> {
     let store = Arc::clone(&shared.store);
     let taken = tokio::task::spawn_blocking(move || {
         let path = file.finish().map_err(|error| error.to_string())?;
-        store.received(from, message, path, info)
+        store.received(from, message, path, info, started)
     });
     taken.await.map_err(|error| error.to_string())?
 }

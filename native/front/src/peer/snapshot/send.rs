@@ -33,12 +33,17 @@ pub struct Transfer {
 impl Transfer {
     /// Sends, and says how it ended, unless another transfer replaces this one.
     pub async fn run(self, replaced: oneshot::Receiver<()>) {
+        let running = self.counters.copies_out.begin();
         let outcome = tokio::select! {
             _ = replaced => return,
             outcome = self.send() => outcome,
         };
-        if outcome.is_err() {
-            add(&self.counters.sent_failures, 1);
+        match outcome {
+            Ok(_) => running.arrived(),
+            Err(_) => {
+                drop(running);
+                add(&self.counters.sent_failures, 1);
+            }
         }
         self.shared.events.snapshot_sent(self.to, outcome);
     }

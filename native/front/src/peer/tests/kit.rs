@@ -105,6 +105,7 @@ impl PeerStore for FakeStore {
         header: Bytes,
         path: PathBuf,
         info: SnapshotInfo,
+        _started: Instant,
     ) -> Result<(), String> {
         let content = std::fs::read(&path).map_err(|error| error.to_string())?;
         std::fs::remove_file(&path).map_err(|error| error.to_string())?;
