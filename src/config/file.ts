@@ -1,10 +1,10 @@
 // Reading the config file: YAML or JSON (which is YAML too), its keys and types as etcd has them.
 
 import { readFileSync } from "node:fs";
-import { type DocumentOptions, type ParseOptions, parse, type ScalarTag, type SchemaOptions, type Tags } from "yaml";
 import { ConfigError } from "./errors.js";
 import { FLAGS, type FlagSpec } from "./flags/index.js";
 import type { Settings } from "./settings.js";
+import { parseYaml } from "./yaml.js";
 
 /** Flags whose value is a YAML list; all other lists are one comma-separated text. */
 const YAML_LISTS = new Set([
@@ -28,20 +28,6 @@ const TEXTS_OF_LISTS = new Set([
   "host-whitelist",
   "feature-gates",
 ]);
-
-/** What etcd's parser takes for YAML: 1.1 (`yes`, `1_000`) with octals of 1.2, the last of equal keys, no times. */
-const YAML_OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
-  version: "1.1",
-  // Big numbers stay exact: durations are nanoseconds, and a quota may be any 64-bit number.
-  intAsBigInt: true,
-  uniqueKeys: false,
-  customTags: (tags) => [...tags.filter((tag) => !isTime(tag)), "intOct"],
-};
-
-/** Times, and numbers as hours and minutes: texts for etcd. */
-function isTime(tag: Tags[number]): boolean {
-  return typeof tag === "object" && (tag.tag === "tag:yaml.org,2002:timestamp" || (tag as ScalarTag).format === "TIME");
-}
 
 const UNMARSHAL = "error unmarshaling JSON: while decoding JSON:";
 
@@ -95,7 +81,7 @@ function readText(path: string): string {
 function parseDocument(text: string): unknown {
   let document: unknown;
   try {
-    document = parse(text, YAML_OPTIONS);
+    document = parseYaml(text);
   } catch (error) {
     throw new ConfigError(`error converting YAML to JSON: yaml: ${(error as Error).message}`);
   }

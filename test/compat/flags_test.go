@@ -79,6 +79,14 @@ var refusedStarts = []refused{
 	configFile("log-outputs: [a, 5]"), configFile("cipher-suites: a"), configFile("peer-transport-security: 5"),
 	configFile("peer-transport-security: {cert-file: 5}"), configFile("feature-gates: 5"), configFile("cors: 5"),
 	configFile("max-txn-ops: 1:30"), configFile("heartbeat-interval: 0b1_0\nelection-timeout: 0o11"),
+	configFile("name: a\n\tname: b"), configFile("\tname: a"), configFile("x:\n\tname: a"), configFile("name: \"a\n"), configFile("x: 1\nname: 'a\n"),
+	configFile("name: [a\n"), configFile("x: 1\nname: [a\ny: z\n"), configFile("name: {a\n"), configFile("name: [1,\nb: c\n"),
+	configFile("name: a: b"), configFile("x: 1\nname: a: b\n"), configFile("name: a\n  b: c"), configFile("a\nb: c"),
+	configFile("name: *x"), configFile("x: 1\n\nname: *y"), configFile("name: @a"), configFile("x: 1\nname: `a`"), configFile("%foo\n"),
+	configFile("name: \"\\q\""), configFile("x: 1\nname: \"\\q\""), configFile("}"), configFile("a: 1\n]"), configFile("a: [b]]"),
+	configFile("name: |\n  a\n b\n"), configFile("a:\n  b: c\n d: e\n"), configFile("a: 1\n- b\n"), configFile("a: 1\nnot a pair\n"),
+	configFile("name: \"v\" x"), configFile("heartbeat-interval: 0\n...\nfoo: [\n"), configFile("---\nheartbeat-interval: 0\n---\nb: 1\n"),
+	configFile("name: a\nname: b\nheartbeat-interval: 0"), configFile("no-such-key: 1\nheartbeat-interval: 0"),
 	configFile("pre-vote: on\nelection-timeout: 011"), configFile("max-request-bytes: 1e3\nelection-timeout: 1"),
 }
 
