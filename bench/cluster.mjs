@@ -29,8 +29,8 @@ export class Cluster {
     return this.sum((member) => member.cpuSeconds());
   }
 
-  rssAnonBytes() {
-    return this.sum((member) => member.rssAnonBytes());
+  pids() {
+    return this.members.flatMap((member) => member.pids());
   }
 
   databaseBytes() {

@@ -1,4 +1,5 @@
 // Puts work on one server and measures what it cost; takes the middle of several rounds.
+import { rssAnonBytes } from "./server.mjs";
 
 /** @param {number[]} values  @param {number} fraction */
 export function percentile(values, fraction) {
@@ -20,10 +21,12 @@ export async function measured(server, work) {
   const cpuBefore = server.cpuSeconds();
   const target = "target" in server ? server.target : undefined;
   const targetCpuBefore = target?.cpuSeconds();
-  const rssBefore = server.rssAnonBytes();
+  // Looked up once: to look through every thread for children at every sample costs more the more threads a server has.
+  const pids = server.pids();
+  const rssBefore = rssAnonBytes(pids);
   let rssMost = rssBefore;
   const sampler = setInterval(() => {
-    rssMost = Math.max(rssMost, server.rssAnonBytes());
+    rssMost = Math.max(rssMost, rssAnonBytes(pids));
   }, sampleIntervalMs);
   try {
     const result = await work();
@@ -33,7 +36,7 @@ export async function measured(server, work) {
       cpuUs: ((server.cpuSeconds() - cpuBefore) * 1e6) / result.operations,
       generatorCpuUs: result.generatorCpuSeconds && (result.generatorCpuSeconds * 1e6) / result.operations,
       targetCpuUs: target && ((target.cpuSeconds() - targetCpuBefore) * 1e6) / result.operations,
-      rssAnonBytes: server.rssAnonBytes(),
+      rssAnonBytes: rssAnonBytes(server.pids()),
       rssAnonAddedBytes: rssMost - rssBefore,
       databaseBytes: server.databaseBytes(),
     };

@@ -135,7 +135,7 @@ export class Server {
   /** Seconds of CPU, user and system, that the process and all below it have used. */
   cpuSeconds() {
     let ticks = 0;
-    for (const pid of tree(this.process.pid)) {
+    for (const pid of this.pids()) {
       const fields = readProc(pid, "stat")
         .replace(/^.*\) /, "")
         .split(" ");
@@ -144,19 +144,24 @@ export class Server {
     return ticks / clockTicksPerSecond;
   }
 
-  /** Bytes of anonymous memory that are resident now. */
-  rssAnonBytes() {
-    let bytes = 0;
-    for (const pid of tree(this.process.pid)) {
-      bytes += Number(/^RssAnon:\s+(\d+) kB/m.exec(readProc(pid, "status"))?.[1] ?? 0) * 1024;
-    }
-    return bytes;
+  /** The process and all below it. */
+  pids() {
+    return tree(this.process.pid);
   }
 
   /** Bytes on disk of the database, the log aside: allocated, since files may be sparse. */
   databaseBytes() {
     return allocatedBytes(this.dataDirectory, (path) => !/(^|\/)wal(\/|$)/.test(path));
   }
+}
+
+/** Bytes of anonymous memory of these processes that are resident now. */
+export function rssAnonBytes(pids) {
+  let bytes = 0;
+  for (const pid of pids) {
+    bytes += Number(/^RssAnon:\s+(\d+) kB/m.exec(readProc(pid, "status"))?.[1] ?? 0) * 1024;
+  }
+  return bytes;
 }
 
 /** The process and its descendants. */
