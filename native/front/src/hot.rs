@@ -48,14 +48,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             ),
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::Put => write::<PutRequest>(
-            worker,
-            call,
-            OpKind::Put,
-            message,
-            validate::check_put,
-            |_| Work::Write,
-        ),
+        Route::Put => write::<PutRequest>(worker, call, OpKind::Put, message, validate::check_put),
         Route::DeleteRange => {
             write::<DeleteRangeRequest>(
                 worker,
@@ -63,19 +56,19 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 OpKind::DeleteRange,
                 message,
                 validate::check_delete_range,
-                |_| Work::Write,
             );
         }
-        Route::Compact => {
-            write::<CompactionRequest>(
-                worker,
-                call,
-                OpKind::Compact,
-                message,
-                validate::check_compaction,
-                compaction_work,
-            );
-        }
+        Route::Compact => match decode(&message).and_then(checked_compaction) {
+            Ok(request) => {
+                let work = if request.physical {
+                    Work::PhysicalCompaction(request.revision)
+                } else {
+                    Work::Write
+                };
+                submit(worker, call, OpKind::Compact, message, work);
+            }
+            Err(error) => call.finish(worker, Err(error)),
+        },
         Route::Txn => match decode::<TxnRequest>(&message)
             .and_then(|request| validate::check_txn(&request, max_ops).map(|()| request))
         {
@@ -98,14 +91,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             Err(error) => call.finish(worker, Err(error)),
         },
         Route::LeaseRevoke => {
-            write::<LeaseRevokeRequest>(
-                worker,
-                call,
-                OpKind::LeaseRevoke,
-                message,
-                |_| Ok(()),
-                |_| Work::Write,
-            );
+            write::<LeaseRevokeRequest>(worker, call, OpKind::LeaseRevoke, message, |_| Ok(()));
         }
         Route::Watch | Route::LeaseKeepAlive | Route::HandOver => {
             call.finish(worker, Err(error::NOT_CAPABLE))
@@ -124,24 +110,20 @@ fn checked_range_stream(request: RangeRequest) -> Result<RangeRequest, EtcdError
     validate::check_range_stream(&request).map(|()| request)
 }
 
+fn checked_compaction(request: CompactionRequest) -> Result<CompactionRequest, EtcdError> {
+    validate::check_compaction(&request).map(|()| request)
+}
+
 fn write<T: Message + Default>(
     worker: &Rc<Worker>,
     call: Call,
     kind: OpKind,
     message: Bytes,
     check: impl FnOnce(&T) -> Result<(), EtcdError>,
-    work: impl FnOnce(&T) -> Work,
 ) {
-    match decode(&message).and_then(|request| check(&request).map(|()| work(&request))) {
-        Ok(work) => submit(worker, call, kind, message, work),
+    match decode(&message).and_then(|request| check(&request)) {
+        Ok(()) => submit(worker, call, kind, message, Work::Write),
         Err(error) => call.finish(worker, Err(error)),
-    }
-}
-
-fn compaction_work(request: &CompactionRequest) -> Work {
-    match request.physical {
-        true => Work::PhysicalCompaction(request.revision),
-        false => Work::Write,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::keys::{KeyPack, shared_len};
+use super::keys::{KeyPack, first_bytes, shared_len};
 use super::node::{Inner, Leaf, Node, Subtree, Summary, is_full, shortest_separator};
 use super::state::{Entry, KeyState};
 use super::{Revision, TreeIndex};
@@ -97,7 +97,7 @@ impl IndexRun {
     /// Sorts a part by the eight bytes that follow what all its keys share, and then what is the same in those.
     fn sort_part(&self, part: &mut [Ordered], shared: usize, depth: usize) {
         for ordered in part.iter_mut() {
-            ordered.leading = leading(&self.key(*ordered)[shared..]);
+            ordered.leading = u64::from_be_bytes(first_bytes(&self.key(*ordered)[shared..]));
         }
         part.sort_unstable_by_key(|ordered| ordered.leading);
         for same in part.chunk_by_mut(|a, b| a.leading == b.leading) {
@@ -294,14 +294,6 @@ fn pack_leaves<'a>(entries: Merge<'a>) -> Vec<Packed<'a>> {
         leaves.push(close_leaf(&mut group));
     }
     leaves
-}
-
-/// The first eight bytes as a number that sorts as they do; short keys are filled with zeros.
-fn leading(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let len = key.len().min(8);
-    bytes[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(bytes)
 }
 
 /// A finished subtree with its smallest and largest key, which its separators are made of.

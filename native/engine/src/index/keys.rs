@@ -234,16 +234,19 @@ fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("the keys of one node stay below 4 GiB")
 }
 
-/// The first four bytes as a number that sorts as they do; short keys are filled with zeros, so different keys may have
-/// the same head, but never heads in the wrong order.
+/// The first four bytes as a number that sorts as they do.
 fn head(key: &[u8]) -> u32 {
-    match key.first_chunk() {
-        Some(head) => u32::from_be_bytes(*head),
-        None => key
-            .iter()
-            .zip([24, 16, 8])
-            .fold(0, |head, (byte, shift)| head | u32::from(*byte) << shift),
-    }
+    u32::from_be_bytes(first_bytes(key))
+}
+
+/// The first bytes, which sort as the keys do; short keys are filled with zeros, so different keys may have the same
+/// first bytes, but never bytes in the wrong order.
+pub(super) fn first_bytes<const N: usize>(key: &[u8]) -> [u8; N] {
+    key.first_chunk().copied().unwrap_or_else(|| {
+        let mut bytes = [0; N];
+        bytes[..key.len()].copy_from_slice(key);
+        bytes
+    })
 }
 
 /// Bytes with which both begin.

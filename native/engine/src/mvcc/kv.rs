@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 use prost::bytes::BufMut;
-use prost::encoding::{encode_varint, encoded_len_varint};
-
-/// Bytes of the longest varint.
-const VARINT_BYTES_MAX: usize = 10;
+use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
 /// A KeyValue whose key and value lie in another buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,16 +77,7 @@ pub(super) fn key_of(kv: &Bytes) -> Bytes {
 
 #[inline]
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for (i, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if *byte < 0x80 {
-            *bytes = &bytes[i + 1..];
-            // Of the tenth byte one bit is left.
-            return (i < VARINT_BYTES_MAX - 1 || *byte <= 1).then_some(value);
-        }
-    }
-    None
+    decode_varint(bytes).ok()
 }
 
 #[inline]

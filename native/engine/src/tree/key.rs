@@ -1,5 +1,7 @@
 //! Keys of the database `rev`: main revision u64 big endian, sub u32 big endian, and `t` for a tombstone.
 
+use std::ops::Bound;
+
 use crate::index::Revision;
 
 const PUT_BYTES: usize = 12;
@@ -22,6 +24,11 @@ impl RevKey {
     /// The key of a put.
     pub fn bytes(&self) -> &[u8] {
         &self.0[..PUT_BYTES]
+    }
+
+    /// Every row from this revision on, its tombstone too.
+    pub fn and_after(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (Bound::Included(self.bytes()), Bound::Unbounded)
     }
 
     /// The key of a tombstone.

@@ -1,7 +1,6 @@
 //! Reading the tree at one commit.
 
 use std::mem::ManuallyDrop;
-use std::ops::Bound;
 
 use heed::types::Bytes as Raw;
 use heed::{RoRange, RoTxn, WithoutTls};
@@ -70,10 +69,9 @@ impl<'t> Snapshot<'t> {
     }
 
     fn rows_from(&self, key: &RevKey) -> Result<RoRange<'_, Raw, Raw>, TreeError> {
-        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(key.bytes()), Bound::Unbounded);
         self.tree
             .rev
-            .range(&self.txn, &bounds)
+            .range(&self.txn, &key.and_after())
             .map_err(|source| self.tree.fail(source))
     }
 

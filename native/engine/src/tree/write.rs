@@ -1,7 +1,5 @@
 //! Writing the tree: one batch, one commit.
 
-use std::ops::Bound;
-
 use heed::types::DecodeIgnore;
 use heed::{PutFlags, RwTxn};
 
@@ -62,10 +60,10 @@ impl<'t> Batch<'t> {
     ) -> Result<&'r [Revision], TreeError> {
         let tree = self.tree;
         let fail = |source| tree.fail(source);
-        let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
-            (Bound::Included(from.bytes()), Bound::Unbounded);
         let rev = tree.rev.remap_data_type::<DecodeIgnore>();
-        let mut rows = rev.range_mut(&mut self.txn, &bounds).map_err(fail)?;
+        let mut rows = rev
+            .range_mut(&mut self.txn, &from.and_after())
+            .map_err(fail)?;
         let mut kept = 0;
         while let Some(row) = rows.next() {
             let (key, ()) = row.map_err(fail)?;
