@@ -142,7 +142,7 @@ impl EventQueue {
         inner.wake();
     }
 
-    /// Adds a mark or stamped entries, for which JavaScript is woken a little later if it can be.
+    /// Adds a mark, for which JavaScript is woken a little later if it can be.
     pub fn put_mark(&self, add: impl FnOnce(&mut Drained)) {
         let mut inner = self.inner.lock();
         add(&mut inner.waiting);
@@ -151,6 +151,16 @@ impl EventQueue {
         } else if !inner.woken && !inner.delayed {
             inner.delayed = true;
             self.delayed.notify_one();
+        }
+    }
+
+    /// Adds entries that were stamped or taken, for which another mark comes when they are on stable storage. It is soon
+    /// enough to wake somebody then: before that it would only be in the way of the entries.
+    pub fn put_appended(&self, entries: &[EntryMeta]) {
+        let mut inner = self.inner.lock();
+        inner.waiting.appended.extend_from_slice(entries);
+        if !inner.patient {
+            inner.wake();
         }
     }
 

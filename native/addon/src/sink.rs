@@ -26,8 +26,7 @@ impl PipelineEvents for Sink {
     }
 
     fn appended(&self, entries: &[EntryMeta]) {
-        self.0
-            .put_mark(|waiting| waiting.appended.extend_from_slice(entries));
+        self.0.put_appended(entries);
     }
 
     fn acknowledged(&self, from: u64, mark: LogMark) {

@@ -220,9 +220,20 @@ impl ApplyGate {
         self.wake.notify_one();
     }
 
+    /// Wakes the apply thread if `change` lets it go on. Most of what comes here does not: commit and stable index move
+    /// one after the other, and the control plane says again what the data plane did by itself.
+    fn advance(&self, change: impl FnOnce(&mut GateInner)) -> u64 {
+        let mut inner = self.inner.lock();
+        let before = inner.committed.min(inner.stable);
+        change(&mut inner);
+        if inner.committed.min(inner.stable) > before {
+            self.wake.notify_one();
+        }
+        inner.committed
+    }
+
     fn set_stable(&self, index: u64) {
-        self.inner.lock().stable = index;
-        self.wake.notify_one();
+        self.advance(|inner| inner.stable = index);
     }
 
     fn lower_stable(&self, index: u64) {
@@ -232,10 +243,7 @@ impl ApplyGate {
 
     /// Moves the commit index; it never goes back.
     pub fn commit(&self, index: u64) -> u64 {
-        let mut inner = self.inner.lock();
-        inner.committed = inner.committed.max(index);
-        self.wake.notify_one();
-        inner.committed
+        self.advance(|inner| inner.committed = inner.committed.max(index))
     }
 
     /// Waits until something above `applied` may be applied, or a store is to be put in place; None at the end.
