@@ -264,7 +264,7 @@ test("what is wrong is an error of its call and breaks nothing", async () => {
   await expect(native.open()).rejects.toThrow("open already");
   expect(() => native.commit(-1)).toThrow("not an index");
   expect(() => native.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
-  expect(() => native.grant(1, 99, null)).toThrow("does not follow");
+  expect(() => native.grant(1, 99, null)).toThrow("a grant is held");
   await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");
   const refused = await voter.propose(OpKind.Put, Buffer.alloc(2_000_000));
   expect(refused.error).toEqual({ code: 3, message: "etcdserver: request is too large" });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netcd_engine::error::{EtcdError, NO_SPACE};
-use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
+use netcd_engine::mvcc::{Chunks, History, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
@@ -119,7 +119,7 @@ impl Backend for EngineBackend {
     }
 
     fn compact_revision(&self) -> i64 {
-        self.store().status().compact_revision
+        History::compact_revision(self.store().as_ref())
     }
 
     fn renew_lease(&self, id: i64) -> Option<i64> {

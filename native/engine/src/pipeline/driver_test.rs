@@ -177,7 +177,7 @@ fn a_batch_that_was_dropped_and_came_back_from_a_peer_is_applied_and_not_answere
 fn entries_replaced_by_another_leader_fail_their_clients_and_are_never_applied() {
     let log = MemLog::default();
     let rig = Rig::over(&log);
-    rig.lead(1, 0, true);
+    rig.lead(1, 0, false);
     rig.inbox
         .take_until(|event| matches!(event, Event::Persisted(_)).then_some(()));
     rig.pipeline

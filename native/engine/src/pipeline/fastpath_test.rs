@@ -64,37 +64,50 @@ fn until(rig: &Rig, event: &Event) {
 }
 
 fn rig() -> (Rig, Arc<Sent>) {
-    let rig = Rig::over(&MemLog::default());
+    over(&MemLog::default())
+}
+
+fn over(log: &MemLog) -> (Rig, Arc<Sent>) {
+    let rig = Rig::over(log);
     let sent = Arc::new(Sent::default());
     rig.pipeline.set_links(Arc::clone(&sent) as _);
     (rig, sent)
 }
 
-/// A leader of term 1 with its first entry durable and committed; members 2 and 3 have it too.
-fn leader() -> (Rig, Arc<Sent>) {
-    let (rig, sent) = rig();
+/// Makes it the leader of term 1 with its first entry durable and committed; the other voters have it too.
+fn grant(rig: &Rig, others: &[(u64, bool)]) {
     rig.lead(1, 0, false);
-    until(&rig, &Event::Persisted(1 << 32));
+    until(rig, &Event::Persisted(1 << 32));
     rig.pipeline.commit(1);
-    until(&rig, &Event::Applied(1));
-    let member = |id| GrantMember {
+    until(rig, &Event::Applied(1));
+    let members = others.iter().map(|&(id, votes)| GrantMember {
         id,
-        votes: true,
+        votes,
         matched: 1,
-    };
+    });
     let quorum = Quorum {
         own_vote: true,
         committed: 1,
-        members: vec![member(2), member(3)],
+        members: members.collect(),
     };
     rig.pipeline
         .grant(1, 2, GrantKind::Quorum(quorum))
         .expect("nothing in between");
+}
+
+/// One of three members, which streams to both others.
+fn leader_over(log: &MemLog) -> (Rig, Arc<Sent>) {
+    let (rig, sent) = over(log);
+    grant(&rig, &[(2, true), (3, true)]);
     assert_eq!(rig.pipeline.stream(0, &[2]), Ok(Streamed::Refused));
     assert_eq!(rig.pipeline.stream(1, &[]), Ok(Streamed::Minority));
     assert_eq!(rig.pipeline.stream(1, &[3]), Ok(Streamed::Quorum));
     assert_eq!(rig.pipeline.stream(1, &[2, 3]), Ok(Streamed::Quorum));
     (rig, sent)
+}
+
+fn leader() -> (Rig, Arc<Sent>) {
+    leader_over(&MemLog::default())
 }
 
 #[test]
@@ -131,23 +144,7 @@ fn a_stamped_entry_is_sent_at_once_and_committed_by_a_majority() {
 #[test]
 fn a_majority_without_the_own_disk_commits_and_apply_waits_for_the_disk() {
     let log = MemLog::default();
-    let rig = Rig::over(&log);
-    rig.pipeline.set_links(Arc::new(Sent::default()));
-    rig.lead(1, 0, false);
-    until(&rig, &Event::Persisted(1 << 32));
-    rig.pipeline.commit(1);
-    until(&rig, &Event::Applied(1));
-    let members = [2, 3].map(|id| GrantMember {
-        id,
-        votes: true,
-        matched: 1,
-    });
-    let quorum = Quorum {
-        own_vote: true,
-        committed: 1,
-        members: members.to_vec(),
-    };
-    rig.pipeline.grant(1, 2, GrantKind::Quorum(quorum)).unwrap();
+    let (rig, _sent) = leader_over(&log);
     log.change(|disk| disk.stalled = true);
     rig.put(7);
     assert!(taken(&rig, 2, response(1, 2), vec![]));
@@ -209,11 +206,13 @@ fn a_follower_takes_what_continues_its_log_and_says_so_when_it_is_durable() {
         !taken(&rig, 2, append(5, mark(0, 0), 1), entries()),
         "no grant"
     );
-    rig.pipeline.follow(5, 2, 0).expect("the log is empty");
     assert_eq!(
         rig.pipeline.follow(5, 2, 7),
         Err(PipelineError::Hole { index: 8, last: 0 })
     );
+    rig.pipeline.follow(5, 2, 0).expect("the log is empty");
+    let again = rig.pipeline.follow(5, 2, 0);
+    assert_eq!(again, Err(PipelineError::GrantHeld));
     assert!(
         !taken(&rig, 3, append(5, mark(0, 0), 1), entries()),
         "not the leader"
@@ -281,11 +280,8 @@ proptest! {
         votes in prop::collection::vec(any::<bool>(), 4),
     ) {
         let (rig, _sent) = rig();
-        rig.lead(1, 0, false);
-        until(&rig, &Event::Persisted(1 << 32));
-        let members = (0..4).map(|at| GrantMember { id: at + 2, votes: votes[at as usize], matched: 1 });
-        let quorum = Quorum { own_vote: true, committed: 1, members: members.collect() };
-        rig.pipeline.grant(1, 2, GrantKind::Quorum(quorum)).unwrap();
+        let others: Vec<_> = (2..).zip(votes.iter().copied()).collect();
+        grant(&rig, &others);
         for _ in 2..12 {
             rig.pipeline.propose_control(EntryKind::Empty, Bytes::new()).unwrap();
         }

@@ -27,21 +27,7 @@ impl<A: Apply> Core<A> {
     /// The follow grant for the leader of `term`, given by a follower whose log ends at `last`.
     pub fn follow(&self, term: u64, leader: u64, last: u64) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
-            return Err(PipelineError::Closed);
-        }
-        if !self.config.append_grant {
-            return Err(PipelineError::GrantForbidden);
-        }
-        if state.grant.is_some() {
-            return Err(PipelineError::GrantHeld);
-        }
-        if state.last.index != last {
-            return Err(PipelineError::Hole {
-                index: last + 1,
-                last: state.last.index,
-            });
-        }
+        self.check_grant(&state, last + 1)?;
         state.following = Some(Following { term, leader });
         Ok(())
     }
@@ -137,8 +123,7 @@ impl<A: Apply> Core<A> {
 
     fn learn_commit(&self, index: u64) {
         if index > self.committed.load(std::sync::atomic::Ordering::SeqCst) {
-            self.events.committed(index);
-            self.commit(index);
+            self.commit_granted(index);
         }
     }
 

@@ -39,21 +39,7 @@ impl<A: Apply> Core<A> {
     /// everything before `next_index` is applied.
     pub fn grant(&self, term: u64, next_index: u64, kind: GrantKind) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
-            return Err(PipelineError::Closed);
-        }
-        if !self.config.append_grant {
-            return Err(PipelineError::GrantForbidden);
-        }
-        if state.following.is_some() {
-            return Err(PipelineError::GrantHeld);
-        }
-        if next_index != state.last.index + 1 {
-            return Err(PipelineError::Hole {
-                index: next_index,
-                last: state.last.index,
-            });
-        }
+        self.check_grant(&state, next_index)?;
         let sole_voter = kind == GrantKind::SoleVoter;
         state.grant = Some(Grant {
             term,
@@ -68,6 +54,20 @@ impl<A: Apply> Core<A> {
         self.sole_from.store(reads_from, SeqCst);
         self.close_if_due(&mut state);
         Ok(())
+    }
+
+    /// Whether either grant may be given, for entries from `next_index` on.
+    pub(super) fn check_grant(&self, state: &State, next_index: u64) -> Result<(), PipelineError> {
+        if state.stopped {
+            return Err(PipelineError::Closed);
+        }
+        if !self.config.append_grant {
+            return Err(PipelineError::GrantForbidden);
+        }
+        if state.is_granted() {
+            return Err(PipelineError::GrantHeld);
+        }
+        check_next(next_index, state.last.index)
     }
 
     /// Ends the append grant or the follow grant, and returns the last index given to the WAL; batches that close
@@ -253,6 +253,13 @@ impl<A: Apply> Core<A> {
         self.committed.fetch_max(committed, SeqCst);
     }
 
+    /// The data plane itself found that index is committed. Raft must know before apply can ask it to do something about
+    /// an entry.
+    pub(super) fn commit_granted(&self, index: u64) {
+        self.events.committed(index);
+        self.commit(index);
+    }
+
     /// TypeScript has applied the control entry at index; its writes go to disk with it.
     pub fn control_applied(&self, index: u64, writes: Vec<MetaWrite>) {
         self.gate.control_applied(index, writes);
@@ -319,6 +326,14 @@ impl<A: Apply> Core<A> {
         }
         self.reads.wait(token, |ctx| self.request_read(ctx))?;
         Ok(ReadBarrier::Wait)
+    }
+}
+
+fn check_next(index: u64, last: u64) -> Result<(), PipelineError> {
+    if index == last + 1 {
+        Ok(())
+    } else {
+        Err(PipelineError::Hole { index, last })
     }
 }
 

@@ -206,9 +206,7 @@ impl<A: Apply> Core<A> {
 
     fn commit_quorum(&self, leading: &mut Leading) {
         if let Some(index) = leading.advance() {
-            // Raft must know that an entry is committed before apply can ask it to do something about it.
-            self.events.committed(index);
-            self.commit(index);
+            self.commit_granted(index);
         }
         self.tell_commit(leading);
     }
