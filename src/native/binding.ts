@@ -153,6 +153,11 @@ export interface NativeEngine {
   repeatRead(): void;
   /** The follow grant: appends of this leader in this term that continue the log after `last` are taken and answered. */
   follow(term: number, leader: bigint, last: number): void;
+  /**
+   * Someone waits until index is applied: the event comes at once, however long marks may wait otherwise. Of several the
+   * smallest counts; the others are asked for again after it.
+   */
+  awaitApplied(index: number): void;
   /** Ends either grant; returns the last index given to the WAL (its `appended` event is in the queue). */
   revokeGrant(): number;
   /** Apply up to index. */

@@ -207,8 +207,12 @@ export class Replica {
     }
     this.#requestRead({
       done: (index) => {
-        if (this.#applied >= index) reply.done();
-        else this.#appliedWaiters.push({ index, reply });
+        if (this.#applied >= index) {
+          reply.done();
+          return;
+        }
+        this.#appliedWaiters.push({ index, reply });
+        this.#engine.awaitApplied(index);
       },
       failed: reply.failed,
     });
@@ -349,6 +353,9 @@ export class Replica {
     const ready = this.#appliedWaiters.filter((waiter) => waiter.index <= this.#applied);
     if (ready.length === 0) return;
     this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > this.#applied);
+    if (this.#appliedWaiters.length > 0) {
+      this.#engine.awaitApplied(Math.min(...this.#appliedWaiters.map(({ index }) => index)));
+    }
     this.#driver.later(() => {
       for (const { reply } of ready) reply.done();
     });

@@ -113,7 +113,7 @@ export class SimMember {
       syncMs: () => Math.min(stallMsMax, random.between(0.1, syncMsMax) * this.diskSlowness),
       applyMs: () => random.between(0.01, 1),
       wakeMs: () => random.between(0.01, 0.5),
-      marksMs: () => random.between(0.01, 5),
+      marksMs: () => random.between(0.01, 20),
       flushEveryMs: 200,
     };
     return new FakeEngine(

@@ -246,6 +246,13 @@ impl NativeEngine {
         Ok(())
     }
 
+    /// Tells that index is applied as soon as it is, also where marks may wait.
+    #[napi]
+    pub fn await_applied(&self, index: f64) -> Result<()> {
+        self.shared.queue.await_applied(number(index)?);
+        Ok(())
+    }
+
     /// Ends either grant; returns the last index given to the WAL.
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {

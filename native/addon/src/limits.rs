@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Time for which marks may wait for JavaScript while the data plane commits by itself.
-pub const MARKS_DELAY: Duration = Duration::from_millis(5);
+pub const MARKS_DELAY: Duration = Duration::from_millis(20);
 /// Log lines that wait for JavaScript; more are counted and reported as one.
 pub const LOG_EVENTS_MAX: usize = 10_000;
 /// Bytes of a payload from which JavaScript gets the memory itself; below, a copy is cheaper than its finalizer.

@@ -65,6 +65,8 @@ struct Inner {
     patient: bool,
     /// The thread that wakes for delayed marks has been told.
     delayed: bool,
+    /// JavaScript waits for this to be applied: no later.
+    awaited: Option<u64>,
 }
 
 impl Inner {
@@ -77,6 +79,16 @@ impl Inner {
             // Closing: the environment of this engine ends, and with it everyone who could drain.
             debug_assert!(matches!(status, Status::Ok | Status::Closing), "{status:?}");
             self.woken = true;
+        }
+    }
+
+    fn wake_if_awaited(&mut self) {
+        if self
+            .awaited
+            .is_some_and(|awaited| self.waiting.applied >= Some(awaited))
+        {
+            self.awaited = None;
+            self.wake();
         }
     }
 }
@@ -98,6 +110,7 @@ impl EventQueue {
                 wake: Some(wake),
                 patient: false,
                 delayed: false,
+                awaited: None,
             }),
             delayed: Condvar::new(),
         }
@@ -146,6 +159,7 @@ impl EventQueue {
     pub fn put_mark(&self, add: impl FnOnce(&mut Drained)) {
         let mut inner = self.inner.lock();
         add(&mut inner.waiting);
+        inner.wake_if_awaited();
         if !inner.patient {
             inner.wake();
         } else if !inner.woken && !inner.delayed {
@@ -162,6 +176,19 @@ impl EventQueue {
         if !inner.patient {
             inner.wake();
         }
+    }
+
+    /// Everything up to index is applied.
+    pub fn applied(&self, index: u64) {
+        self.put_mark(|waiting| waiting.applied = Some(index));
+    }
+
+    /// Wakes JavaScript as soon as index is applied. The smallest counts that was not reached; asked again afterwards for
+    /// the others.
+    pub fn await_applied(&self, index: u64) {
+        let mut inner = self.inner.lock();
+        inner.awaited = Some(inner.awaited.map_or(index, |awaited| awaited.min(index)));
+        inner.wake_if_awaited();
     }
 
     /// Adds one event.

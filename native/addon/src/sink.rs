@@ -54,7 +54,7 @@ impl PipelineEvents for Sink {
     }
 
     fn applied(&self, index: u64) {
-        self.0.put_mark(|waiting| waiting.applied = Some(index));
+        self.0.applied(index);
     }
 
     fn control(&self, mark: LogMark, kind: EntryKind, data: Bytes) {

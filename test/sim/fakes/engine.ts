@@ -23,17 +23,12 @@ import {
 } from "../../../src/raft/index.js";
 import type { Clock } from "../../../src/replica/clock.js";
 import { encodeJson } from "../../../src/replica/commands.js";
+import { FakeBatches } from "./batches.js";
 import type { DiskEntry, FakeDisk } from "./disk.js";
+import { FakeEvents } from "./events.js";
 import { FakeLeading } from "./leading.js";
 import { FakeReads } from "./reads.js";
-import {
-  type BatchRequest,
-  decodeOperation,
-  type EntryData,
-  type FakeStore,
-  isBatch,
-  type Operation,
-} from "./store.js";
+import { decodeOperation, type EntryData, type FakeStore, isBatch, type Operation } from "./store.js";
 import { WithoutTransport } from "./transportless.js";
 import { FakeWal } from "./wal.js";
 
@@ -62,27 +57,15 @@ export interface FakeHooks {
   fast(what: FastStep): void;
 }
 
-const batchesOnTheirWayMax = 2;
-
 export class FakeEngine extends WithoutTransport implements NativeEngine {
   readonly #wal: FakeWal;
   store: FakeStore;
-  #events: NativeEvent[] = [];
-  #wakeDue = false;
+  readonly #events: FakeEvents;
+  readonly #batches: FakeBatches;
   #grant: { term: number; next: number; soleVoter: boolean } | null = null;
   #leading: FakeLeading | null = null;
   #following: { term: number; leader: MemberId } | null = null;
   #lastRound = dataPlaneRoundMin;
-  #patient = false;
-  #marksDue = false;
-  #open: BatchRequest[] = [];
-  #onTheirWay = 0;
-  readonly #payloads = new Map<number, EntryData>();
-  #nextPayload = 1;
-  /** Payloads of closed batches that are on their way: until they are written, dropped or all answered. */
-  readonly #ownBatches = new Set<number>();
-  /** Tokens of closed batches that are not answered, with the payload of the batch (0: stamped here). */
-  readonly #unanswered = new Map<number, number>();
   #durableIndex: number;
   #commit = 0;
   #applying = false;
@@ -100,6 +83,9 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     private readonly memberId: bigint,
   ) {
     super();
+    this.#events = new FakeEvents(clock, timing, () => hooks.wake());
+    const refused = (token: number) => hooks.answered(token, null);
+    this.#batches = new FakeBatches(origin, () => this.#closeBatch(), refused);
     this.#reads = new FakeReads((token, outcome) => hooks.answered(token, outcome));
     this.#wal = new FakeWal(disk, clock, () => timing.syncMs());
     this.store = disk.store.clone();
@@ -117,35 +103,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   drain(): NativeEvent[] {
-    this.#wakeDue = false;
-    return this.#events.splice(0);
-  }
-
-  #emit(event: NativeEvent): void {
-    this.#events.push(event);
-    if (!this.#wakeDue) this.#emitWake();
-  }
-
-  #emitWake(): void {
-    this.#wakeDue = true;
-    this.clock.after(this.timing.wakeMs(), () => {
-      if (this.#wakeDue) this.hooks.wake();
-    });
-  }
-
-  /** A mark, which may wait if nobody else does. */
-  #emitMark(event: NativeEvent): void {
-    if (!this.#patient) {
-      this.#emit(event);
-      return;
-    }
-    this.#events.push(event);
-    if (this.#marksDue) return;
-    this.#marksDue = true;
-    this.clock.after(this.timing.marksMs(), () => {
-      this.#marksDue = false;
-      if (this.#events.length > 0) this.hooks.wake();
-    });
+    return this.#events.drain();
   }
 
   // --- raft log ---
@@ -154,12 +112,12 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const granted = this.#grant !== null || this.#following !== null;
     if (granted && entries.length > 0) throw new Error("persist under the grant");
     const written = entries.map((entry) => this.#toDisk(entry));
-    this.#write(hardState, written, () => this.#emit({ type: "persisted", seq }));
-    for (const { payload } of entries) if (payload !== 0) this.#settlePayload(payload);
+    this.#write(hardState, written, () => this.#events.emit({ type: "persisted", seq }));
+    for (const { payload } of entries) if (payload !== 0) this.#batches.settle(payload);
   }
 
   #toDisk({ index, term, kind, payload, data }: PersistEntry): DiskEntry {
-    const found = payload === 0 ? (data ?? new Uint8Array()) : this.#payloads.get(payload);
+    const found = payload === 0 ? (data ?? new Uint8Array()) : this.#batches.payload(payload);
     if (found === undefined) throw new Error(`no payload ${payload} for entry ${index}`);
     return { index, term, kind, data: found, bytes: bytesOf(found) };
   }
@@ -195,26 +153,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   dropPayloads(payloads: number[], error: NativeStatus): void {
-    for (const payload of payloads) {
-      const data = this.#payloads.get(payload);
-      if (data !== undefined && isBatch(data)) for (const { token } of data) this.#refuse(token, payload, error);
-      this.#settlePayload(payload);
-    }
-  }
-
-  /** Only with the batch's own payload: a copy of it that came from another member may be dropped like any. */
-  #refuse(token: number, payload: number, error: NativeStatus): void {
-    if (this.#unanswered.get(token) !== payload) return;
-    this.#unanswered.delete(token);
-    // Only a refusal that was never proposed is certain; a timeout may still take effect.
-    const certain = error.message === "etcdserver: too many requests";
-    if (certain) this.hooks.answered(token, null);
-  }
-
-  /** The payload is in the log or given up: another batch may close. */
-  #settlePayload(payload: number): void {
-    this.#payloads.delete(payload);
-    if (this.#ownBatches.delete(payload)) this.#batchDone();
+    for (const payload of payloads) this.#batches.drop(payload, error);
   }
 
   grant(term: number, nextIndex: number, others: GrantQuorum | null): void {
@@ -225,7 +164,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#grant = { term, next: nextIndex, soleVoter: others === null };
     const send = (to: MemberId, message: object) => this.hooks.send({ ...message, from: this.memberId, to } as Message);
     this.#leading = others === null ? null : new FakeLeading(term, nextIndex, others, send);
-    this.#patient = others === null;
+    this.#events.patient = others === null;
     this.#closeBatch();
   }
 
@@ -233,7 +172,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (this.#leading === null) throw new Error("streamed without a grant");
     if (this.#wal.written.lastIndex !== last) return false;
     this.#leading.stream(members);
-    this.#patient = true;
+    this.#events.patient = true;
     return true;
   }
 
@@ -243,7 +182,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       throw new Error(`follow after ${last}, the log ends at ${this.#wal.written.lastIndex}`);
     }
     this.#following = { term, leader };
-    this.#patient = true;
+    this.#events.patient = true;
   }
 
   repeatRead(): void {
@@ -256,10 +195,13 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#grant = null;
     this.#leading = null;
     this.#following = null;
-    this.#patient = false;
-    for (const ctx of unconfirmed) this.#emit({ type: "readRequest", ctx });
-    if (this.#events.length > 0 && !this.#wakeDue) this.#emitWake();
+    this.#events.patient = false;
+    for (const ctx of unconfirmed) this.#events.emit({ type: "readRequest", ctx });
     return last;
+  }
+
+  awaitApplied(index: number): void {
+    this.#events.awaitApplied(index);
   }
 
   commit(index: number): void {
@@ -273,7 +215,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const entry = this.#committedEntry(index);
     this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
     this.hooks.applied(entry, this.store.hash);
-    this.#emitMark({ type: "applied", index });
+    this.#events.applied(index);
     this.#applySoon();
   }
 
@@ -282,17 +224,15 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   stampPayload(kind: EntryKind, payload: number): void {
-    const data = this.#payloads.get(payload);
+    const { data, own } = this.#batches.take(payload);
     if (data === undefined) throw new Error(`no payload ${payload} to stamp`);
-    this.#payloads.delete(payload);
-    const own = this.#ownBatches.delete(payload);
     this.#stamp(kind, data, () => {
-      if (own) this.#batchDone();
+      if (own) this.#batches.done();
     });
   }
 
   releaseBatch(payload: number): void {
-    if (this.#ownBatches.delete(payload)) this.#batchDone();
+    this.#batches.release(payload);
   }
 
   compactLog(index: number, term: number): void {
@@ -311,34 +251,26 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (token > 0) this.hooks.answered(token, outcome);
     else {
       const data = encodeJson(outcome);
-      this.#emit({ type: "proposed", token: -token, data, error: null });
+      this.#events.emit({ type: "proposed", token: -token, data, error: null });
     }
   }
 
   /** A request from a client; `hooks.answered` tells the outcome, if there is one. */
   execute(op: Operation, token: number): void {
-    this.#open.push({ origin: this.origin, token, op });
+    this.#batches.add(op, token);
     this.#closeBatch();
   }
 
   #closeBatch(): void {
-    if (this.#open.length === 0 || this.#onTheirWay >= batchesOnTheirWayMax) return;
-    const batch = this.#open.splice(0);
-    this.#onTheirWay += 1;
+    const batch = this.#batches.close();
+    if (batch === null) return;
     if (this.#grant !== null) {
-      for (const { token } of batch) this.#unanswered.set(token, 0);
-      this.#stamp(EntryKind.Batch, batch, () => this.#batchDone());
+      this.#batches.stamped(batch);
+      this.#stamp(EntryKind.Batch, batch, () => this.#batches.done());
       return;
     }
-    const payload = this.#hold(batch);
-    this.#ownBatches.add(payload);
-    for (const { token } of batch) this.#unanswered.set(token, payload);
-    this.#emit({ type: "batch", payload, bytes: bytesOf(batch), requests: batch.length });
-  }
-
-  #batchDone(): void {
-    this.#onTheirWay -= 1;
-    this.#closeBatch();
+    const payload = this.#batches.held(batch);
+    this.#events.emit({ type: "batch", payload, bytes: bytesOf(batch), requests: batch.length });
   }
 
   #stamp(kind: EntryKind, data: EntryData, durable: () => void): void {
@@ -350,10 +282,10 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const entry: DiskEntry = { index, term, kind, data, bytes: bytesOf(data) };
     const meta: EntryMeta = { index, term, kind, bytes: entry.bytes };
     const prev = { index: index - 1, term: this.#termAt(index - 1) };
-    this.#emitMark({ type: "appended", entries: [meta] });
+    this.#events.mark({ type: "appended", entries: [meta] });
     const soleVoter = grant.soleVoter;
     this.#write(null, [entry], () => {
-      this.#emitMark({ type: "stable", index, term });
+      this.#events.mark({ type: "stable", index, term });
       if (this.#leading?.term === term) {
         this.#leading.ownStable(index);
         this.#commitQuorum();
@@ -395,16 +327,15 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (!this.#isFollowed(message) || prevIndex !== lastIndex || this.#termAt(lastIndex) !== prevTerm) return false;
     if (message.entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
     const entries = message.entries.map(({ payload, ...meta }): DiskEntry => {
-      const data = typeof payload === "number" ? this.#payloads.get(payload) : (payload as EntryData | null);
-      if (typeof payload === "number") this.#payloads.delete(payload);
+      const data = typeof payload === "number" ? this.#batches.take(payload).data : (payload as EntryData | null);
       return { ...meta, data: data ?? new Uint8Array() };
     });
     const metas = entries.map(({ data: _, ...meta }): EntryMeta => meta);
-    if (metas.length > 0) this.#emitMark({ type: "appended", entries: metas });
+    if (metas.length > 0) this.#events.mark({ type: "appended", entries: metas });
     const last = prevIndex + entries.length;
     this.hooks.fast("append");
     this.#write(null, entries, () => {
-      this.#emitMark({ type: "stable", index: last, term });
+      this.#events.mark({ type: "stable", index: last, term });
       const accepted = { index: last, reject: false, hintIndex: 0, hintTerm: 0 };
       this.hooks.send({ type: "appendResponse", from: this.memberId, to: from, term, ...accepted });
     });
@@ -424,7 +355,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
 
   #learnCommit(index: number): void {
     if (index <= this.#commit) return;
-    this.#emitMark({ type: "committed", index });
+    this.#events.mark({ type: "committed", index });
     this.commit(index);
   }
 
@@ -432,7 +363,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const leading = this.#leading;
     if (leading?.term !== term || index > this.#wal.written.lastIndex) return false;
     if (!leading.acknowledged(from, index)) return false;
-    this.#emitMark({ type: "acknowledged", from, index, term });
+    this.#events.mark({ type: "acknowledged", from, index, term });
     this.#commitQuorum();
     return true;
   }
@@ -441,7 +372,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const index = this.#leading?.advance() ?? null;
     if (index !== null) {
       this.hooks.fast("commit");
-      this.#emitMark({ type: "committed", index });
+      this.#events.mark({ type: "committed", index });
       this.commit(index);
     }
     this.#leading?.tellCommit();
@@ -458,18 +389,11 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #requestRead(ctx: number): void {
     const leading = this.#leading;
     if (leading === null) {
-      this.#emit({ type: "readRequest", ctx });
+      this.#events.emit({ type: "readRequest", ctx });
       return;
     }
     this.#lastRound += 1;
     leading.begin(this.#lastRound, ctx, Math.max(leading.committed, this.#commit));
-  }
-
-  #hold(data: EntryData): number {
-    const payload = this.#nextPayload;
-    this.#nextPayload += 1;
-    this.#payloads.set(payload, data);
-    return payload;
   }
 
   // --- what the network needs ---
@@ -481,15 +405,15 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   payloadData(payload: number): EntryData | null {
-    return this.#payloads.get(payload) ?? null;
+    return this.#batches.payload(payload) ?? null;
   }
 
   receivePayload(data: EntryData): number {
-    return this.#hold(data);
+    return this.#batches.hold(data);
   }
 
   get payloadCount(): number {
-    return this.#payloads.size;
+    return this.#batches.payloadCount;
   }
 
   /** A received store, which `installSnapshot` puts in place of the own one. */
@@ -507,7 +431,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#durableIndex = 0;
     this.#wal.append({ type: "snapshot", store }, () => {
       this.#durableIndex = Math.max(this.#durableIndex, index);
-      this.#emitMark({ type: "applied", index });
+      this.#events.applied(index);
       this.#reads.serve(this.store);
       this.#applySoon();
     });
@@ -541,14 +465,14 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.#applyBatch(entry);
     }
     if (this.store.appliedIndex > before) {
-      this.#emitMark({ type: "applied", index: this.store.appliedIndex });
+      this.#events.applied(this.store.appliedIndex);
       this.#reads.serve(this.store);
     }
   }
 
   #standAt({ index, term, kind, data }: DiskEntry): void {
     this.#barrier = index;
-    this.#emit({ type: "control", index, term, kind, data: data as Uint8Array });
+    this.#events.emit({ type: "control", index, term, kind, data: data as Uint8Array });
   }
 
   #committedEntry(index: number): DiskEntry {
@@ -568,17 +492,10 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     }
     this.store.entryApplied(index, term, kind, data, []);
     this.hooks.applied(entry, this.store.hash);
-    for (const { token, outcome } of outcomes) this.#answer(token, outcome);
-  }
-
-  #answer(token: number, outcome: number): void {
-    const payload = this.#unanswered.get(token);
-    this.#unanswered.delete(token);
-    this.#tell(token, outcome);
-    if (payload === undefined || payload === 0) return;
-    // A forwarded batch came back as an entry of the leader: its payload here is of no more use.
-    for (const other of this.#unanswered.values()) if (other === payload) return;
-    this.#settlePayload(payload);
+    for (const { token, outcome } of outcomes) {
+      this.#tell(token, outcome);
+      this.#batches.answered(token);
+    }
   }
 
   #flush(): void {
@@ -589,7 +506,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     if (this.disk.unsynced.some((record) => record.type === "snapshot")) return;
     this.disk.store = this.store.clone();
     const { appliedIndex, appliedTerm } = this.store;
-    this.#emitMark({ type: "flushed", index: appliedIndex, term: appliedTerm });
+    this.#events.mark({ type: "flushed", index: appliedIndex, term: appliedTerm });
   }
 
   // --- reads ---
