@@ -45,8 +45,9 @@ async function unaryPuts(server, requests, shape) {
 
 /**
  * Rows run in order on one store, so later ones find what earlier ones wrote. `needs` names a row that must
- * have run before, `rounds` is how often a row is repeated, the servers taking turns. `perOperation` is false where
- * the server's CPU went into more than the operations that are counted.
+ * have run before, `rounds` is how often a row is repeated, the servers taking turns; with `spread` the least and the
+ * most of them are shown. With `twin` there is a second member of each kind to compare with. `perOperation` is false
+ * where the server's CPU went into more than the operations that are counted.
  */
 export function kvRows(size) {
   const { keys } = size;

@@ -1,5 +1,6 @@
 // Runs the two load generators: h2load for unary calls, the Go program of test/load for the rest.
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,9 +39,35 @@ async function generate(program, args) {
  *   extra?: Record<string, number> }>}
  */
 export async function load(work, server, options = {}) {
-  const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  const { stdout, generatorCpuSeconds } = await generate(generator, [work, `--endpoint=${server.endpoint}`, ...flags]);
+  const { stdout, generatorCpuSeconds } = await generate(generator, argumentsOf(work, server, options));
   return { ...JSON.parse(stdout), generatorCpuSeconds };
+}
+
+/** What `during` results in, while a work of test/load keeps open what it opens; throws when either fails. */
+export async function holding(work, server, options, during) {
+  const holder = spawn(generator, argumentsOf(work, server, options), { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = once(holder, "exit");
+  const opened = once(holder.stdout, "data");
+  await Promise.race([opened, ended.then(([code]) => Promise.reject(new Error(`${work} ended with ${code}`)))]);
+  let result;
+  try {
+    result = await during();
+  } finally {
+    holder.stdin.end();
+  }
+  const [code] = await ended;
+  if (code !== 0) {
+    throw new Error(`${work} ended with ${code}`);
+  }
+  return result;
+}
+
+function argumentsOf(work, server, options) {
+  return [
+    work,
+    `--endpoint=${server.endpoint}`,
+    ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
+  ];
 }
 
 /** A gRPC message as it stands on the wire: not compressed, its length, the message. */

@@ -68,17 +68,23 @@ function chosen(rows) {
   return rows.filter((row) => wanted.has(row.name));
 }
 
-/** One row on both, taking turns; only one is under load at a time. */
+/**
+ * One row on both, taking turns; only one is under load at a time. A row with `twin` gets another fresh member of the
+ * same kind to compare with.
+ */
 async function runRow(row, servers) {
+  const twins = row.twin && { netcd: await startOne("netcd"), etcd: await startOne("etcd") };
   const rounds = { netcd: [], etcd: [] };
   for (let round = 0; round < (row.rounds ?? 1); round++) {
     for (const label of round % 2 === 0 ? ["netcd", "etcd"] : ["etcd", "netcd"]) {
       process.stderr.write(`${row.name}: ${label}\n`);
       await row.prepare?.(servers[label]);
-      rounds[label].push(await row.run(servers[label]));
+      rounds[label].push(await row.run(servers[label], twins?.[label]));
     }
   }
-  return { ...row, results: { netcd: middle(rounds.netcd), etcd: middle(rounds.etcd) } };
+  await Promise.all(Object.values(twins ?? {}).map((twin) => twin.destroy()));
+  const summary = (each) => ({ ...middle(each), each });
+  return { ...row, results: { netcd: summary(rounds.netcd), etcd: summary(rounds.etcd) } };
 }
 
 async function runGroup(name) {

@@ -41,7 +41,18 @@ const serverCpu = (result) =>
   (result.targetCpuUs === undefined ? "" : ` (${result.targetCpuUs.toFixed(1)})`);
 
 const both = ({ netcd, etcd }, show) => `${show(netcd)} / ${show(etcd)}`;
-const figure = (row, label) => units[figures[row.figure].unit](figures[row.figure].of(row.results[label]));
+
+/** The figure, and of a row that wants it, the least and the most of its rounds. */
+function figure(row, label) {
+  const { of, unit } = figures[row.figure];
+  const shown = units[unit](of(row.results[label]));
+  if (!row.spread) {
+    return shown;
+  }
+  const each = row.results[label].each.map(of);
+  return `${shown} (${units[unit](Math.min(...each))} to ${units[unit](Math.max(...each))})`;
+}
+
 const ofOperations = (row, show) => (row.perOperation === false ? "–" : both(row.results, show));
 
 /** What stands in a column, and how it is called in the README, where it is shown there. */

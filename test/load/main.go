@@ -21,7 +21,7 @@ type options struct {
 	keys, txn, valueBytes, clients, connections, requests int
 	limit, span, pages, rate, watchers, streams           int
 	revision                                              int
-	follower                                              string
+	follower, other                                       string
 	countOnly                                             bool
 	seconds                                               float64
 }
@@ -33,6 +33,7 @@ var works = map[string]func(context.Context, options) (result, error){
 	"range":       ranges,
 	"pages":       pages,
 	"put":         puts,
+	"put-turns":   putTurns,
 	"slow-read":   slowRead,
 	"compact":     compact,
 	"watch-fan":   watchFan,
@@ -68,6 +69,7 @@ func main() {
 	flags.IntVar(&o.streams, "streams", 1, "watch streams, each on its own connection")
 	flags.IntVar(&o.revision, "revision", 0, "revision that a follower must reach")
 	flags.StringVar(&o.follower, "follower", "", "host:port of the member that catches up")
+	flags.StringVar(&o.other, "other", "", "host:port of the server that put-turns puts to as well")
 	flags.Float64Var(&o.seconds, "seconds", 5, "time that the work takes, where it is bounded by time")
 	_ = flags.Parse(os.Args[2:])
 	measured, err := works[os.Args[1]](context.Background(), o)

@@ -2,8 +2,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -15,22 +18,19 @@ const watchedPrefix, watchedPrefixEnd = "bench/watched/", "bench/watched0"
 
 type watchStream = grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
 
-// openWatches makes o.streams streams with o.watchers watchers each and waits until all are created.
-func openWatches(ctx context.Context, o options, create func(stream, watcher int) *pb.WatchCreateRequest) ([]watchStream, func(), error) {
-	connections, err := dial(o, o.streams)
-	if err != nil {
-		return nil, nil, err
-	}
+// openIdle makes o.streams streams with o.watchers watchers each, on keys of their own, and waits until all are created.
+func openIdle(ctx context.Context, o options, connections []*grpc.ClientConn) ([]watchStream, error) {
 	var streams []watchStream
 	for s, connection := range connections {
 		stream, err := pb.NewWatchClient(connection).Watch(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		sent := make(chan error, 1)
 		go func() {
 			for w := range o.watchers {
-				if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create(s, w)}}); err != nil {
+				if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+					CreateRequest: &pb.WatchCreateRequest{Key: idleKey(s, w)}}}); err != nil {
 					sent <- err
 					return
 				}
@@ -40,25 +40,29 @@ func openWatches(ctx context.Context, o options, create func(stream, watcher int
 		for range o.watchers {
 			answer, err := stream.Recv()
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if !answer.Created || answer.Canceled {
-				return nil, nil, fmt.Errorf("watch was not created: %v", answer)
+				return nil, fmt.Errorf("watch was not created: %v", answer)
 			}
 		}
 		if err := <-sent; err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		streams = append(streams, stream)
 	}
-	return streams, func() { closeAll(connections) }, nil
+	return streams, nil
+}
+
+func idleKey(stream, watcher int) []byte {
+	return fmt.Appendf(nil, "bench/idle/%d/%d", stream, watcher)
 }
 
 func watchPrefix(int, int) *pb.WatchCreateRequest {
 	return &pb.WatchCreateRequest{Key: []byte(watchedPrefix), RangeEnd: []byte(watchedPrefixEnd)}
 }
 
-// openRawWatches is openWatches for the works that measure how events arrive.
+// openRawWatches makes o.streams streams with o.watchers watchers each on the whole prefix.
 func (l *rawLoop) openRawWatches(o options, each func(event rawEvent) error) error {
 	for range o.streams {
 		if err := l.openWatch(o, watchPrefix(0, 0), each); err != nil {
@@ -139,16 +143,46 @@ func watchDelay(_ context.Context, o options) (result, error) {
 	return measured(expected, time.Since(began), latencies), nil
 }
 
-// watchIdle keeps watchers on keys of their own while it puts elsewhere for o.requests puts.
+// watchIdle only holds watchers, for work of another process: it writes a line when all are open, and closes them when
+// its input ends.
 func watchIdle(ctx context.Context, o options) (result, error) {
-	_, closeStreams, err := openWatches(ctx, o, func(stream, watcher int) *pb.WatchCreateRequest {
-		return &pb.WatchCreateRequest{Key: fmt.Appendf(nil, "bench/idle/%d/%d", stream, watcher)}
-	})
+	connections, err := dial(o, o.streams)
 	if err != nil {
 		return result{}, err
 	}
-	defer closeStreams()
-	return puts(ctx, o)
+	defer closeAll(connections)
+	streams, err := openIdle(ctx, o, connections)
+	if err != nil {
+		return result{}, err
+	}
+	if _, err := fmt.Println("open"); err != nil {
+		return result{}, err
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return result{}, err
+	}
+	return result{Operations: o.streams * o.watchers}, stillWatched(ctx, o, connections[0], streams)
+}
+
+// stillWatched is an error unless each stream's last watcher hears, first of all, of its key: watchers that a server
+// has lost cost it nothing, and would make what was measured beside them worthless.
+func stillWatched(ctx context.Context, o options, connection *grpc.ClientConn, streams []watchStream) error {
+	ctx, cancel := context.WithTimeout(ctx, silenceMax)
+	defer cancel()
+	for s, stream := range streams {
+		key := idleKey(s, o.watchers-1)
+		if _, err := pb.NewKVClient(connection).Put(ctx, &pb.PutRequest{Key: key}); err != nil {
+			return err
+		}
+		answer, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if len(answer.Events) != 1 || !bytes.Equal(answer.Events[0].Kv.Key, key) {
+			return fmt.Errorf("an idle watcher of %s heard %v", key, answer)
+		}
+	}
+	return nil
 }
 
 // watchBack resumes from the first revision while clients put, until the watcher has all that was there, or for
