@@ -4,10 +4,12 @@
 #![deny(missing_docs)]
 
 mod backend;
+mod calls;
 mod engine;
 mod event;
 mod leases;
 mod limits;
+mod log;
 mod object;
 mod open;
 mod options;
@@ -15,5 +17,6 @@ mod peers;
 mod queue;
 mod sink;
 mod snapshots;
+mod store;
 mod tasks;
 mod watches;

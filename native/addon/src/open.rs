@@ -7,8 +7,8 @@ use std::time::Duration;
 use napi::Result;
 use netcd_engine::disk::{RealDisk, RealDiskOptions};
 use netcd_engine::mvcc::{Store, StoreConfig, StoreEvents, StoreRecovered};
-use netcd_engine::pipeline::{LogPlace, LogRecovered, Pipeline, PipelineConfig};
-use netcd_engine::types::{Completions, Identity};
+use netcd_engine::pipeline::{LogPlace, LogRecovered, OpenedLog, Pipeline, PipelineConfig};
+use netcd_engine::types::Identity;
 use netcd_engine::wal::WalOptions;
 use netcd_front::limits::GRPC_OVERHEAD_BYTES;
 use netcd_front::peer::{self, Peers};
@@ -121,18 +121,48 @@ pub struct Found {
     pub log: LogRecovered,
 }
 
-/// Opens or creates everything; reads the disk.
+/// Opens or creates everything; reads the disk. After an error nothing stays open.
 pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Found)> {
     let sink = Arc::new(Sink(Arc::clone(queue)));
     queue.start_delays().map_err(reason)?;
+    let (log, store, recovered) = open_disk(settings, &sink)?;
+    let router = Arc::new(Router {
+        front: FrontCompletions::new(settings.front_threads),
+        queue: Arc::clone(queue),
+    });
+    let opened = Pipeline::open(
+        settings.pipeline.clone(),
+        log,
+        (Arc::clone(&store), recovered.applied, recovered.installed),
+        sink,
+        Arc::clone(&router) as _,
+    );
+    let (pipeline, log) = opened.map_err(|error| {
+        store.close();
+        reason(error)
+    })?;
+    let running = start(settings, queue, &pipeline, &router).inspect_err(|_| {
+        pipeline.close();
+        store.close();
+    })?;
+    let found = Found {
+        store: recovered,
+        log,
+    };
+    Ok((running, found))
+}
+
+/// Log and store.
+fn open_disk(
+    settings: &Settings,
+    sink: &Arc<Sink>,
+) -> Result<(OpenedLog, Arc<Store>, StoreRecovered)> {
     // The WAL's lock is taken first: a second process must not come near the store.
-    let disk = RealDisk::open(
-        &settings.wal_dir,
-        RealDiskOptions {
-            no_fsync: settings.no_fsync,
-        },
-    )
-    .map_err(|error| reason(format!("opening {}: {error}", settings.wal_dir.display())))?;
+    let options = RealDiskOptions {
+        no_fsync: settings.no_fsync,
+    };
+    let disk = RealDisk::open(&settings.wal_dir, options)
+        .map_err(|error| reason(format!("opening {}: {error}", settings.wal_dir.display())))?;
     let place = LogPlace {
         disk,
         identity: settings.identity,
@@ -141,86 +171,56 @@ pub fn open(settings: &Settings, queue: &Arc<EventQueue>) -> Result<(Running, Fo
     // Both are read from end to end; side by side that takes as long as the longer one.
     let (log, store) = std::thread::scope(|scope| {
         let log = scope.spawn(|| place.open());
-        let store = open_store(settings, &sink);
+        let store = open_store(settings, sink);
         (log.join().expect("opening the log does not panic"), store)
     });
     let (store, recovered) = store?;
-    let log = log.map_err(|error| {
-        store.close();
-        reason(error)
-    })?;
-    let completions = FrontCompletions::new(settings.front_threads);
-    let router: Arc<dyn Completions> = Arc::new(Router {
-        front: Arc::clone(&completions),
-        queue: Arc::clone(queue),
-    });
-    let opened = Pipeline::open(
-        settings.pipeline.clone(),
-        log,
-        (Arc::clone(&store), recovered.applied, recovered.installed),
-        Arc::clone(&sink) as _,
-        Arc::clone(&router),
-    );
-    let (pipeline, log) = opened.map_err(|error| {
-        store.close();
-        reason(error)
-    })?;
+    match log {
+        Ok(log) => Ok((log, store, recovered)),
+        Err(error) => {
+            store.close();
+            Err(reason(error))
+        }
+    }
+}
+
+/// What stands around the pipeline: links to other members, transport, watches of the control plane.
+fn start(
+    settings: &Settings,
+    queue: &Arc<EventQueue>,
+    pipeline: &Arc<Pipeline>,
+    router: &Arc<Router>,
+) -> Result<Running> {
+    let (snapshots, peers) = start_peers(settings, queue, pipeline)?;
     let backend = Arc::new(EngineBackend::new(
-        Arc::clone(&pipeline),
+        Arc::clone(pipeline),
         Arc::clone(queue),
-        router,
+        Arc::clone(router) as _,
     ));
-    let events = sink as Arc<dyn FrontEvents>;
     let front = Front::start(
         settings.front.clone(),
         Arc::clone(&backend) as _,
-        events,
-        &completions,
+        Arc::new(Sink(Arc::clone(queue))) as Arc<dyn FrontEvents>,
+        &router.front,
     );
-    let front = front.map_err(|error| {
-        pipeline.close();
-        store.close();
-        reason(error)
-    })?;
-    let snapshots = Arc::new(Snapshots::new(
-        Arc::clone(&store),
-        Arc::clone(queue),
-        &settings.member_dir,
-        settings.no_fsync,
-    ));
-    let peers = start_peers(settings, queue, &pipeline, &snapshots).inspect_err(|_| {
-        front.shutdown(Duration::ZERO);
-        pipeline.close();
-        store.close();
-    })?;
-    pipeline.set_links(Arc::new(EngineLinks {
-        peers: Arc::downgrade(&peers),
-        sink: Sink(Arc::clone(queue)),
-    }));
+    let front = front.map_err(reason)?;
     front.set_peer_acceptor(peers.acceptor());
-    let found = Found {
-        store: recovered,
-        log,
-    };
     let fragment_bytes = settings.pipeline.max_request_bytes + GRPC_OVERHEAD_BYTES;
-    let watches = Watches::start(Arc::clone(&pipeline), Arc::clone(queue), fragment_bytes);
+    let watches = Watches::start(Arc::clone(pipeline), Arc::clone(queue), fragment_bytes);
     let watches = watches.map_err(|error| {
         front.shutdown(Duration::ZERO);
-        pipeline.close();
-        store.close();
         reason(error)
     })?;
-    let running = Running {
-        store,
-        pipeline,
+    Ok(Running {
+        store: Arc::clone(pipeline.store()),
+        pipeline: Arc::clone(pipeline),
         backend,
         front,
         watches,
         peers,
         snapshots,
         identity: settings.identity,
-    };
-    Ok((running, found))
+    })
 }
 
 fn open_store(settings: &Settings, sink: &Arc<Sink>) -> Result<(Arc<Store>, StoreRecovered)> {
@@ -241,8 +241,13 @@ fn start_peers(
     settings: &Settings,
     queue: &Arc<EventQueue>,
     pipeline: &Arc<Pipeline>,
-    snapshots: &Arc<Snapshots>,
-) -> Result<Arc<Peers>> {
+) -> Result<(Arc<Snapshots>, Arc<Peers>)> {
+    let snapshots = Arc::new(Snapshots::new(
+        Arc::clone(pipeline.store()),
+        Arc::clone(queue),
+        &settings.member_dir,
+        settings.no_fsync,
+    ));
     let identity = peer::Identity {
         cluster_id: settings.identity.cluster_id,
         member_id: settings.identity.member_id,
@@ -253,9 +258,14 @@ fn start_peers(
         pipeline: Arc::clone(pipeline),
     };
     let log = EngineLog(Arc::clone(pipeline));
-    let store = Arc::clone(snapshots) as _;
+    let store = Arc::clone(&snapshots) as _;
     let peers = Peers::start(identity, Arc::new(log), store, Arc::new(events));
-    peers.map(Arc::new).map_err(reason)
+    let peers = peers.map(Arc::new).map_err(reason)?;
+    pipeline.set_links(Arc::new(EngineLinks {
+        peers: Arc::downgrade(&peers),
+        sink: Sink(Arc::clone(queue)),
+    }));
+    Ok((snapshots, peers))
 }
 
 impl Running {

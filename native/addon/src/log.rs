@@ -1,0 +1,210 @@
+//! The raft log from JavaScript: what it gives the WAL and takes back, the grants, and what may be applied or read.
+
+use std::sync::Arc;
+
+use napi::Result;
+use napi::bindgen_prelude::{AsyncTask, BigInt, Uint8Array};
+use napi_derive::napi;
+use netcd_engine::error::EtcdError;
+use netcd_engine::pipeline::{GrantKind, Pipeline, PipelineError, Streamed};
+use netcd_engine::types::LogMark;
+
+use crate::engine::NativeEngine;
+use crate::open::reason;
+use crate::options::{
+    JsHardState, JsMetaWrite, JsPersistEntry, JsQuorum, JsStatus, copy, entry_kind, id, number,
+};
+use crate::tasks::ReadEntries;
+
+type Outcome = std::result::Result<(), PipelineError>;
+
+impl NativeEngine {
+    /// As `enqueue`, for what the pipeline may refuse.
+    fn pipeline(&self, act: impl FnOnce(&Pipeline) -> Outcome) -> Result<()> {
+        self.enqueue(|running| match act(&running.pipeline) {
+            // It is about to be closed.
+            Ok(()) | Err(PipelineError::Closed) => Ok(()),
+            Err(error) => Err(reason(error)),
+        })
+    }
+}
+
+#[napi]
+impl NativeEngine {
+    /// Queues entries and hard state for the WAL.
+    #[napi]
+    pub fn persist(
+        &self,
+        seq: f64,
+        hard_state: Option<JsHardState>,
+        entries: Vec<JsPersistEntry>,
+    ) -> Result<()> {
+        let seq = number(seq)?;
+        let hard_state = hard_state.map(|state| state.read()).transpose()?;
+        let entries = entries.iter().map(JsPersistEntry::read);
+        let entries = entries.collect::<Result<Vec<_>>>()?;
+        self.pipeline(|pipeline| pipeline.persist(seq, hard_state, entries))
+    }
+
+    /// Forgets payloads; clients of those that are batches get the error.
+    #[napi]
+    pub fn drop_payloads(&self, payloads: Vec<f64>, error: JsStatus) -> Result<()> {
+        let handles = payloads.into_iter().map(number);
+        let handles = handles.collect::<Result<Vec<u64>>>()?;
+        let error = EtcdError::from(error);
+        self.pipeline(|pipeline| {
+            pipeline.drop_payloads(&handles, &error);
+            Ok(())
+        })
+    }
+
+    /// Gives the append grant; without others the leader is the sole voter.
+    #[napi]
+    pub fn grant(&self, term: f64, next_index: f64, others: Option<JsQuorum>) -> Result<()> {
+        let (term, next_index) = (number(term)?, number(next_index)?);
+        let kind = match others {
+            None => GrantKind::SoleVoter,
+            Some(quorum) => GrantKind::Quorum(quorum.read()?),
+        };
+        let patient = kind == GrantKind::SoleVoter;
+        self.pipeline(|pipeline| pipeline.grant(term, next_index, kind))?;
+        self.shared.queue.set_patient(patient);
+        Ok(())
+    }
+
+    /// Sends to these members what is stamped from now on; false: `last` is not the last index that was stamped.
+    #[napi]
+    pub fn stream(&self, last: f64, members: Vec<BigInt>) -> Result<bool> {
+        let last = number(last)?;
+        let members = members.iter().map(id).collect::<Result<Vec<u64>>>()?;
+        let streamed = self.enqueue(|running| match running.pipeline.stream(last, &members) {
+            Ok(streamed) => Ok(Some(streamed)),
+            // It is about to be closed.
+            Err(PipelineError::Closed) => Ok(None),
+            Err(error) => Err(reason(error)),
+        })?;
+        let Some(streamed) = streamed.filter(|streamed| *streamed != Streamed::Refused) else {
+            return Ok(false);
+        };
+        self.shared.queue.set_patient(streamed == Streamed::Quorum);
+        Ok(true)
+    }
+
+    /// Asks again for a quorum's word if reads still wait for it.
+    #[napi]
+    pub fn repeat_read(&self) -> Result<()> {
+        self.pipeline(|pipeline| {
+            pipeline.repeat_read();
+            Ok(())
+        })
+    }
+
+    /// Gives the follow grant.
+    #[napi]
+    pub fn follow(&self, term: f64, leader: BigInt, last: f64) -> Result<()> {
+        let (term, leader, last) = (number(term)?, id(&leader)?, number(last)?);
+        self.pipeline(|pipeline| pipeline.follow(term, leader, last))?;
+        self.shared.queue.set_patient(true);
+        Ok(())
+    }
+
+    /// Tells that index is applied as soon as it is, also where marks may wait.
+    #[napi]
+    pub fn await_applied(&self, index: f64) -> Result<()> {
+        self.shared.queue.await_applied(number(index)?);
+        Ok(())
+    }
+
+    /// Ends either grant; returns the last index given to the WAL.
+    #[napi]
+    pub fn revoke_grant(&self) -> Result<f64> {
+        self.shared.queue.set_patient(false);
+        self.enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
+    }
+
+    /// Apply up to index.
+    #[napi]
+    pub fn commit(&self, index: f64) -> Result<()> {
+        let index = number(index)?;
+        self.pipeline(|pipeline| {
+            pipeline.commit(index);
+            Ok(())
+        })
+    }
+
+    /// The control entry at index was applied.
+    #[napi]
+    pub fn control_applied(&self, index: f64, writes: Vec<JsMetaWrite>) -> Result<()> {
+        let index = number(index)?;
+        let writes = writes.iter().map(JsMetaWrite::read);
+        let writes = writes.collect::<Result<Vec<_>>>()?;
+        self.pipeline(|pipeline| {
+            pipeline.control_applied(index, writes);
+            Ok(())
+        })
+    }
+
+    /// Queues a Control or ConfChange entry under the grant.
+    #[napi]
+    pub fn propose_control(&self, kind: u8, data: Uint8Array) -> Result<()> {
+        let (kind, data) = (entry_kind(kind)?, copy(&data));
+        self.pipeline(|pipeline| pipeline.propose_control(kind, data))
+    }
+
+    /// Stamps the payload behind a handle under the grant.
+    #[napi]
+    pub fn stamp_payload(&self, kind: u8, payload: f64) -> Result<()> {
+        let (kind, payload) = (entry_kind(kind)?, number(payload)?);
+        self.pipeline(|pipeline| pipeline.stamp_payload(kind, payload))
+    }
+
+    /// The next batch no longer waits for this one, which was forwarded.
+    #[napi]
+    pub fn release_batch(&self, payload: f64) -> Result<()> {
+        let payload = number(payload)?;
+        self.pipeline(|pipeline| {
+            pipeline.release_batch(payload);
+            Ok(())
+        })
+    }
+
+    /// Forgets log entries up to index.
+    #[napi]
+    pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
+        let (index, term) = (number(index)?, number(term)?);
+        self.pipeline(|pipeline| {
+            pipeline.compact_log(LogMark { index, term });
+            Ok(())
+        })
+    }
+
+    /// The payloads of entries.
+    #[napi]
+    pub fn read_entries(&self, first: f64, last: f64) -> Result<AsyncTask<ReadEntries>> {
+        Ok(AsyncTask::new(ReadEntries {
+            shared: Arc::clone(&self.shared),
+            first: number(first)?,
+            last: number(last)?,
+        }))
+    }
+
+    /// The read index of `ctx` is known.
+    #[napi]
+    pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
+        let (ctx, index) = (number(ctx)?, number(index)?);
+        self.pipeline(|pipeline| {
+            pipeline.read_index_ready(ctx, index);
+            Ok(())
+        })
+    }
+
+    /// The read index of `ctx` could not be had.
+    #[napi]
+    pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
+        let ctx = number(ctx)?;
+        self.pipeline(|pipeline| {
+            pipeline.read_index_failed(ctx, error.into());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The store from JavaScript: operations and ranges of its own, upkeep and figures.
+
+use std::sync::Arc;
+
+use napi::Result;
+use napi::bindgen_prelude::{AsyncTask, Uint8Array};
+use napi_derive::napi;
+use netcd_engine::types::Token;
+use netcd_front::Backend;
+
+use crate::engine::NativeEngine;
+use crate::event::Event;
+use crate::options::{copy, number, op_kind};
+use crate::tasks::{Defragment, HashKv, Range};
+
+/// `StoreStatus`.
+#[napi(object, object_from_js = false)]
+pub struct StoreStatus {
+    /// Current revision.
+    pub revision: f64,
+    /// Last compacted revision, -1 = none.
+    pub compact_revision: f64,
+    /// Live keys.
+    pub keys: f64,
+    /// Bytes of the database.
+    pub db_size: f64,
+    /// Bytes of it that hold data.
+    pub db_size_in_use: f64,
+    /// Bytes applied and not yet in the database.
+    pub tail_bytes: f64,
+    /// Applied index.
+    pub applied_index: f64,
+    /// Index durable in the database.
+    pub flushed_index: f64,
+}
+
+#[napi]
+impl NativeEngine {
+    /// Proposes one operation; answered by `proposed`.
+    #[napi]
+    pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
+        let (kind, number) = (op_kind(kind)?, number(token)?);
+        let token = Token(number | Token::JS_BIT);
+        self.enqueue(|running| {
+            if let Err(error) = Backend::submit(&*running.backend, kind, &request, token) {
+                self.shared.queue.push(Event::Proposed {
+                    token: number,
+                    result: Err(error),
+                });
+            }
+            Ok(())
+        })
+    }
+
+    /// The answer to `quotaExceeded`: the writes that the quota refused are answered.
+    #[napi]
+    pub fn quota_refused(&self) -> Result<()> {
+        self.enqueue(|running| {
+            running.backend.answer_refused();
+            Ok(())
+        })
+    }
+
+    /// A serializable range.
+    #[napi]
+    pub fn range(&self, request: Uint8Array) -> AsyncTask<Range> {
+        AsyncTask::new(Range(Arc::clone(&self.shared), copy(&request)))
+    }
+
+    /// The hash of the store at a revision, 0 = the current one.
+    #[napi]
+    pub fn hash_kv(&self, revision: f64) -> AsyncTask<HashKv> {
+        AsyncTask::new(HashKv(Arc::clone(&self.shared), revision as i64))
+    }
+
+    /// Gives back the database's free pages.
+    #[napi]
+    pub fn defragment(&self) -> AsyncTask<Defragment> {
+        AsyncTask::new(Defragment(Arc::clone(&self.shared)))
+    }
+
+    /// Which alarms are set.
+    #[napi]
+    pub fn set_alarms(&self, no_space: bool, corrupt: bool) -> Result<()> {
+        self.enqueue(|running| {
+            running.store.set_alarms(no_space, corrupt);
+            Ok(())
+        })
+    }
+
+    /// Figures of the store.
+    #[napi]
+    pub fn store_status(&self) -> Result<StoreStatus> {
+        let status = self.shared.running()?.store.status();
+        Ok(StoreStatus {
+            revision: status.revision as f64,
+            compact_revision: status.compact_revision as f64,
+            keys: status.keys as f64,
+            db_size: status.db_bytes as f64,
+            db_size_in_use: status.db_used_bytes as f64,
+            tail_bytes: status.tail_bytes as f64,
+            applied_index: status.applied.index as f64,
+            flushed_index: status.flushed.index as f64,
+        })
+    }
+}
