@@ -7,6 +7,7 @@ import type { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
 import { serveHashKv } from "./hashkv.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, withHeaders } from "./message.js";
+import { answerProbe } from "./probing.js";
 
 const JSON_TYPE = "application/json";
 const PROMOTE = "/members/promote/";
@@ -35,7 +36,7 @@ export async function servePeer(
   log: Logger,
 ): Promise<HttpAnswer | null> {
   const { path, method } = request;
-  if (path === "/raft/probing") return answer(200, "text/plain; charset=utf-8", `{"OK":true,"Now":"${now()}"}\n`);
+  if (path === "/raft/probing") return answerProbe();
   const endpoint = GET_ENDPOINTS[path];
   if (endpoint) return method === "GET" ? endpoint(context, request, log) : methodNotAllowed();
   if (isLeasePath(path)) {
@@ -47,11 +48,6 @@ export async function servePeer(
   }
   if (!path.startsWith(PROMOTE)) return null;
   return method === "POST" ? withCluster(context, await promote(context, path)) : methodNotAllowed("POST");
-}
-
-/** As Go prints a time: with the fraction that is there. */
-function now(): string {
-  return new Date().toISOString();
 }
 
 function withCluster(context: ServiceContext, given: HttpAnswer): HttpAnswer {

@@ -28,11 +28,12 @@ function formatTime(timeUs: number): string {
   return `${local.slice(0, -1)}${micros}${formatOffset(offsetMinutes)}`;
 }
 
-function formatOffset(minutes: number): string {
+/** `Z`, or hours and minutes with this between them. */
+export function formatOffset(minutes: number, separator = ""): string {
   if (minutes === 0) return "Z";
   const size = Math.abs(minutes);
   const hours = String(Math.floor(size / 60)).padStart(2, "0");
-  return `${minutes < 0 ? "-" : "+"}${hours}${String(size % 60).padStart(2, "0")}`;
+  return `${minutes < 0 ? "-" : "+"}${hours}${separator}${String(size % 60).padStart(2, "0")}`;
 }
 
 /** One JSON object without blanks: level, ts, logger, caller, msg, the fields, stacktrace. */
