@@ -190,7 +190,10 @@ export interface Ready {
   snapshot: SnapshotMeta | null;
   messages: Message[];
   messagesAfterPersist: Message[];
-  /** Apply up to here (0: nothing yet). Never falls. */
+  /**
+   * Apply up to here (0: nothing yet). Never falls. netcd's data plane is told the commit index instead and knows by
+   * itself what is durable; raft alone, as its tests drive it, has no other way to say what may be applied.
+   */
   committedUpTo: number;
   readStates: ReadState[];
   /** Local readIndex contexts that this member lost with its leadership; ask again. */

@@ -310,7 +310,7 @@ export class RaftDriver {
   }
 }
 
-export function toPersist({ index, term, kind, payload }: Entry): PersistEntry {
+function toPersist({ index, term, kind, payload }: Entry): PersistEntry {
   const ref = payload as PayloadRef;
   if (typeof ref === "number") return { index, term, kind, payload: ref, data: null };
   return { index, term, kind, payload: 0, data: ref };

@@ -56,7 +56,7 @@ const election = serviceOf("v3electionpb.Election");
 const lock = serviceOf("v3lockpb.Lock");
 const checks = serviceOf("grpc.health.v1.Health");
 
-/** Served in Rust; here for clients. */
+/** Served in Rust; here for tests that call a member, so that one file says what etcd serves. */
 export const kvService = {
   range: kv.unary("Range", pb.RangeRequest, pb.RangeResponse),
   rangeStream: kv.serverStream("RangeStream", pb.RangeRequest, pb.RangeStreamResponse),
