@@ -3,7 +3,7 @@
 
 import { Invariants, Violation } from "./checks.js";
 import { Clients } from "./clients.js";
-import type { FastStep } from "./fakes/engine.js";
+import type { FastStep } from "./fakes/fastpath.js";
 import { checkLinearizable } from "./linearizability.js";
 import { type MemberSettings, SimMember, type World } from "./member.js";
 import { Nemesis } from "./nemesis.js";

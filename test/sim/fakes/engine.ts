@@ -1,5 +1,6 @@
-// The data plane in memory: batches, append and follow grant, WAL with delayed syncs, apply with barriers, flushes, reads. It
-// keeps the ordering promises of NativeEngine and nothing more, and checks those that raft and replica must keep.
+// The data plane in memory: joins batches (batches.ts), WAL (wal.ts), apply (apply.ts), reads (reads.ts) and the fast
+// path between members (fastpath.ts) by the log and its grants. It keeps the ordering promises of NativeEngine and
+// nothing more, and checks those that raft and replica must keep.
 
 import {
   EntryKind,
@@ -14,19 +15,14 @@ import {
   type PersistEntry,
   type Recovered,
 } from "../../../src/native/binding.js";
-import {
-  type AppendMessage,
-  dataPlaneRoundMin,
-  type HeartbeatMessage,
-  type MemberId,
-  type Message,
-} from "../../../src/raft/index.js";
+import type { MemberId, Message } from "../../../src/raft/index.js";
 import type { Clock } from "../../../src/replica/clock.js";
 import { encodeJson } from "../../../src/replica/commands.js";
+import { FakeApply } from "./apply.js";
 import { FakeBatches } from "./batches.js";
 import type { DiskEntry, FakeDisk } from "./disk.js";
 import { FakeEvents } from "./events.js";
-import { FakeLeading } from "./leading.js";
+import { FakeFastPath, type FastStep } from "./fastpath.js";
 import { FakeReads } from "./reads.js";
 import { decodeOperation, type EntryData, type FakeStore, isBatch, type Operation } from "./store.js";
 import { WithoutTransport } from "./transportless.js";
@@ -40,9 +36,6 @@ export interface FakeTiming {
   marksMs(): number;
   flushEveryMs: number;
 }
-
-/** What the data plane does by itself between members. */
-export type FastStep = "append" | "commit" | "read";
 
 export interface FakeHooks {
   wake(): void;
@@ -59,27 +52,21 @@ export interface FakeHooks {
 
 export class FakeEngine extends WithoutTransport implements NativeEngine {
   readonly #wal: FakeWal;
-  store: FakeStore;
+  readonly #apply: FakeApply;
+  readonly #fast: FakeFastPath;
   readonly #events: FakeEvents;
   readonly #batches: FakeBatches;
   #grant: { term: number; next: number; soleVoter: boolean } | null = null;
-  #leading: FakeLeading | null = null;
-  #following: { term: number; leader: MemberId } | null = null;
-  #lastRound = dataPlaneRoundMin;
-  #durableIndex: number;
-  #commit = 0;
-  #applying = false;
-  #barrier = 0;
   readonly #reads: FakeReads;
   #staged: FakeStore | null = null;
   serving = { term: 0, hasLeader: false, isLearner: false, capable: false };
 
   constructor(
     readonly disk: FakeDisk,
-    private readonly clock: Clock,
-    private readonly timing: FakeTiming,
+    clock: Clock,
+    timing: FakeTiming,
     private readonly hooks: FakeHooks,
-    private readonly origin: number,
+    origin: number,
     private readonly memberId: bigint,
   ) {
     super();
@@ -88,10 +75,36 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#batches = new FakeBatches(origin, () => this.#closeBatch(), refused);
     this.#reads = new FakeReads((token, outcome) => hooks.answered(token, outcome));
     this.#wal = new FakeWal(disk, clock, () => timing.syncMs());
-    this.store = disk.store.clone();
-    this.#durableIndex = disk.durable.lastIndex;
-    this.#commit = this.store.appliedIndex;
-    clock.every(timing.flushEveryMs, () => this.#flush());
+    const wal = this.#wal;
+    const events = this.#events;
+    this.#apply = new FakeApply({
+      disk,
+      wal,
+      events,
+      reads: this.#reads,
+      clock,
+      origin,
+      flushEveryMs: timing.flushEveryMs,
+      applyMs: () => timing.applyMs(),
+      answer: (token, outcome) => this.#answer(token, outcome),
+      applied: (entry, hash) => hooks.applied(entry, hash),
+    });
+    this.#fast = new FakeFastPath({
+      memberId,
+      wal,
+      events,
+      takePayload: (payload) => this.#batches.take(payload).data,
+      write: (entries, durable) => this.#write(null, entries, durable),
+      commit: (index) => this.commit(index),
+      committed: () => this.#apply.committed,
+      readIndexReady: (ctx, index) => this.readIndexReady(ctx, index),
+      send: (message) => hooks.send(message),
+      fast: (what) => hooks.fast(what),
+    });
+  }
+
+  get store(): FakeStore {
+    return this.#apply.store;
   }
 
   recovered(): Recovered {
@@ -109,11 +122,14 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   // --- raft log ---
 
   persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void {
-    const granted = this.#grant !== null || this.#following !== null;
-    if (granted && entries.length > 0) throw new Error("persist under the grant");
+    if (this.#isGranted && entries.length > 0) throw new Error("persist under the grant");
     const written = entries.map((entry) => this.#toDisk(entry));
     this.#write(hardState, written, () => this.#events.emit({ type: "persisted", seq }));
     for (const { payload } of entries) if (payload !== 0) this.#batches.settle(payload);
+  }
+
+  get #isGranted(): boolean {
+    return this.#grant !== null || this.#fast.isFollowing;
   }
 
   #toDisk({ index, term, kind, payload, data }: PersistEntry): DiskEntry {
@@ -124,32 +140,19 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
 
   #write(hardState: HardState | null, entries: DiskEntry[], durable: () => void): void {
     const first = entries[0];
-    if (first !== undefined) {
-      if (first.index <= this.store.appliedIndex) throw new Error(`applied ${first.index} replaced`);
-      this.#durableIndex = Math.min(this.#durableIndex, first.index - 1);
-    }
+    if (first !== undefined) this.#apply.replaced(first.index);
     const last = entries.at(-1);
-    let prevTerm = first === undefined ? 0 : this.#termAt(first.index - 1);
+    let prevTerm = first === undefined ? 0 : this.#wal.termAt(first.index - 1);
     for (const entry of entries) {
       this.hooks.written(entry, prevTerm);
       prevTerm = entry.term;
     }
     this.#wal.append({ type: "write", hardState, entries }, () => {
       // Another write may have taken the place meanwhile.
-      if (last !== undefined && this.#wal.entry(last.index) === last) {
-        this.#durableIndex = Math.max(this.#durableIndex, last.index);
-      }
+      if (last !== undefined && this.#wal.entry(last.index) === last) this.#apply.durable(last.index);
       durable();
-      this.#applySoon();
+      this.#apply.soon();
     });
-  }
-
-  #termAt(index: number): number {
-    const { written } = this.#wal;
-    if (index === written.baseIndex) return written.baseTerm;
-    const entry = written.entry(index);
-    if (entry === null) throw new Error(`a write after ${index}, which is not in the log`);
-    return entry.term;
   }
 
   dropPayloads(payloads: number[], error: NativeStatus): void {
@@ -157,44 +160,39 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   grant(term: number, nextIndex: number, others: GrantQuorum | null): void {
-    if (this.#grant !== null || this.#following !== null) throw new Error("a grant on top of a grant");
+    if (this.#isGranted) throw new Error("a grant on top of a grant");
     if (nextIndex !== this.#wal.written.lastIndex + 1) {
       throw new Error(`grant at ${nextIndex}, the log ends at ${this.#wal.written.lastIndex}`);
     }
     this.#grant = { term, next: nextIndex, soleVoter: others === null };
-    const send = (to: MemberId, message: object) => this.hooks.send({ ...message, from: this.memberId, to } as Message);
-    this.#leading = others === null ? null : new FakeLeading(term, nextIndex, others, send);
+    if (others !== null) this.#fast.lead(term, nextIndex, others);
     this.#events.patient = others === null;
     this.#closeBatch();
   }
 
   stream(last: number, members: MemberId[]): boolean {
-    if (this.#leading === null) throw new Error("streamed without a grant");
-    if (this.#wal.written.lastIndex !== last) return false;
-    this.#leading.stream(members);
+    if (!this.#fast.stream(last, members)) return false;
     this.#events.patient = true;
     return true;
   }
 
   follow(term: number, leader: MemberId, last: number): void {
-    if (this.#grant !== null || this.#following !== null) throw new Error("a follow grant on top of a grant");
+    if (this.#isGranted) throw new Error("a follow grant on top of a grant");
     if (this.#wal.written.lastIndex !== last) {
       throw new Error(`follow after ${last}, the log ends at ${this.#wal.written.lastIndex}`);
     }
-    this.#following = { term, leader };
+    this.#fast.follow(term, leader);
     this.#events.patient = true;
   }
 
   repeatRead(): void {
-    this.#leading?.repeat();
+    this.#fast.repeatRead();
   }
 
   revokeGrant(): number {
     const last = this.#wal.written.lastIndex;
-    const unconfirmed = this.#leading?.unconfirmed ?? [];
+    const unconfirmed = this.#fast.end();
     this.#grant = null;
-    this.#leading = null;
-    this.#following = null;
     this.#events.patient = false;
     for (const ctx of unconfirmed) this.#events.emit({ type: "readRequest", ctx });
     return last;
@@ -205,18 +203,11 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   commit(index: number): void {
-    this.#commit = Math.max(this.#commit, index);
-    this.#applySoon();
+    this.#apply.commit(index);
   }
 
   controlApplied(index: number, writes: MetaWrite[]): void {
-    if (index !== this.#barrier) throw new Error(`control ${index}, apply stands at ${this.#barrier}`);
-    this.#barrier = 0;
-    const entry = this.#committedEntry(index);
-    this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
-    this.hooks.applied(entry, this.store.hash);
-    this.#events.applied(index);
-    this.#applySoon();
+    this.#apply.controlApplied(index, writes);
   }
 
   proposeControl(kind: EntryKind, data: Uint8Array): void {
@@ -247,12 +238,13 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   }
 
   /** Tokens of TypeScript are negative here; clients of the simulation use positive ones. */
-  #tell(token: number, outcome: number): void {
+  #answer(token: number, outcome: number): void {
     if (token > 0) this.hooks.answered(token, outcome);
     else {
       const data = encodeJson(outcome);
       this.#events.emit({ type: "proposed", token: -token, data, error: null });
     }
+    this.#batches.answered(token);
   }
 
   /** A request from a client; `hooks.answered` tells the outcome, if there is one. */
@@ -281,122 +273,25 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     grant.next += 1;
     const entry: DiskEntry = { index, term, kind, data, bytes: bytesOf(data) };
     const meta: EntryMeta = { index, term, kind, bytes: entry.bytes };
-    const prev = { index: index - 1, term: this.#termAt(index - 1) };
+    const prev = { index: index - 1, term: this.#wal.termAt(index - 1) };
     this.#events.mark({ type: "appended", entries: [meta] });
     const soleVoter = grant.soleVoter;
     this.#write(null, [entry], () => {
       this.#events.mark({ type: "stable", index, term });
-      if (this.#leading?.term === term) {
-        this.#leading.ownStable(index);
-        this.#commitQuorum();
-      }
+      this.#fast.ownStable(index, term);
       // The grant may have ended meanwhile; raft commits then, if it still leads.
       if (soleVoter && this.#grant?.soleVoter === true && this.#grant.term === term) this.commit(index);
       durable();
     });
-    this.#leading?.replicate(prev, meta);
-  }
-
-  // --- the fast path between members ---
-
-  /** A message of another member; true: it is dealt with, and raft never sees it. */
-  receive(message: Message): boolean {
-    switch (message.type) {
-      case "append":
-        return this.#takeAppend(message);
-      case "appendResponse":
-        return !message.reject && this.#acknowledged(message.from, message.term, message.index);
-      case "heartbeat":
-        return message.readSeq >= dataPlaneRoundMin && this.#takeHeartbeat(message);
-      case "heartbeatResponse":
-        if (message.readSeq < dataPlaneRoundMin) return false;
-        this.#heard(message.from, message.term, message.readSeq);
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  #isFollowed({ from, term }: Message): boolean {
-    return this.#following?.leader === from && this.#following.term === term;
-  }
-
-  #takeAppend(message: AppendMessage): boolean {
-    const { from, term, prevIndex, prevTerm, commit } = message;
-    const { lastIndex } = this.#wal.written;
-    if (!this.#isFollowed(message) || prevIndex !== lastIndex || this.#termAt(lastIndex) !== prevTerm) return false;
-    if (message.entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
-    const entries = message.entries.map(({ payload, ...meta }): DiskEntry => {
-      const data = typeof payload === "number" ? this.#batches.take(payload).data : (payload as EntryData | null);
-      return { ...meta, data: data ?? new Uint8Array() };
-    });
-    const metas = entries.map(({ data: _, ...meta }): EntryMeta => meta);
-    if (metas.length > 0) this.#events.mark({ type: "appended", entries: metas });
-    const last = prevIndex + entries.length;
-    this.hooks.fast("append");
-    this.#write(null, entries, () => {
-      this.#events.mark({ type: "stable", index: last, term });
-      const accepted = { index: last, reject: false, hintIndex: 0, hintTerm: 0 };
-      this.hooks.send({ type: "appendResponse", from: this.memberId, to: from, term, ...accepted });
-    });
-    this.#learnCommit(Math.min(commit, last));
-    return true;
-  }
-
-  #takeHeartbeat(message: HeartbeatMessage): boolean {
-    if (!this.#isFollowed(message)) return false;
-    const { from: to, term, readSeq, commit } = message;
-    this.#learnCommit(Math.min(commit, this.#wal.written.lastIndex));
-    if (readSeq > dataPlaneRoundMin) {
-      this.hooks.send({ type: "heartbeatResponse", from: this.memberId, to, term, readSeq });
-    }
-    return true;
-  }
-
-  #learnCommit(index: number): void {
-    if (index <= this.#commit) return;
-    this.#events.mark({ type: "committed", index });
-    this.commit(index);
-  }
-
-  #acknowledged(from: MemberId, term: number, index: number): boolean {
-    const leading = this.#leading;
-    if (leading?.term !== term || index > this.#wal.written.lastIndex) return false;
-    if (!leading.acknowledged(from, index)) return false;
-    this.#events.mark({ type: "acknowledged", from, index, term });
-    this.#commitQuorum();
-    return true;
-  }
-
-  #commitQuorum(): void {
-    const index = this.#leading?.advance() ?? null;
-    if (index !== null) {
-      this.hooks.fast("commit");
-      this.#events.mark({ type: "committed", index });
-      this.commit(index);
-    }
-    this.#leading?.tellCommit();
-  }
-
-  #heard(from: MemberId, term: number, number: number): void {
-    if (this.#leading?.term !== term) return;
-    const round = this.#leading.heard(from, number);
-    if (round === null) return;
-    this.hooks.fast("read");
-    this.readIndexReady(round.ctx, round.index);
-  }
-
-  #requestRead(ctx: number): void {
-    const leading = this.#leading;
-    if (leading === null) {
-      this.#events.emit({ type: "readRequest", ctx });
-      return;
-    }
-    this.#lastRound += 1;
-    leading.begin(this.#lastRound, ctx, Math.max(leading.committed, this.#commit));
+    this.#fast.replicate(prev, meta);
   }
 
   // --- what the network needs ---
+
+  /** A message of another member; true: it is dealt with, and raft never sees it. */
+  receive(message: Message): boolean {
+    return this.#fast.receive(message);
+  }
 
   /** The payload of an entry that is in the log; null: not there any more. */
   entryData(index: number, term: number): EntryData | null {
@@ -425,88 +320,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     const store = this.#staged;
     if (store === null || store.appliedIndex !== index) throw new Error(`no snapshot ${index} is staged`);
     this.#staged = null;
-    this.store = store.clone();
-    this.#barrier = 0;
-    this.#commit = Math.max(this.#commit, index);
-    this.#durableIndex = 0;
-    this.#wal.append({ type: "snapshot", store }, () => {
-      this.#durableIndex = Math.max(this.#durableIndex, index);
-      this.#events.applied(index);
-      this.#reads.serve(this.store);
-      this.#applySoon();
-    });
-  }
-
-  // --- apply ---
-
-  #applySoon(): void {
-    if (this.#applying || this.#barrier > 0 || this.#nextApplicable() === null) return;
-    this.#applying = true;
-    this.clock.after(this.timing.applyMs(), () => {
-      this.#applying = false;
-      this.#applyRun();
-    });
-  }
-
-  #nextApplicable(): number | null {
-    const next = this.store.appliedIndex + 1;
-    return next <= this.#commit && next <= this.#durableIndex ? next : null;
-  }
-
-  #applyRun(): void {
-    const before = this.store.appliedIndex;
-    for (let next = this.#nextApplicable(); next !== null; next = this.#nextApplicable()) {
-      if (this.#barrier > 0) break;
-      const entry = this.#committedEntry(next);
-      if (entry.kind === EntryKind.Control || entry.kind === EntryKind.ConfChange) {
-        this.#standAt(entry);
-        break;
-      }
-      this.#applyBatch(entry);
-    }
-    if (this.store.appliedIndex > before) {
-      this.#events.applied(this.store.appliedIndex);
-      this.#reads.serve(this.store);
-    }
-  }
-
-  #standAt({ index, term, kind, data }: DiskEntry): void {
-    this.#barrier = index;
-    this.#events.emit({ type: "control", index, term, kind, data: data as Uint8Array });
-  }
-
-  #committedEntry(index: number): DiskEntry {
-    const entry = this.#wal.entry(index);
-    if (entry === null) throw new Error(`committed entry ${index} is not in the log`);
-    return entry;
-  }
-
-  #applyBatch(entry: DiskEntry): void {
-    const { index, term, kind, data } = entry;
-    const outcomes: { token: number; outcome: number }[] = [];
-    if (isBatch(data)) {
-      for (const { origin, token, op } of data) {
-        const outcome = this.store.execute(op);
-        if (origin === this.origin) outcomes.push({ token, outcome });
-      }
-    }
-    this.store.entryApplied(index, term, kind, data, []);
-    this.hooks.applied(entry, this.store.hash);
-    for (const { token, outcome } of outcomes) {
-      this.#tell(token, outcome);
-      this.#batches.answered(token);
-    }
-  }
-
-  #flush(): void {
-    if (this.store.appliedIndex === this.disk.store.appliedIndex) return;
-    // A snapshot that is not durable yet must not reach the store before its mark reaches the WAL.
-    if (this.store.appliedIndex > this.disk.durable.lastIndex) return;
-    if (this.store.appliedIndex < this.disk.durable.baseIndex) return;
-    if (this.disk.unsynced.some((record) => record.type === "snapshot")) return;
-    this.disk.store = this.store.clone();
-    const { appliedIndex, appliedTerm } = this.store;
-    this.#events.mark({ type: "flushed", index: appliedIndex, term: appliedTerm });
+    this.#apply.install(store);
   }
 
   // --- reads ---
@@ -517,7 +331,8 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
       this.hooks.answered(token, this.store.execute(op));
       return;
     }
-    this.#requestRead(this.#reads.open(op, token));
+    const ctx = this.#reads.open(op, token);
+    if (!this.#fast.confirmRead(ctx)) this.#events.emit({ type: "readRequest", ctx });
   }
 
   readIndexReady(ctx: number, index: number): void {

@@ -19,7 +19,7 @@ interface Round {
 }
 
 /** Without sender and receiver. */
-type Outgoing<M = Message> = M extends Message ? Omit<M, "from" | "to"> : never;
+export type Outgoing<M = Message> = M extends Message ? Omit<M, "from" | "to"> : never;
 
 export class FakeLeading {
   readonly #members = new Map<MemberId, Member>();

@@ -39,6 +39,15 @@ export class FakeWal {
     return this.written.entry(index);
   }
 
+  /** The term of an entry of the log, or of the one before its first. */
+  termAt(index: number): number {
+    const { written } = this;
+    if (index === written.baseIndex) return written.baseTerm;
+    const entry = written.entry(index);
+    if (entry === null) throw new Error(`a write after ${index}, which is not in the log`);
+    return entry.term;
+  }
+
   #sync(): void {
     if (this.#syncing || this.#queue.length === 0) return;
     this.#syncing = true;
