@@ -1,201 +1,17 @@
-//! Takes requests into the open batch, closes it, and keeps account of every request until it is answered: who waits,
-//! how many and how many bytes. Everything here is under one lock, so that the order of closed batches is the order
-//! of the log and no answer is given twice.
+//! Takes requests into the open batch, closes it and gives it its place in the log, or to TypeScript. Everything here is
+//! under one lock, so that the order of closed batches is the order of the log and no answer is given twice.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use bytes::Bytes;
 
-use super::batch::{self, OpenBatch};
-use super::follow::Following;
-use super::lead::Leading;
-use super::message::ROUND_QUIET;
+use super::Core;
 use super::ports::{Apply, LogEntry, PipelineError};
 use super::queue::WriteItem;
-use super::{Core, Grant};
-use crate::error::{EtcdError, NO_SPACE, REQUEST_TOO_LARGE, STOPPED, TOO_MANY_REQUESTS};
-use crate::limits::{
-    APPLY_GAP_ENTRIES_MAX, BATCH_BUFFER_BYTES_MIN, BATCH_BYTES_MAX, BATCHES_IN_FLIGHT_MAX,
-    REQUEST_BYTES_PENDING_MAX, REQUESTS_PENDING_MAX,
-};
+use super::state::{Closed, Failed, State, Waiting};
+use crate::error::{EtcdError, NO_SPACE, REQUEST_TOO_LARGE, TOO_MANY_REQUESTS};
+use crate::limits::APPLY_GAP_ENTRIES_MAX;
 use crate::types::{EntryKind, LogMark, OpKind, Token};
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-
-/// A batch of this process whose requests are not answered yet.
-pub(super) struct Waiting {
-    payload: Bytes,
-    requests: usize,
-    /// When the batch was opened.
-    pub since: Instant,
-    /// Between proposal and stable storage.
-    in_flight: bool,
-    /// Where the log has it, 0 = nowhere yet.
-    index: u64,
-    /// Its payload's handle, 0 = none. A proposal that was forwarded to the leader keeps it until it is answered.
-    handle: u64,
-}
-
-/// A payload that waits for TypeScript to name it in an entry.
-struct Payload {
-    bytes: Bytes,
-    /// Set if it is a batch of this process.
-    sequence: Option<u64>,
-}
-
-/// What the lock guards.
-#[derive(Default)]
-pub(super) struct State {
-    open: Option<(OpenBatch, Instant)>,
-    last_sequence: u64,
-    last_batch_bytes: usize,
-    waiting: HashMap<u64, Waiting>,
-    in_flight: usize,
-    pending_requests: usize,
-    pending_bytes: usize,
-    payloads: HashMap<u64, Payload>,
-    last_payload: u64,
-    pub grant: Option<Grant>,
-    /// Of a grant that needs a quorum.
-    pub leading: Option<Leading>,
-    /// The follow grant.
-    pub following: Option<Following>,
-    last_round: u64,
-    /// The last entry given to the WAL.
-    pub last: LogMark,
-    /// The disk is full: nothing new is taken until the WAL has written what it holds.
-    pub no_space: bool,
-    pub stopped: bool,
-}
-
-/// Tokens to be failed with one error, once the lock is free.
-type Failed = Vec<Token>;
-
-impl State {
-    /// Nothing waits; `last` is the last entry of the log.
-    pub fn new(last: LogMark) -> Self {
-        Self {
-            last,
-            ..Self::default()
-        }
-    }
-
-    fn admit(&self, bytes: usize) -> Result<(), EtcdError> {
-        if self.stopped {
-            return Err(STOPPED);
-        }
-        if self.no_space {
-            return Err(NO_SPACE);
-        }
-        if self.pending_requests >= REQUESTS_PENDING_MAX
-            || self.pending_bytes + bytes > REQUEST_BYTES_PENDING_MAX
-        {
-            return Err(TOO_MANY_REQUESTS);
-        }
-        Ok(())
-    }
-
-    /// Whether the data plane gives entries their place by itself.
-    pub fn is_granted(&self) -> bool {
-        self.grant.is_some() || self.following.is_some()
-    }
-
-    /// Numbers of rounds are never used twice.
-    pub fn next_round(&mut self) -> u64 {
-        self.last_round += 1;
-        ROUND_QUIET + self.last_round
-    }
-
-    pub fn pending_requests(&self) -> usize {
-        self.pending_requests
-    }
-
-    fn landed(&mut self, sequence: u64) {
-        if let Some(waiting) = self.waiting.get_mut(&sequence)
-            && waiting.in_flight
-        {
-            waiting.in_flight = false;
-            self.in_flight -= 1;
-        }
-    }
-
-    /// Takes a batch out of the account; None if its requests were answered already.
-    fn remove(&mut self, sequence: u64) -> Option<Waiting> {
-        self.landed(sequence);
-        let waiting = self.waiting.remove(&sequence)?;
-        self.payloads.remove(&waiting.handle);
-        self.pending_requests -= waiting.requests;
-        self.pending_bytes -= waiting.payload.len();
-        Some(waiting)
-    }
-
-    fn fail(&mut self, sequence: u64, failed: &mut Failed) {
-        if let Some(waiting) = self.remove(sequence) {
-            failed.extend(batch::tokens(&waiting.payload));
-        }
-    }
-
-    fn fail_where(&mut self, condition: impl Fn(u64, &Waiting) -> bool) -> Failed {
-        let mut sequences: Vec<u64> = self
-            .waiting
-            .iter()
-            .filter(|(sequence, waiting)| condition(**sequence, waiting))
-            .map(|(sequence, _)| *sequence)
-            .collect();
-        sequences.sort_unstable();
-        let mut failed = Vec::new();
-        for sequence in sequences {
-            self.fail(sequence, &mut failed);
-        }
-        failed
-    }
-
-    fn add_payload(&mut self, bytes: Bytes, sequence: Option<u64>) -> u64 {
-        self.last_payload += 1;
-        let handle = self.last_payload;
-        self.payloads.insert(handle, Payload { bytes, sequence });
-        if let Some(waiting) = sequence.and_then(|sequence| self.waiting.get_mut(&sequence)) {
-            waiting.handle = handle;
-        }
-        handle
-    }
-
-    /// The batches whose entries `first` and all after it replace.
-    pub fn fail_replaced(&mut self, first: u64, kept: &[u64]) -> Failed {
-        self.fail_where(|sequence, waiting| {
-            waiting.index != 0 && waiting.index >= first && !kept.contains(&sequence)
-        })
-    }
-
-    /// A batch of this process now has this place in the log.
-    pub fn place(&mut self, sequence: u64, index: u64) {
-        if let Some(waiting) = self.waiting.get_mut(&sequence) {
-            waiting.index = index;
-        }
-    }
-
-    /// The payload behind a handle.
-    pub fn payload(&self, handle: u64) -> Result<Bytes, PipelineError> {
-        let payload = self.payloads.get(&handle);
-        Ok(payload
-            .ok_or(PipelineError::UnknownPayload(handle))?
-            .bytes
-            .clone())
-    }
-
-    /// The batch behind a handle makes room for the next.
-    pub fn release_slot(&mut self, handle: u64) {
-        let payload = self.payloads.get(&handle);
-        if let Some(sequence) = payload.and_then(|payload| payload.sequence) {
-            self.landed(sequence);
-        }
-    }
-
-    /// A handle is not needed any more; its batch goes on waiting.
-    pub fn release_payload(&mut self, handle: u64) {
-        self.payloads.remove(&handle);
-    }
-}
 
 impl<A: Apply> Core<A> {
     /// Appends a request to the open batch. The limits are those of limits.rs.
@@ -212,58 +28,26 @@ impl<A: Apply> Core<A> {
         }
         let mut state = self.state.lock();
         state.admit(request.len())?;
-        let State {
-            open,
-            last_sequence,
-            last_batch_bytes,
-            ..
-        } = &mut *state;
-        let (open, _) = open.get_or_insert_with(|| {
-            *last_sequence += 1;
-            let capacity = (*last_batch_bytes).clamp(BATCH_BUFFER_BYTES_MIN, BATCH_BYTES_MAX);
-            let batch = OpenBatch::new(self.origin, *last_sequence, capacity);
-            (batch, Instant::now())
-        });
-        let before = open.bytes();
-        open.push(kind, request, token);
-        let bytes = open.bytes() - before;
-        state.pending_requests += 1;
-        state.pending_bytes += bytes;
+        state.push(self.origin, kind, request, token);
         self.close_if_due(&mut state);
         Ok(())
     }
 
-    /// Closes the open batch if there is room between proposal and stable storage, or if it is full.
+    /// Closes the open batch if it is time.
     pub(super) fn close_if_due(&self, state: &mut State) {
-        let Some((open, _)) = &state.open else { return };
-        let due = state.in_flight < BATCHES_IN_FLIGHT_MAX || open.bytes() >= BATCH_BYTES_MAX;
-        if due && !state.stopped {
+        if state.is_due() {
             self.close(state);
         }
     }
 
     fn close(&self, state: &mut State) {
-        let (open, since) = state
-            .open
-            .take()
-            .expect("close is called with an open batch");
-        let requests = open.count();
-        let payload = open.finish();
-        state.pending_bytes += batch::BATCH_HEADER_BYTES;
-        state.last_batch_bytes = payload.len();
-        state.in_flight += 1;
+        let Closed {
+            sequence,
+            payload,
+            requests,
+        } = state.close_open();
         self.metrics.batches.fetch_add(1, Relaxed);
         self.metrics.requests.fetch_add(requests.into(), Relaxed);
-        let sequence = state.last_sequence;
-        let waiting = Waiting {
-            payload: payload.clone(),
-            requests: requests as usize,
-            since,
-            in_flight: true,
-            index: 0,
-            handle: 0,
-        };
-        state.waiting.insert(sequence, waiting);
         if state.grant.is_some() {
             self.stamp(state, EntryKind::Batch, payload, Some(sequence));
         } else {
@@ -350,10 +134,7 @@ impl<A: Apply> Core<A> {
         let mut failed = Vec::new();
         let mut state = self.state.lock();
         for handle in handles {
-            let payload = state.payloads.remove(handle);
-            if let Some(sequence) = payload.and_then(|payload| payload.sequence) {
-                state.fail(sequence, &mut failed);
-            }
+            state.drop_payload(*handle, &mut failed);
         }
         self.close_if_due(&mut state);
         drop(state);
@@ -377,23 +158,12 @@ impl<A: Apply> Core<A> {
         let mut state = self.state.lock();
         state.no_space = no_space;
         let failed = if no_space {
-            Self::take_open(&mut state)
+            state.take_open()
         } else {
             Vec::new()
         };
         drop(state);
         self.answer_failed(failed, &NO_SPACE);
-    }
-
-    fn take_open(state: &mut State) -> Failed {
-        let Some((open, _)) = state.open.take() else {
-            return Vec::new();
-        };
-        let payload = open.finish();
-        let tokens = batch::tokens(&payload);
-        state.pending_requests -= tokens.len();
-        state.pending_bytes -= payload.len() - batch::BATCH_HEADER_BYTES;
-        tokens
     }
 
     /// Refuses everything from now on.
@@ -405,11 +175,7 @@ impl<A: Apply> Core<A> {
     pub(super) fn take_all(&self) -> Failed {
         let mut state = self.state.lock();
         state.stopped = true;
-        let mut failed = state.fail_where(|_, _| true);
-        failed.extend(Self::take_open(&mut state));
-        state.payloads.clear();
-        debug_assert_eq!((state.pending_requests, state.pending_bytes), (0, 0));
-        failed
+        state.take_all()
     }
 
     /// Answers requests that were never applied.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::message::{PeerMessage, ROUND_QUIET};
-use super::testing::{Event, MemLog, Rig};
+use super::testing::{Event, MemLog, Rig, mark};
 use super::*;
 use crate::types::{EntryKind, Token};
 
@@ -25,10 +25,6 @@ impl Sent {
     fn take(&self) -> Vec<(u64, PeerMessage, usize)> {
         std::mem::take(&mut *self.0.lock())
     }
-}
-
-fn mark(index: u64, term: u64) -> LogMark {
-    LogMark { index, term }
 }
 
 fn entry(index: u64, term: u64, kind: EntryKind) -> LogEntry {

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use bytes::Bytes;
 
 use super::batch;
-use super::batcher::State;
 use super::lead::{GrantKind, Leading};
 use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
 use super::queue::{Install, WriteItem};
 use super::reads::ReadBarrier;
+use super::state::State;
 use super::{Core, Grant, NEVER};
 use crate::error::{EtcdError, STOPPED, TIMEOUT, TIMEOUT_CONNECTION_LOST, TIMEOUT_LEADER_FAIL};
 use crate::types::{EntryKind, LogMark, Token};

@@ -4,9 +4,9 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::batcher::State;
 use super::message::{PeerMessage, ROUND_QUIET};
 use super::ports::{Apply, LogEntry};
+use super::state::State;
 use super::{Core, PipelineError};
 use crate::types::LogMark;
 

@@ -16,6 +16,7 @@ mod metrics;
 mod ports;
 mod queue;
 mod reads;
+mod state;
 mod wal_log;
 mod writer;
 
@@ -26,7 +27,11 @@ mod driver_test;
 #[cfg(test)]
 mod fastpath_test;
 #[cfg(test)]
+mod grant_test;
+#[cfg(test)]
 mod install_test;
+#[cfg(test)]
+mod log_test;
 #[cfg(test)]
 mod testing;
 
@@ -51,11 +56,11 @@ pub use self::queue::Install;
 pub use self::reads::ReadBarrier;
 pub use self::wal_log::{LogPlace, LogRecovered, OpenedLog, PipelineOpenError, WalLog};
 
-use self::batcher::State;
 use self::cache::LogCache;
 use self::metrics::{Gauges, Metrics};
 use self::queue::{ApplyGate, WriteQueue};
 use self::reads::Reads;
+use self::state::State;
 use crate::error::STOPPED;
 use crate::mvcc::Store;
 use crate::types::{Completions, LogMark};

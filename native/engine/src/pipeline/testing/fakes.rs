@@ -1,15 +1,17 @@
-//! Neighbours for tests of the pipeline: a log in memory that fills up, stalls and fails, a store that records what it
-//! applies, clients that count their answers, and a driver that plays raft for a single voter.
+//! Neighbours in memory: a log that fills up, stalls and fails, a store that records what it applies, clients that count
+//! their answers, and an inbox for the events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::*;
 use crate::error::EtcdError;
+use crate::pipeline::{
+    Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
+    MetaWrite, PipelineEvents,
+};
 use crate::types::{Completions, EntryKind, LogMark, OpKind, OpResult, Token};
 
 /// What the disk of [`MemLog`] does next.
@@ -264,193 +266,5 @@ impl PipelineEvents for Inbox {
     }
     fn log(&self, _: LogLevel, message: &str, _: Vec<(String, String)>) {
         self.put(Event::Log(message.to_owned()));
-    }
-}
-
-/// A pipeline with its neighbours.
-pub struct Rig<A: Apply = RecordingStore> {
-    pub pipeline: Arc<Pipeline<A>>,
-    pub store: Arc<A>,
-    pub inbox: Arc<Inbox>,
-    pub clients: Arc<Clients>,
-}
-
-pub fn config() -> PipelineConfig {
-    PipelineConfig {
-        max_request_bytes: 1_572_864,
-        append_grant: true,
-    }
-}
-
-impl Rig<RecordingStore> {
-    /// Over an empty log in memory.
-    pub fn over(log: &MemLog) -> Self {
-        let reader = Arc::new(log.clone());
-        Self::start(1, StartMarks::default(), Box::new(log.clone()), reader)
-    }
-
-    pub fn start(
-        origin: u64,
-        marks: StartMarks,
-        log: Box<dyn Log>,
-        reader: Arc<dyn LogRead>,
-    ) -> Self {
-        let store = Arc::new(RecordingStore::default());
-        let inbox = Arc::new(Inbox::default());
-        let clients = Arc::new(Clients::default());
-        let neighbours = Neighbours {
-            store: Arc::clone(&store),
-            log,
-            reader,
-            wal_metrics: Arc::default(),
-            events: Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
-            completions: Arc::clone(&clients) as Arc<dyn Completions>,
-        };
-        let pipeline = Pipeline::start(config(), origin, marks, neighbours).expect("threads");
-        Self {
-            pipeline,
-            store,
-            inbox,
-            clients,
-        }
-    }
-}
-
-impl<A: Apply> Rig<A> {
-    pub fn put(&self, token: u64) {
-        self.submit(token).expect("taken");
-    }
-
-    pub fn submit(&self, token: u64) -> Result<(), EtcdError> {
-        let request = token.to_string();
-        self.pipeline
-            .submit(OpKind::Put, request.as_bytes(), Token(token))
-    }
-
-    /// What a new leader does: its empty entry, then (with `granted`) the grant.
-    pub fn lead(&self, term: u64, last: u64, granted: bool) {
-        let entry = PersistEntry {
-            mark: LogMark {
-                index: last + 1,
-                term,
-            },
-            kind: EntryKind::Empty,
-            payload: PersistPayload::Data(Bytes::new()),
-        };
-        let hard_state = HardState {
-            term,
-            vote: 1,
-            commit: last,
-        };
-        self.pipeline
-            .persist(term << 32, Some(hard_state), vec![entry])
-            .expect("room for the first entry");
-        if granted {
-            self.pipeline
-                .grant(term, last + 2, GrantKind::SoleVoter)
-                .expect("nothing in between");
-        }
-    }
-
-    /// Plays raft on a thread until `Event::End`; returns what was fatal.
-    pub fn drive(&self, term: u64, last: u64, granted: bool) -> JoinHandle<Option<String>> {
-        self.lead(term, last, granted);
-        let mut raft = Raft {
-            pipeline: Arc::clone(&self.pipeline),
-            term,
-            last: last + 1,
-            last_seq: term << 32,
-            persisting: VecDeque::from([(term << 32, last + 1)]),
-            committed: 0,
-        };
-        let inbox = Arc::clone(&self.inbox);
-        std::thread::spawn(move || {
-            loop {
-                match inbox.take() {
-                    Event::End => return None,
-                    Event::Fatal(message) => return Some(message),
-                    event => raft.step(event),
-                }
-            }
-        })
-    }
-
-    /// Ends the driver and the pipeline.
-    pub fn finish(&self, driver: JoinHandle<Option<String>>) -> Option<String> {
-        self.pipeline.close();
-        self.inbox.put(Event::End);
-        driver.join().expect("driver")
-    }
-}
-
-/// Raft with one voter, as far as the pipeline sees it.
-struct Raft<A: Apply> {
-    pipeline: Arc<Pipeline<A>>,
-    term: u64,
-    last: u64,
-    last_seq: u64,
-    /// (seq, last index of it)
-    persisting: VecDeque<(u64, u64)>,
-    committed: u64,
-}
-
-impl<A: Apply> Raft<A> {
-    fn step(&mut self, event: Event) {
-        match event {
-            Event::Batch(handle) => self.propose(handle),
-            Event::Appended(entries) => {
-                // Those up to `last` were accounted for when the grant was withdrawn.
-                let known = self.last;
-                for entry in entries.iter().filter(|entry| entry.mark.index > known) {
-                    assert_eq!(entry.mark.index, self.last + 1, "appended in order");
-                    self.last += 1;
-                }
-            }
-            Event::Stable(mark) => self.committed = self.committed.max(mark.index),
-            Event::Persisted(seq) => {
-                while self.persisting.front().is_some_and(|(s, _)| *s <= seq) {
-                    let (_, index) = self.persisting.pop_front().expect("just seen");
-                    self.committed = self.committed.max(index);
-                }
-                self.pipeline.commit(self.committed);
-            }
-            Event::Control(mark, data) => {
-                let write = MetaWrite {
-                    table: MetaTable::Meta,
-                    key: data,
-                    value: None,
-                };
-                self.pipeline.control_applied(mark.index, vec![write]);
-            }
-            Event::ReadRequest(ctx) => self.pipeline.read_index_ready(ctx, self.committed),
-            Event::Applied(_) | Event::Log(_) => {}
-            Event::Acknowledged(..) | Event::Committed(_) => unreachable!("there are no others"),
-            Event::Fatal(_) | Event::End => unreachable!("handled by the loop"),
-        }
-    }
-
-    fn propose(&mut self, handle: u64) {
-        let entry = PersistEntry {
-            mark: LogMark {
-                index: self.last + 1,
-                term: self.term,
-            },
-            kind: EntryKind::Batch,
-            payload: PersistPayload::Handle(handle),
-        };
-        match self.pipeline.persist(self.last_seq + 1, None, vec![entry]) {
-            Ok(()) => {
-                self.last += 1;
-                self.last_seq += 1;
-                self.persisting.push_back((self.last_seq, self.last));
-            }
-            // The batch crossed the grant.
-            Err(PipelineError::GrantHeld) => {
-                self.last = self.pipeline.revoke_grant();
-                self.propose(handle);
-            }
-            Err(PipelineError::Closed) => {}
-            Err(error) => panic!("{error}"),
-        }
     }
 }

@@ -1,0 +1,109 @@
+//! A pipeline for tests, with its neighbours in memory (fakes.rs) and somebody who plays raft (raft.rs).
+
+mod fakes;
+mod raft;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::fakes::{Clients, Event, Inbox, MemLog, RecordingStore};
+use super::*;
+use crate::error::EtcdError;
+use crate::types::{Completions, EntryKind, LogMark, OpKind, Token};
+
+/// What the store gets from [`Rig::put`] with these tokens.
+pub fn requests(tokens: impl IntoIterator<Item = u64>) -> Vec<Bytes> {
+    let text = |token: u64| Bytes::from(token.to_string());
+    tokens.into_iter().map(text).collect()
+}
+
+pub fn mark(index: u64, term: u64) -> LogMark {
+    LogMark { index, term }
+}
+
+/// A pipeline with its neighbours.
+pub struct Rig<A: Apply = RecordingStore> {
+    pub pipeline: Arc<Pipeline<A>>,
+    pub store: Arc<A>,
+    pub inbox: Arc<Inbox>,
+    pub clients: Arc<Clients>,
+}
+
+pub fn config() -> PipelineConfig {
+    PipelineConfig {
+        max_request_bytes: 1_572_864,
+        append_grant: true,
+    }
+}
+
+impl Rig<RecordingStore> {
+    /// Over an empty log in memory.
+    pub fn over(log: &MemLog) -> Self {
+        let reader = Arc::new(log.clone());
+        Self::start(1, StartMarks::default(), Box::new(log.clone()), reader)
+    }
+
+    pub fn start(
+        origin: u64,
+        marks: StartMarks,
+        log: Box<dyn Log>,
+        reader: Arc<dyn LogRead>,
+    ) -> Self {
+        let store = Arc::new(RecordingStore::default());
+        let inbox = Arc::new(Inbox::default());
+        let clients = Arc::new(Clients::default());
+        let neighbours = Neighbours {
+            store: Arc::clone(&store),
+            log,
+            reader,
+            wal_metrics: Arc::default(),
+            events: Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
+            completions: Arc::clone(&clients) as Arc<dyn Completions>,
+        };
+        let pipeline = Pipeline::start(config(), origin, marks, neighbours).expect("threads");
+        Self {
+            pipeline,
+            store,
+            inbox,
+            clients,
+        }
+    }
+}
+
+impl<A: Apply> Rig<A> {
+    pub fn put(&self, token: u64) {
+        self.submit(token).expect("taken");
+    }
+
+    pub fn submit(&self, token: u64) -> Result<(), EtcdError> {
+        let request = token.to_string();
+        self.pipeline
+            .submit(OpKind::Put, request.as_bytes(), Token(token))
+    }
+
+    /// What a new leader does: its empty entry, then (with `granted`) the grant.
+    pub fn lead(&self, term: u64, last: u64, granted: bool) {
+        let entry = PersistEntry {
+            mark: LogMark {
+                index: last + 1,
+                term,
+            },
+            kind: EntryKind::Empty,
+            payload: PersistPayload::Data(Bytes::new()),
+        };
+        let hard_state = HardState {
+            term,
+            vote: 1,
+            commit: last,
+        };
+        self.pipeline
+            .persist(term << 32, Some(hard_state), vec![entry])
+            .expect("room for the first entry");
+        if granted {
+            self.pipeline
+                .grant(term, last + 2, GrantKind::SoleVoter)
+                .expect("nothing in between");
+        }
+    }
+}
