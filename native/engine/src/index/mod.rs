@@ -107,30 +107,9 @@ impl TreeIndex {
         before.is_some()
     }
 
-    /// Records a put that was read back from disk. In revision order; for a whole store use [`IndexBuilder`].
-    pub fn restore(&mut self, key: &[u8], created: i64, modified: Revision, version: i64) {
-        assert!(version > 0, "a put has a version");
-        let entry = Entry {
-            modified,
-            created,
-            version,
-        };
-        self.write(key, |_| Some(entry));
-    }
-
-    /// Records a tombstone that was read back from disk, whether or not the put before it still exists.
-    pub fn restore_tombstone(&mut self, key: &[u8], rev: Revision) {
-        self.write(key, |_| Some(Entry::tombstone(rev)));
-    }
-
     /// The key's state at main revision `at`, all changes of that revision included; `i64::MAX` is now.
     pub fn get(&self, key: &[u8], at: i64) -> Option<Found> {
         self.root.get(key, whole(at))
-    }
-
-    /// The key's state right after the change `at`: a running operation sees its own earlier changes.
-    pub fn get_in_txn(&self, key: &[u8], at: Revision) -> Option<Found> {
-        self.root.get(key, at)
     }
 
     /// Live keys in the range at main revision `at`. O(log n) when nothing in the range was written after `at`;
@@ -205,7 +184,8 @@ impl TreeIndex {
         self.root.summary.live
     }
 
-    /// Bytes of heap that the index holds, without the allocator's own.
+    /// Bytes of heap that the index holds, without the allocator's own. For benches/index.rs, which weighs a key, and for
+    /// tests: it walks the whole tree.
     pub fn memory_bytes(&self) -> usize {
         self.root.heap_bytes()
     }

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::super::{CompactCursor, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
+use super::super::state::Entry;
+use super::super::{CompactCursor, Found, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
 use super::check;
 use super::twin::Twin;
 use crate::limits::{INDEX_LEAF_KEYS_MAX, INDEX_RUN_MAX};
@@ -43,6 +44,15 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What the index keeps of one revision in the store.
+fn entry(rev: Revision, found: Option<Found>) -> Entry {
+    found.map_or(Entry::tombstone(rev), |found| Entry {
+        modified: rev,
+        created: found.created,
+        version: found.version,
+    })
+}
+
 #[derive(Default)]
 struct Pair {
     index: TreeIndex,
@@ -72,7 +82,7 @@ impl Pair {
             );
         }
         let after = self.twin.get(key, i64::MAX);
-        assert_eq!(self.index.get_in_txn(key, rev), after);
+        assert_eq!(self.index.get(key, i64::MAX), after);
     }
 
     fn apply(&mut self, op: &Op) {
@@ -171,10 +181,7 @@ impl Pair {
             builder.add(&runs);
         }
         for (rev, key, found) in self.twin.history() {
-            match found {
-                Some(found) => slow.restore(&key, found.created, rev, found.version),
-                None => slow.restore_tombstone(&key, rev),
-            }
+            slow.write(&key, |_| Some(entry(rev, found)));
         }
         self.index = builder.build();
         check(&self.index.root, None, None, true);
