@@ -194,13 +194,6 @@ impl Event {
     }
 }
 
-/// Who is told of every applied operation besides the watch hub.
-pub trait Watchers: Send + Sync {
-    /// The events of one revision, right after it was applied and can be read. Called in revision order by the apply
-    /// thread.
-    fn notify(&self, revision: i64, events: &[Event]);
-}
-
 /// A part of the store's history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HistoryChunk {

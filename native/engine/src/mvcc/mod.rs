@@ -74,7 +74,6 @@ pub struct Store {
     events: Arc<dyn StoreEvents>,
     /// Set when the store is open.
     watch_hub: OnceLock<Arc<WatchHub>>,
-    watchers: OnceLock<Arc<dyn Watchers>>,
     state: RwLock<State>,
     /// Taken before `state` where both are needed.
     leases: Mutex<LeaseTable>,
@@ -130,7 +129,6 @@ impl Store {
             no_fsync: config.no_fsync,
             events: config.events,
             watch_hub: OnceLock::new(),
-            watchers: OnceLock::new(),
             state: RwLock::new(State {
                 index: recovered.index,
                 tail: Tail::default(),
@@ -186,11 +184,6 @@ impl Store {
     /// Who watches this store.
     pub fn watch_hub(&self) -> &Arc<WatchHub> {
         self.watch_hub.get().expect("an open store has its hub")
-    }
-
-    /// Sets whom every applied operation is told to besides the watch hub. Only the first call counts.
-    pub fn set_watchers(&self, watchers: Arc<dyn Watchers>) {
-        let _ = self.watchers.set(watchers);
     }
 
     /// The lease table, locked. Not to be held while anything else of the store is called.

@@ -19,16 +19,6 @@ pub(super) fn start(store: &Arc<Store>, revision: i64) -> std::io::Result<()> {
     Ok(())
 }
 
-impl Store {
-    /// Tells of the changes of one revision, which can be read now.
-    pub(super) fn tell_watchers(&self, revision: i64, events: &[Event]) {
-        self.watch_hub().notify(revision, events);
-        if let Some(watchers) = self.watchers.get() {
-            watchers.notify(revision, events);
-        }
-    }
-}
-
 impl Offer for Event {
     fn key(&self) -> &[u8] {
         &self.key

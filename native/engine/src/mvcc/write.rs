@@ -198,7 +198,9 @@ impl<'s> Write<'s> {
         drop(self.leases);
         self.store.metrics.operation(self.did);
         if !self.events.is_empty() {
-            self.store.tell_watchers(revision, &self.events);
+            let whole = self.events.iter().all(|e| e.revision.main == revision);
+            debug_assert!(whole, "an operation's changes have its revision");
+            self.store.watch_hub().notify(revision, &self.events);
         }
         revision
     }

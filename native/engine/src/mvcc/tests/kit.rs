@@ -10,7 +10,9 @@ use crate::error::EtcdError;
 use crate::mvcc::*;
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::*;
+use crate::proto::mvccpb::{self, event::EventType};
 use crate::types::{Identity, LogMark, OpKind};
+use crate::watch::{KeyRange, TakenEvent, WatchSink, WatchSpec, Watched, WatcherHandle};
 
 /// Term of every header in these tests.
 pub const TERM: u64 = 3;
@@ -24,7 +26,6 @@ pub struct Told {
     pub flushed: Mutex<Vec<LogMark>>,
     pub leases: Mutex<Vec<LeaseChange>>,
     pub fatal: Mutex<Vec<String>>,
-    pub events: Mutex<Vec<Event>>,
 }
 
 impl StoreEvents for Told {
@@ -45,11 +46,11 @@ impl StoreEvents for Told {
     fn log(&self, _level: LogLevel, _message: &str, _fields: Vec<(String, String)>) {}
 }
 
-impl Watchers for Told {
-    fn notify(&self, revision: i64, events: &[Event]) {
-        assert!(events.iter().all(|event| event.revision.main == revision));
-        self.events.lock().extend_from_slice(events);
-    }
+/// A watcher that is taken from without being woken.
+struct Asleep;
+
+impl WatchSink for Asleep {
+    fn wake(&self, _: u64) {}
 }
 
 /// A store and the log index it stands at.
@@ -83,7 +84,6 @@ impl Kit {
             events,
         })
         .unwrap();
-        store.set_watchers(told.clone());
         Self {
             dir,
             store,
@@ -91,6 +91,26 @@ impl Kit {
             index: recovered.applied.index,
             recovered,
         }
+    }
+
+    /// Watches every key from now on.
+    pub fn watch(&self) -> WatcherHandle {
+        let everything = KeyRange::from_wire(b"\0", b"\0").unwrap();
+        let spec = WatchSpec {
+            watched: Watched::all_of(everything),
+            start_revision: 0,
+        };
+        self.store.watch_hub().register(spec, Arc::new(Asleep), 0)
+    }
+
+    /// Revision, kind and key of what a watcher has queued.
+    pub fn seen(&self, watcher: &WatcherHandle) -> Vec<(i64, EventType, Bytes)> {
+        let taken = self.store.watch_hub().take(watcher, usize::MAX);
+        let of = |event: TakenEvent| {
+            let decoded = mvccpb::Event::decode(event.encoded).unwrap();
+            (event.revision, decoded.r#type(), decoded.kv.unwrap().key)
+        };
+        taken.events.into_iter().map(of).collect()
     }
 
     /// What a start after a crash finds that leaves these files.

@@ -7,6 +7,7 @@ use crate::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUn
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::*;
+use crate::proto::mvccpb::event::EventType;
 use crate::types::OpKind;
 
 #[test]
@@ -95,6 +96,7 @@ fn delete_range_tells_what_it_deleted() {
 fn a_txn_has_one_revision_and_sees_its_own_writes() {
     let mut kit = Kit::new();
     kit.set("a", "1");
+    let live = kit.watch();
     let nested = TxnRequest {
         success: vec![op_range("b", "")],
         ..Default::default()
@@ -137,19 +139,19 @@ fn a_txn_has_one_revision_and_sees_its_own_writes() {
     };
     assert_eq!(nested.header, Some(ResponseHeader::default()));
     assert!(nested.succeeded && nested.responses.len() == 1);
-    let events = kit.told.events.lock();
-    let last: Vec<_> = events[1..]
+    let history = kit.store.events(3, 3, 1 << 20, &|_| true).unwrap().events;
+    let changes: Vec<_> = history
         .iter()
-        .map(|event| {
-            (
-                event.revision.main,
-                event.revision.sub,
-                event.tombstone,
-                &event.key[..],
-            )
-        })
+        .map(|e| (e.revision.main, e.revision.sub, e.tombstone, &e.key[..]))
         .collect();
-    assert_eq!(last, [(3, 0, false, &b"b"[..]), (3, 1, true, &b"a"[..])]);
+    assert_eq!(changes, [(3, 0, false, &b"b"[..]), (3, 1, true, &b"a"[..])]);
+    assert_eq!(
+        kit.seen(&live),
+        [
+            (3, EventType::Put, bytes("b")),
+            (3, EventType::Delete, bytes("a"))
+        ]
+    );
 }
 
 fn compare(key: &str, end: &str, result: CompareResult, union: TargetUnion) -> Compare {
@@ -306,6 +308,7 @@ fn leases_and_their_keys_survive() {
     assert_eq!(kit.recovered.leases.len(), 2);
     assert_eq!(kit.store.leases().keys(7).unwrap(), ["a", "c"]);
     assert_eq!(kit.store.leases().keys(8).unwrap(), ["b"]);
+    let live = kit.watch();
     let revoke = LeaseRevokeRequest { id: 7 };
     let answer = kit.apply(OpKind::LeaseRevoke, &revoke).unwrap();
     let response: LeaseRevokeResponse = decode(answer);
@@ -315,14 +318,8 @@ fn leases_and_their_keys_survive() {
         Err(error::LEASE_NOT_FOUND)
     );
     assert_eq!(kit.all(0).unwrap(), ["b=v"]);
-    let deleted: Vec<_> = kit
-        .told
-        .events
-        .lock()
-        .iter()
-        .map(|event| event.key.clone())
-        .collect();
-    assert_eq!(deleted, ["a", "c"]);
+    let deleted = [bytes("a"), bytes("c")].map(|key| (6, EventType::Delete, key));
+    assert_eq!(kit.seen(&live), deleted);
     let checkpoint = LeaseCheckpointRequest {
         checkpoints: vec![LeaseCheckpoint {
             id: 8,
