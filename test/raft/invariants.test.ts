@@ -4,6 +4,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Entry, EntryKind, type Message, Raft, type Ready, type RestoredState } from "../../src/raft/index.js";
+import { confOf } from "./member.js";
 
 interface Write {
   seq: number;
@@ -38,13 +39,7 @@ class Member {
     const { term, vote, commit, entries } = this.disk;
     const restored: RestoredState = {
       hardState: { term, vote, commit },
-      confState: {
-        voters: this.voters,
-        votersOutgoing: [],
-        learners: [],
-        learnersNext: [],
-        autoLeave: false,
-      },
+      confState: confOf(this.voters),
       snapshotIndex: 0,
       snapshotTerm: 0,
       entries: [...entries],

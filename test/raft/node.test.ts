@@ -2,48 +2,19 @@
 
 import { describe, expect, test } from "vitest";
 import {
-  type ConfState,
   dataPlaneRoundMin,
   EntryKind,
   type Message,
-  Raft,
+  type Raft,
   type RestoredState,
   type SteppedMessage,
 } from "../../src/raft/index.js";
+import { confOf, raftOf } from "./member.js";
 
-const threeVoters: ConfState = {
-  voters: [1n, 2n, 3n],
-  votersOutgoing: [],
-  learners: [],
-  learnersNext: [],
-  autoLeave: false,
-};
+const threeVoters = confOf([1n, 2n, 3n]);
 
 function restart(id: bigint, state: Partial<RestoredState>): Raft {
-  return new Raft(
-    {
-      id,
-      electionTicks: 10,
-      heartbeatTicks: 1,
-      preVote: false,
-      checkQuorum: false,
-      leaseReads: false,
-      messageBytesMax: 1000,
-      inflightMessagesMax: 4,
-      inflightBytesMax: 10_000,
-      uncommittedBytesMax: 1_000_000,
-      random: () => 0,
-    },
-    {
-      hardState: { term: 3, vote: 0n, commit: 0 },
-      confState: threeVoters,
-      snapshotIndex: 0,
-      snapshotTerm: 0,
-      entries: [],
-      applied: 0,
-      ...state,
-    },
-  );
+  return raftOf({ id }, { hardState: { term: 3, vote: 0n, commit: 0 }, confState: threeVoters, ...state });
 }
 
 function entry(index: number, term: number, kind: EntryKind = EntryKind.Batch) {
@@ -93,7 +64,7 @@ describe("a restarted member", () => {
 });
 
 describe("the vote of a member outside of the configuration", () => {
-  const without: ConfState = { ...threeVoters, voters: [2n, 3n] };
+  const without = confOf([2n, 3n]);
   const log = [entry(1, 3), entry(2, 3), entry(3, 3), entry(4, 3)];
 
   test("asks for what it knows to be committed only", () => {

@@ -10,10 +10,11 @@ import {
   type Grant,
   type Message,
   type ProposedEntry,
-  Raft,
+  type Raft,
   type RaftOptions,
   type Ready,
 } from "../../src/raft/index.js";
+import { confOf, raftOf } from "./member.js";
 
 interface Member {
   raft: Raft;
@@ -166,35 +167,9 @@ export class Transcript {
         .filter((text) => text !== "")
         .map(BigInt);
     for (const id of args.filter((arg) => !arg.includes("=")).map(BigInt)) {
-      const raft = new Raft(
-        {
-          id,
-          electionTicks: 10,
-          heartbeatTicks: 1,
-          preVote: false,
-          checkQuorum: false,
-          leaseReads: false,
-          messageBytesMax: 1000,
-          inflightMessagesMax: 4,
-          inflightBytesMax: 10_000,
-          uncommittedBytesMax: 1_000_000,
-          random: () => Number(id) % 10,
-          ...this.#options,
-        },
-        {
-          hardState: { term: 0, vote: 0n, commit: 0 },
-          confState: {
-            voters: named("voters"),
-            votersOutgoing: [],
-            learners: named("learners"),
-            learnersNext: [],
-            autoLeave: false,
-          },
-          snapshotIndex: 0,
-          snapshotTerm: 0,
-          entries: [],
-          applied: 0,
-        },
+      const raft = raftOf(
+        { id, random: () => Number(id) % 10, ...this.#options },
+        { confState: confOf(named("voters"), named("learners")) },
       );
       const member = { raft, inbox: [], writes: [], held: [], applied: 0, payloads: new Map() };
       this.#members.set(id, member);

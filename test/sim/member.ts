@@ -2,11 +2,11 @@
 
 import type { MemberId, Message } from "../../src/raft/index.js";
 import type { InitialMember } from "../../src/replica/bootstrap.js";
-import type { ControlHandlers, MembershipHandler } from "../../src/replica/commands.js";
 import type { LogRetention } from "../../src/replica/compaction.js";
 import { Replica } from "../../src/replica/replica.js";
 import type { PeerSink, PeerTransport } from "../../src/replica/transport.js";
 import type { Invariants } from "./checks.js";
+import { handlersThat, membership } from "./controlplane.js";
 import { FakeDisk } from "./fakes/disk.js";
 import { FakeEngine, type FakeTiming } from "./fakes/engine.js";
 import type { FastStep } from "./fakes/fastpath.js";
@@ -48,19 +48,7 @@ interface Running {
 /** The longest that a slow disk takes for a sync. */
 const stallMsMax = 3_000;
 
-const noOutcome = () => ({ result: null, writes: [] });
-const handlers: ControlHandlers = {
-  memberAttributes: noOutcome,
-  memberUpdate: noOutcome,
-  clusterVersion: noOutcome,
-  downgrade: noOutcome,
-  alarm: noOutcome,
-  auth: noOutcome,
-};
-const membership: MembershipHandler = {
-  check: () => null,
-  applied: (_change, confState) => ({ result: confState, writes: [] }),
-};
+const handlers = handlersThat(() => null);
 
 export class SimMember {
   readonly disk = new FakeDisk();

@@ -2,15 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { OpKind } from "../../src/native/binding.js";
-import {
-  type ControlCommand,
-  type ControlHandlers,
-  decodeJson,
-  type MembershipHandler,
-} from "../../src/replica/commands.js";
+import { type ControlCommand, decodeJson } from "../../src/replica/commands.js";
 import type { LogCompaction } from "../../src/replica/compaction.js";
 import type { Reply } from "../../src/replica/pending.js";
 import { Replica } from "../../src/replica/replica.js";
+import { handlersThat, membership } from "./controlplane.js";
 import { FakeDisk } from "./fakes/disk.js";
 import { FakeEngine } from "./fakes/engine.js";
 import { encodeOperation } from "./fakes/store.js";
@@ -56,22 +52,10 @@ class Alone {
       this.#runs,
       1n,
     );
-    const note = (command: ControlCommand) => {
+    const handlers = handlersThat((command) => {
       this.commands.push(command);
-      return { result: command.type, writes: [] };
-    };
-    const handlers: ControlHandlers = {
-      memberAttributes: note,
-      memberUpdate: note,
-      clusterVersion: note,
-      downgrade: note,
-      alarm: note,
-      auth: note,
-    };
-    const membership: MembershipHandler = {
-      check: () => null,
-      applied: (_change, confState) => ({ result: confState, writes: [] }),
-    };
+      return command.type;
+    });
     this.replica = new Replica(this.engine, this.engine.recovered(), {
       id: 1n,
       heartbeatMs: 100,
