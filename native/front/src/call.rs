@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use h2::server::SendResponse;
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::types::OpResult;
 
@@ -11,6 +10,7 @@ use crate::conn::ActiveCall;
 use crate::grpc::buf::SendBuf;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
+use crate::http2::Responder;
 use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
 use crate::send;
 use crate::slots::Work;
@@ -18,7 +18,7 @@ use crate::worker::{Worker, spawn};
 
 /// A KV call that will be answered.
 pub(crate) struct Call {
-    pub(crate) respond: SendResponse<SendBuf>,
+    pub(crate) respond: Responder,
     pub(crate) method: MethodId,
     pub(crate) content_type: ContentType,
     pub(crate) started: Instant,
@@ -28,13 +28,9 @@ pub(crate) struct Call {
 }
 
 /// An answer that is nothing but an error.
-pub(crate) fn reply_error(
-    mut respond: SendResponse<SendBuf>,
-    content_type: &ContentType,
-    error: &EtcdError,
-) {
+pub(crate) fn reply_error(mut respond: Responder, content_type: &ContentType, error: &EtcdError) {
     // An error means that the client is gone.
-    let _gone = respond.send_response(status::trailers_only(content_type, error), true);
+    let _gone = respond.respond(&status::trailers_only(content_type, error), true);
 }
 
 /// grpc-go's refusal to send what no client would take.
@@ -85,11 +81,9 @@ impl Call {
         }
         self.handled(worker, 0);
         worker.metrics.message_sent(self.method, bytes.len());
-        // An error below means that the client is gone: there is nobody left to tell.
+        let (head, trailers) = (status::head(&self.content_type), status::ok_trailers());
         let mut respond = self.respond;
-        if let Ok(mut send) = respond.send_response(status::head(&self.content_type), false) {
-            let _gone = send.send_data(SendBuf::message(bytes), false);
-            let _gone = send.send_trailers(status::ok_trailers());
-        }
+        // An error means that the client is gone: there is nobody left to tell.
+        let _gone = respond.answer(&head, SendBuf::message(bytes), trailers);
     }
 }

@@ -9,19 +9,16 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{Request, request};
 use netcd_engine::error::{self, Code, EtcdError};
 
 use crate::call::{Call, reply_error};
 use crate::conn::{ActiveCall, ConnCtx};
-use crate::grpc::buf::SendBuf;
 use crate::grpc::deframe::{self, Deframer, Encoding};
 use crate::grpc::head::{self, Head, NotGrpc};
 use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
 use crate::grpc::stream::CallStream;
+use crate::http2::{Body, RequestHead, Responder};
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
@@ -36,27 +33,26 @@ pub(crate) fn message_bytes_max(worker: &Worker) -> usize {
 pub(crate) fn accept(
     worker: &Rc<Worker>,
     conn: &Rc<ConnCtx>,
-    request: Request<RecvStream>,
-    respond: SendResponse<SendBuf>,
+    (request, body, respond): (Rc<RequestHead>, Body, Responder),
     cx: &mut Context<'_>,
 ) {
     if conn.listener.role == "peer"
-        && PeerAcceptor::takes(request.uri().path())
+        && PeerAcceptor::takes(request.path())
         && let Some(acceptor) = worker.shared.peers.get().cloned()
     {
-        return spawn(async move { acceptor.serve(request, respond, SendBuf::raw).await });
+        return spawn(async move { acceptor.serve(&request, body, respond).await });
     }
-    let (parts, body) = request.into_parts();
     let http_here = conn.listener.http && (conn.tls || !conn.listener.grpc);
-    if http_here && !(conn.listener.grpc && head::is_grpc(&parts.headers)) {
-        return web::over_http2::serve(worker, conn, parts, body, respond);
+    if http_here && !(conn.listener.grpc && head::is_grpc(&request.parts.headers)) {
+        return web::over_http2::serve(worker, conn, request, body, respond);
     }
-    let head = match Head::parse(&parts) {
+    let grpc = request.grpc();
+    let head = match &grpc.head {
         Ok(head) => head,
-        Err(refused) => return refuse(respond, &refused),
+        Err(refused) => return refuse(respond, refused),
     };
-    let Some(method) = MethodId::find(parts.uri.path()) else {
-        let error = EtcdError::new(Code::Unimplemented, methods::unknown(parts.uri.path()));
+    let Some(method) = grpc.method else {
+        let error = EtcdError::new(Code::Unimplemented, methods::unknown(request.path()));
         return reply_error(respond, &head.content_type, &error);
     };
     worker.metrics.started(method);
@@ -68,13 +64,13 @@ pub(crate) fn accept(
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
         active: ActiveCall::new(worker, conn),
     };
-    if let Err(error) = intercept(worker, method, &head) {
+    if let Err(error) = intercept(worker, method, head) {
         return call.finish(worker, Err(error));
     }
     if call.timeout.is_some_and(|timeout| timeout <= worker.now()) {
         return call.finish(worker, Err(error::DEADLINE));
     }
-    let encoding = head.encoding;
+    let encoding = head.encoding.clone();
     if let Encoding::Unknown(name) = &encoding {
         return call.finish(worker, Err(deframe::unknown_encoding(name)));
     }
@@ -83,18 +79,18 @@ pub(crate) fn accept(
         Route::LeaseKeepAlive => {
             lease::keep_alive(worker, call, body, encoding, head.needs_leader);
         }
-        Route::HandOver => hand_over(worker, call, &parts, body, encoding),
+        Route::HandOver => hand_over(worker, call, &request, body, encoding),
         _ => receive(worker, call, body, encoding, cx),
     }
 }
 
-fn refuse(mut respond: SendResponse<SendBuf>, refused: &NotGrpc) {
+fn refuse(mut respond: Responder, refused: &NotGrpc) {
     // An error means that the client is gone.
-    let _gone = respond.send_response(status::not_grpc(refused.status, &refused.error), true);
+    let _gone = respond.respond(&status::not_grpc(refused.status, &refused.error), true);
 }
 
 /// What etcd's interceptors check before any handler, in their order.
-fn intercept(worker: &Worker, method: MethodId, head: &Head<'_>) -> Result<(), EtcdError> {
+fn intercept(worker: &Worker, method: MethodId, head: &Head) -> Result<(), EtcdError> {
     let serving = worker.shared.serving();
     if !serving.capable {
         return Err(error::NOT_CAPABLE);
@@ -102,7 +98,11 @@ fn intercept(worker: &Worker, method: MethodId, head: &Head<'_>) -> Result<(), E
     if serving.is_learner && !method.get().learner_serves() {
         return Err(error::LEARNER);
     }
-    let version = match head.api_version.map(std::str::from_utf8) {
+    let version = head
+        .api_version
+        .as_ref()
+        .map(|version| std::str::from_utf8(version.as_bytes()));
+    let version = match version {
         None => "unknown",
         Some(Ok(version)) => version,
         Some(Err(_)) => return Err(error::INVALID_CLIENT_API_VERSION),
@@ -119,11 +119,11 @@ fn intercept(worker: &Worker, method: MethodId, head: &Head<'_>) -> Result<(), E
 fn hand_over(
     worker: &Rc<Worker>,
     call: Call,
-    parts: &request::Parts,
-    body: RecvStream,
+    request: &RequestHead,
+    body: Body,
     encoding: Encoding,
 ) {
-    let metadata = match head::metadata(parts) {
+    let metadata = match head::metadata(request) {
         Ok(metadata) => metadata,
         Err(refused) => {
             worker.metrics.handled(
@@ -144,15 +144,14 @@ fn hand_over(
 fn receive(
     worker: &Rc<Worker>,
     call: Call,
-    mut body: RecvStream,
+    mut body: Body,
     encoding: Encoding,
     cx: &mut Context<'_>,
 ) {
     let bytes_max = message_bytes_max(worker);
     let mut deframer = Deframer::new(bytes_max, encoding);
     if let Poll::Ready(Some(Ok(data))) = body.poll_data(cx) {
-        // The stream may be closed already; then there is no window left to open.
-        let _closed = body.flow_control().release_capacity(data.len());
+        body.release(data.len());
         match deframe::whole_message(data, bytes_max) {
             Ok(message) => return hot::serve(worker, call, message),
             Err(part) => deframer.push(part),
@@ -170,7 +169,7 @@ fn receive(
 }
 
 async fn receive_rest(
-    body: &mut RecvStream,
+    body: &mut Body,
     deframer: &mut Deframer,
     timeout: Option<Instant>,
 ) -> Result<Bytes, EtcdError> {
@@ -181,7 +180,7 @@ async fn receive_rest(
             }
             match body.data().await {
                 Some(Ok(data)) => {
-                    let _closed = body.flow_control().release_capacity(data.len());
+                    body.release(data.len());
                     deframer.push(data);
                 }
                 Some(Err(_)) => return Err(error::CANCELED),

@@ -17,6 +17,7 @@ mod grpc;
 mod handover;
 mod hot;
 mod http;
+mod http2;
 mod lease;
 pub mod limits;
 mod listener;

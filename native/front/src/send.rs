@@ -3,11 +3,9 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use h2::SendStream;
 use netcd_engine::error::{self, EtcdError};
 use tokio::sync::oneshot;
 
@@ -15,7 +13,8 @@ use crate::backend::Chunks;
 use crate::call::{Call, too_large_to_send};
 use crate::conn::Unsent;
 use crate::grpc::buf::{self, SendBuf};
-use crate::grpc::{status, stream};
+use crate::grpc::status;
+use crate::http2::Reason;
 use crate::limits::SEND_BYTES_MAX;
 use crate::worker::{Worker, spawn};
 
@@ -80,20 +79,15 @@ impl From<EtcdError> for Stop {
 struct Sending {
     worker: Rc<Worker>,
     call: Call,
-    stream: SendStream<SendBuf>,
 }
 
 impl Sending {
     fn open(worker: Rc<Worker>, mut call: Call) -> Option<Self> {
         match call
             .respond
-            .send_response(status::head(&call.content_type), false)
+            .respond(&status::head(&call.content_type), false)
         {
-            Ok(stream) => Some(Self {
-                worker,
-                call,
-                stream,
-            }),
+            Ok(()) => Some(Self { worker, call }),
             Err(_) => {
                 call.handled(&worker, error::CANCELED.code as u8);
                 None
@@ -102,24 +96,23 @@ impl Sending {
     }
 
     /// Hands all of `data` to HTTP/2 as the client's window opens.
-    async fn send(&mut self, mut data: SendBuf) -> Result<(), Stop> {
-        while data.has_remaining() {
+    async fn send(&mut self, data: SendBuf) -> Result<(), Stop> {
+        let mut waiting = data.remaining();
+        if self.call.respond.send_data(data, false).is_err() {
+            return Err(Stop::Gone);
+        }
+        while waiting > 0 {
             let stall = self.worker.now() + self.worker.shared.config.patience.stream_stall;
             let until = self
                 .call
                 .timeout
                 .map_or(stall, |timeout| timeout.min(stall));
-            let before = data.remaining();
-            let some = poll_fn(
-                |cx| match stream::send_some(&mut self.stream, &mut data, cx) {
-                    Poll::Pending if data.remaining() < before => Poll::Ready(Ok(())),
-                    other => other,
-                },
-            );
+            // Some of it, so that a client that takes it slowly is not taken for one that takes nothing.
+            let some = poll_fn(|cx| self.call.respond.poll_sent(waiting - 1, cx));
             let sent = tokio::time::timeout_at(until.into(), some).await;
             self.worker.tick();
             match sent {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => waiting = self.call.respond.unsent(),
                 Ok(Err(_)) => return Err(Stop::Gone),
                 Err(_) if self.call.timeout.is_some_and(|at| at <= self.worker.now()) => {
                     return Err(Stop::Failed(error::DEADLINE));
@@ -135,17 +128,18 @@ impl Sending {
             Ok(()) => {
                 self.call.handled(&self.worker, 0);
                 // An error means that the client is gone.
-                let _gone = self.stream.send_trailers(status::ok_trailers());
+                let _gone = self.call.respond.send_trailers(status::ok_trailers());
             }
             Err(Stop::Failed(error)) => {
                 self.call.handled(&self.worker, error.code as u8);
                 let _gone = self
-                    .stream
+                    .call
+                    .respond
                     .send_trailers(status::trailers(error.code as u8, &error.message));
             }
             Err(Stop::Gone) => {
                 self.call.handled(&self.worker, error::CANCELED.code as u8);
-                self.stream.send_reset(h2::Reason::CANCEL);
+                self.call.respond.reset(Reason::Cancel);
             }
         }
     }

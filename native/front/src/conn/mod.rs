@@ -1,10 +1,7 @@
 //! Connections: what they share, and the first look at their bytes that tells HTTP/2 from HTTP/1.1.
 
-mod authority;
-pub(crate) mod h2;
-pub(crate) mod io;
+pub(crate) mod driver;
 pub(crate) mod pings;
-pub(crate) mod scan;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -41,8 +38,6 @@ pub(crate) struct ConnCtx {
     pub(crate) peer: String,
     pub(crate) tls: bool,
     pub(crate) stage: Cell<Stage>,
-    /// Calls that hold this connection.
-    active: Cell<usize>,
     /// Bytes of large answers that wait for the client's window.
     unsent: Cell<usize>,
     waker: RefCell<Option<Waker>>,
@@ -55,14 +50,9 @@ impl ConnCtx {
             peer,
             tls,
             stage: Cell::new(Stage::Open),
-            active: Cell::new(0),
             unsent: Cell::new(0),
             waker: RefCell::new(None),
         })
-    }
-
-    pub(crate) fn active(&self) -> usize {
-        self.active.get()
     }
 
     pub(crate) fn unsent(&self) -> usize {
@@ -94,7 +84,6 @@ pub(crate) struct ActiveCall {
 
 impl ActiveCall {
     pub(crate) fn new(worker: &Rc<Worker>, conn: &Rc<ConnCtx>) -> Self {
-        conn.active.set(conn.active.get() + 1);
         worker.calls.set(worker.calls.get() + 1);
         worker.publish_counts();
         Self {
@@ -106,7 +95,6 @@ impl ActiveCall {
 
 impl Drop for ActiveCall {
     fn drop(&mut self) {
-        self.conn.active.set(self.conn.active.get() - 1);
         self.worker.calls.set(self.worker.calls.get() - 1);
         self.worker.publish_counts();
     }
@@ -141,7 +129,7 @@ where
         return;
     };
     if first.starts_with(PREFACE) {
-        h2::serve(worker, conn, stream, first).await;
+        driver::serve(worker, conn, stream, first).await;
     } else if conn.listener.http {
         over_http1::serve(worker, conn, Prefixed { first, stream }).await;
     }

@@ -31,24 +31,6 @@ impl SendBuf {
             body,
         }
     }
-
-    /// Takes the first `n` bytes off, as a payload of their own.
-    pub(crate) fn split_to(&mut self, n: usize) -> Self {
-        debug_assert!(n <= self.remaining());
-        let of_prefix = n.min(PREFIX_BYTES - usize::from(self.sent));
-        let head = Self {
-            prefix: self.prefix,
-            sent: self.sent,
-            body: self.body.split_to(n - of_prefix),
-        };
-        self.sent += of_prefix as u8;
-        if usize::from(self.sent) < PREFIX_BYTES {
-            // The cut lies inside the prefix: a payload cannot end there, so the few bytes are copied.
-            let from = usize::from(head.sent);
-            return Self::raw(Bytes::copy_from_slice(&head.prefix[from..from + of_prefix]));
-        }
-        head
-    }
 }
 
 /// The header of an uncompressed message of `bytes`.
@@ -81,25 +63,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(mut buf: impl Buf) -> Vec<u8> {
-        buf.copy_to_bytes(buf.remaining()).to_vec()
-    }
-
     proptest! {
         #[test]
-        fn cut_anywhere_it_is_the_same_bytes(body in proptest::collection::vec(any::<u8>(), 0..40), cuts in proptest::collection::vec(0usize..12, 0..8)) {
-            let whole = all(SendBuf::message(body.clone().into()));
-            prop_assert_eq!(&whole[5..], &body[..]);
-            let mut rest = SendBuf::message(body.into());
-            let mut parts = Vec::new();
+        fn taken_in_any_pieces_it_is_the_same_bytes(body in proptest::collection::vec(any::<u8>(), 0..40), cuts in proptest::collection::vec(0usize..12, 0..8)) {
+            let mut rest = SendBuf::message(body.clone().into());
+            let mut bytes = Vec::new();
             for cut in cuts {
-                let n = cut.min(rest.remaining());
-                let part = rest.split_to(n);
-                prop_assert_eq!(part.remaining(), n);
-                parts.extend(all(part));
+                let before = rest.remaining();
+                let n = cut.min(before);
+                bytes.extend((&mut rest).take(n).copy_to_bytes(n));
+                prop_assert_eq!(rest.remaining(), before - n);
             }
-            parts.extend(all(rest));
-            prop_assert_eq!(parts, whole);
+            bytes.extend(rest.copy_to_bytes(rest.remaining()));
+            prop_assert_eq!(&bytes[..5], &prefix(body.len() as u32)[..]);
+            prop_assert_eq!(&bytes[5..], &body[..]);
         }
     }
 }

@@ -7,27 +7,46 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use netcd_engine::error::{Code, EtcdError};
 
 use super::deframe::Encoding;
+use super::methods::MethodId;
 use super::status::ContentType;
 use crate::events::MetadataValue;
+use crate::http2::RequestHead;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// What gRPC makes of a request's headers.
+#[derive(Debug)]
+pub(crate) struct GrpcRequest {
+    pub(crate) head: Result<Head, NotGrpc>,
+    /// None: there is no such method.
+    pub(crate) method: Option<MethodId>,
+}
+
+impl GrpcRequest {
+    pub(crate) fn parse(parts: &request::Parts) -> Self {
+        Self {
+            head: Head::parse(parts),
+            method: MethodId::find(parts.uri.path()),
+        }
+    }
+}
+
 /// What the transport reads of a request's headers.
 #[derive(Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct Head {
     pub(crate) content_type: ContentType,
     pub(crate) timeout: Option<Duration>,
     pub(crate) encoding: Encoding,
     /// The client wants to fail without a leader.
     pub(crate) needs_leader: bool,
-    pub(crate) api_version: Option<&'a [u8]>,
+    pub(crate) api_version: Option<HeaderValue>,
 }
 
 /// A request that is no proper gRPC request: HTTP status, and the gRPC status that says why.
@@ -53,8 +72,8 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|value| ContentType::parse(value.as_bytes()).is_some())
 }
 
-impl<'a> Head<'a> {
-    pub(crate) fn parse(parts: &'a request::Parts) -> Result<Self, NotGrpc> {
+impl Head {
+    pub(crate) fn parse(parts: &request::Parts) -> Result<Self, NotGrpc> {
         let mut content_type = Err("");
         let mut head = Head {
             content_type: ContentType::Grpc,
@@ -63,8 +82,8 @@ impl<'a> Head<'a> {
             needs_leader: false,
             api_version: None,
         };
-        for (name, value) in &parts.headers {
-            let value = value.as_bytes();
+        for (name, header) in &parts.headers {
+            let value = header.as_bytes();
             match name.as_str() {
                 "content-type" => {
                     content_type =
@@ -73,7 +92,7 @@ impl<'a> Head<'a> {
                 "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
                 "grpc-encoding" => head.encoding = parse_encoding(value),
                 "hasleader" => head.needs_leader |= value == b"true",
-                "client-api-version" => head.api_version = Some(value),
+                "client-api-version" => head.api_version = Some(header.clone()),
                 name if name.ends_with("-bin") => decode_binary_list(name, value, |_| ())?,
                 _ => {}
             }
@@ -173,15 +192,14 @@ fn is_reserved(name: &str) -> bool {
 }
 
 /// The metadata of a call, `-bin` values decoded.
-pub(crate) fn metadata(parts: &request::Parts) -> Result<Vec<(String, MetadataValue)>, NotGrpc> {
-    let mut out = Vec::with_capacity(parts.headers.len() + 1);
-    if let Some(authority) = parts.uri.authority() {
-        out.push((
-            ":authority".to_owned(),
-            MetadataValue::Text(authority.to_string()),
-        ));
+pub(crate) fn metadata(request: &RequestHead) -> Result<Vec<(String, MetadataValue)>, NotGrpc> {
+    let headers = &request.parts.headers;
+    let mut out = Vec::with_capacity(headers.len() + 1);
+    if let Some(authority) = &request.authority {
+        let text = String::from_utf8_lossy(authority).into_owned();
+        out.push((":authority".to_owned(), MetadataValue::Text(text)));
     }
-    for (name, value) in &parts.headers {
+    for (name, value) in headers {
         let name = name.as_str();
         if is_reserved(name) {
             continue;
@@ -257,7 +275,7 @@ mod tests {
         assert_eq!(head.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(head.encoding, Encoding::Gzip);
         assert!(head.needs_leader);
-        assert_eq!(head.api_version, Some(&b"3.7"[..]));
+        assert_eq!(head.api_version, Some(HeaderValue::from_static("3.7")));
     }
 
     #[test]
@@ -306,15 +324,15 @@ mod tests {
 
     #[test]
     fn metadata_is_decoded() {
-        let parts = parts(&[
+        let request = RequestHead::for_test(parts(&[
             ("token", "abc"),
             ("te", "trailers"),
             ("x-bin", "aGk=, aGk"),
             ("content-type", "x"),
-        ]);
+        ]));
         let hi = MetadataValue::Binary(Bytes::from_static(b"hi"));
         assert_eq!(
-            metadata(&parts).unwrap(),
+            metadata(&request).unwrap(),
             vec![
                 (":authority".to_owned(), MetadataValue::Text("h".into())),
                 ("token".to_owned(), MetadataValue::Text("abc".into())),

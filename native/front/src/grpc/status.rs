@@ -1,10 +1,11 @@
 //! Response headers and trailers of gRPC.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use netcd_engine::error::EtcdError;
 
 use super::percent;
+use crate::http2::HeaderBlock;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -42,20 +43,37 @@ impl ContentType {
     }
 }
 
+/// `:status` 200 and the content type; a test compares them with what the encoder makes.
+const GRPC_HEAD: HeaderBlock = HeaderBlock::from_static(b"\x88\x0f\x10\x10application/grpc");
+const GRPC_PROTO_HEAD: HeaderBlock =
+    HeaderBlock::from_static(b"\x88\x0f\x10\x16application/grpc+proto");
+const OK_TRAILERS: HeaderBlock = HeaderBlock::from_static(b"\x00\x0bgrpc-status\x010");
+
+fn head_with(content_type: &ContentType) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CONTENT_TYPE, content_type.value());
+    headers
+}
+
 /// The headers of an answer with messages.
-pub(crate) fn head(content_type: &ContentType) -> Response<()> {
-    let mut response = Response::new(());
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, content_type.value());
-    response
+pub(crate) fn head(content_type: &ContentType) -> HeaderBlock {
+    match content_type {
+        ContentType::Grpc => GRPC_HEAD,
+        ContentType::GrpcProto => GRPC_PROTO_HEAD,
+        ContentType::Other(_) => HeaderBlock::response(StatusCode::OK, &head_with(content_type)),
+    }
+}
+
+/// The one header block of an answer without messages: its headers and these trailers.
+pub(crate) fn head_and_trailers(content_type: &ContentType, trailers: HeaderMap) -> HeaderBlock {
+    let mut headers = head_with(content_type);
+    headers.extend(trailers);
+    HeaderBlock::response(StatusCode::OK, &headers)
 }
 
 /// The trailers of a call that succeeded.
-pub(crate) fn ok_trailers() -> HeaderMap {
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    trailers
+pub(crate) fn ok_trailers() -> HeaderBlock {
+    OK_TRAILERS
 }
 
 fn put_status(headers: &mut HeaderMap, code: u8, message: &str) {
@@ -63,30 +81,49 @@ fn put_status(headers: &mut HeaderMap, code: u8, message: &str) {
     headers.insert(GRPC_MESSAGE, percent::encode(message));
 }
 
-/// The trailers of a call that ends with this status.
-pub(crate) fn trailers(code: u8, message: &str) -> HeaderMap {
+/// The status of a call as headers; gRPC's own leave the message out when the call succeeded.
+pub(crate) fn status_headers(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
-    put_status(&mut trailers, code, message);
+    if code == 0 {
+        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    } else {
+        put_status(&mut trailers, code, message);
+    }
     trailers
 }
 
+/// The trailers of a call that ends with this status.
+pub(crate) fn trailers(code: u8, message: &str) -> HeaderBlock {
+    HeaderBlock::trailers(&status_headers(code, message))
+}
+
 /// The one header block of a call that fails before its first message.
-pub(crate) fn trailers_only(content_type: &ContentType, error: &EtcdError) -> Response<()> {
-    let mut response = head(content_type);
-    put_status(response.headers_mut(), error.code as u8, &error.message);
-    response
+pub(crate) fn trailers_only(content_type: &ContentType, error: &EtcdError) -> HeaderBlock {
+    head_and_trailers(
+        content_type,
+        status_headers(error.code as u8, &error.message),
+    )
 }
 
 /// As `trailers_only`, for a request that is not proper gRPC: an HTTP status says so too.
-pub(crate) fn not_grpc(status: StatusCode, error: &EtcdError) -> Response<()> {
-    let mut response = trailers_only(&ContentType::Grpc, error);
-    *response.status_mut() = status;
-    response
+pub(crate) fn not_grpc(status: StatusCode, error: &EtcdError) -> HeaderBlock {
+    let mut headers = head_with(&ContentType::Grpc);
+    put_status(&mut headers, error.code as u8, &error.message);
+    HeaderBlock::response(status, &headers)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ready_made_blocks_are_what_the_encoder_makes() {
+        for content_type in [ContentType::Grpc, ContentType::GrpcProto] {
+            let made = HeaderBlock::response(StatusCode::OK, &head_with(&content_type));
+            assert_eq!(head(&content_type), made);
+        }
+        assert_eq!(ok_trailers(), HeaderBlock::trailers(&status_headers(0, "")));
+    }
 
     #[test]
     fn content_types() {

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
-use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use netcd_engine::error::{self, Code, EtcdError};
 use tokio::time::Sleep;
@@ -24,6 +22,7 @@ use crate::conn::ActiveCall;
 use crate::dispatch::message_bytes_max;
 use crate::events::MetadataValue;
 use crate::grpc::methods::MethodId;
+use crate::http2::{Body, Gone, HeaderBlock, Responder};
 use crate::outbound::{Next, Outbound};
 use crate::worker::Worker;
 
@@ -56,11 +55,7 @@ impl End {
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = if self.code == 0 {
-            status::ok_trailers()
-        } else {
-            status::trailers(self.code, &self.message)
-        };
+        let mut headers = status::status_headers(self.code, &self.message);
         for (name, value) in &self.trailers {
             let value = match value {
                 MetadataValue::Text(text) => HeaderValue::from_str(text),
@@ -93,11 +88,11 @@ pub(crate) struct CallStream {
     pub(crate) worker: Rc<Worker>,
     pub(crate) method: MethodId,
     content_type: ContentType,
-    body: Option<RecvStream>,
+    body: Option<Body>,
     deframer: Deframer,
-    respond: SendResponse<SendBuf>,
-    send: Option<SendStream<SendBuf>>,
-    sending: SendBuf,
+    respond: Responder,
+    /// The headers of the answer are sent.
+    opened: bool,
     pub(crate) outbound: Arc<CallOutbound>,
     deadline: Option<Pin<Box<Sleep>>>,
     started: Instant,
@@ -107,12 +102,7 @@ pub(crate) struct CallStream {
 
 impl CallStream {
     /// The call as a stream of messages.
-    pub(crate) fn new(
-        worker: &Rc<Worker>,
-        call: Call,
-        body: RecvStream,
-        encoding: Encoding,
-    ) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, call: Call, body: Body, encoding: Encoding) -> Self {
         Self {
             worker: worker.clone(),
             method: call.method,
@@ -120,8 +110,7 @@ impl CallStream {
             body: Some(body),
             deframer: Deframer::new(message_bytes_max(worker), encoding),
             respond: call.respond,
-            send: None,
-            sending: SendBuf::raw(Bytes::new()),
+            opened: false,
             outbound: Arc::new(Outbound::new()),
             deadline: call
                 .timeout
@@ -136,7 +125,7 @@ impl CallStream {
     pub(crate) fn long_lived(
         worker: &Rc<Worker>,
         call: Call,
-        body: RecvStream,
+        body: Body,
         encoding: Encoding,
     ) -> Option<Self> {
         let mut stream = Self::new(worker, call, body, encoding);
@@ -168,8 +157,7 @@ impl CallStream {
             };
             match ready!(body.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // The stream may be closed already; then there is no window left to open.
-                    let _closed = body.flow_control().release_capacity(data.len());
+                    body.release(data.len());
                     self.deframer.push(data);
                 }
                 Some(Err(_)) => return Poll::Ready(Err(error::CANCELED)),
@@ -180,11 +168,7 @@ impl CallStream {
 
     /// Ready when the client reset the stream or its connection ended, or its deadline passed: with the gRPC code.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<EtcdError> {
-        let reset = match self.send.as_mut() {
-            Some(send) => send.poll_reset(cx).is_ready(),
-            None => self.respond.poll_reset(cx).is_ready(),
-        };
-        if reset {
+        if self.respond.poll_gone(cx).is_ready() {
             return Poll::Ready(error::CANCELED);
         }
         match self.deadline.as_mut() {
@@ -196,20 +180,16 @@ impl CallStream {
     /// Sends what is queued. Pending when the queue is empty or the client's window closed.
     pub(crate) fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
-            if self.sending.has_remaining() {
-                if ready!(self.poll_send(cx)).is_err() {
-                    return Poll::Ready(Outcome::Gone);
-                }
-                continue;
+            if ready!(self.poll_sent(cx)).is_err() {
+                return Poll::Ready(Outcome::Gone);
             }
             let (next, drained) = ready!(self.outbound.poll_next(cx));
             match next {
                 Next::Bytes(message) => {
-                    if self.open().is_err() {
+                    self.worker.metrics.message_sent(self.method, message.len());
+                    if self.send(SendBuf::message(message)).is_err() {
                         return Poll::Ready(Outcome::Gone);
                     }
-                    self.worker.metrics.message_sent(self.method, message.len());
-                    self.sending = SendBuf::message(message);
                     if drained {
                         return Poll::Ready(Outcome::Drained);
                     }
@@ -222,38 +202,24 @@ impl CallStream {
         }
     }
 
-    /// Ready when all that was given to `send` is with HTTP/2; pending while the client's window is closed.
-    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        if self.sending.has_remaining() {
-            self.poll_send(cx)
-        } else {
-            Poll::Ready(Ok(()))
-        }
+    /// Ready when all that was given to `send` is on its way; pending while the client's window is closed.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.respond.poll_sent(0, cx)
     }
 
-    /// Begins to send; `poll_sent` goes on with it. For streams that do not use `outbound`.
-    pub(crate) fn send(&mut self, data: SendBuf) -> Result<(), h2::Error> {
-        debug_assert!(!self.sending.has_remaining(), "one after the other");
+    /// Begins to send; `poll_sent` says when the next may follow. For streams that do not use `outbound`.
+    pub(crate) fn send(&mut self, data: SendBuf) -> Result<(), Gone> {
         self.open()?;
-        self.sending = data;
-        Ok(())
+        self.respond.send_data(data, false)
     }
 
-    fn open(&mut self) -> Result<&mut SendStream<SendBuf>, h2::Error> {
-        match &mut self.send {
-            Some(send) => Ok(send),
-            none => Ok(none.insert(
-                self.respond
-                    .send_response(status::head(&self.content_type), false)?,
-            )),
+    fn open(&mut self) -> Result<(), Gone> {
+        if !self.opened {
+            self.respond
+                .respond(&status::head(&self.content_type), false)?;
+            self.opened = true;
         }
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        let Some(send) = self.send.as_mut() else {
-            return Poll::Ready(Ok(()));
-        };
-        send_some(send, &mut self.sending, cx)
+        Ok(())
     }
 
     /// Ends the call towards the client, once. What is still queued is dropped.
@@ -265,18 +231,14 @@ impl CallStream {
         self.worker
             .metrics
             .handled(self.method, end.code, self.started, self.worker.now());
-        // Errors below mean that the client is gone, which ends the call as well.
-        let _gone = match self.send.as_mut() {
-            Some(send) => send.send_trailers(end.headers()),
-            None if end.code == 0 => match self.open() {
-                Ok(send) => send.send_trailers(end.headers()),
-                Err(gone) => Err(gone),
-            },
-            None => {
-                let mut response = status::head(&self.content_type);
-                response.headers_mut().extend(end.headers());
-                self.respond.send_response(response, true).map(drop)
-            }
+        // An error means that the client is gone, which ends the call as well.
+        let _gone = if !self.opened && end.code != 0 {
+            let block = status::head_and_trailers(&self.content_type, end.headers());
+            self.respond.respond(&block, true)
+        } else {
+            let trailers = HeaderBlock::trailers(&end.headers());
+            self.open()
+                .and_then(|()| self.respond.send_trailers(trailers))
         };
         self.outbound.close();
     }
@@ -294,25 +256,4 @@ impl Drop for CallStream {
             );
         }
     }
-}
-
-/// Sends as much of `sending` as the window allows; ready when all of it is with HTTP/2.
-pub(crate) fn send_some(
-    send: &mut SendStream<SendBuf>,
-    sending: &mut SendBuf,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), h2::Error>> {
-    while sending.has_remaining() {
-        send.reserve_capacity(sending.remaining());
-        let mut capacity = send.capacity();
-        if capacity == 0 {
-            capacity = match ready!(send.poll_capacity(cx)) {
-                Some(capacity) => capacity?,
-                None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
-            };
-        }
-        let part = sending.split_to(capacity.min(sending.remaining()));
-        send.send_data(part, false)?;
-    }
-    Poll::Ready(Ok(()))
 }

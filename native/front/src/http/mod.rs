@@ -121,13 +121,6 @@ impl Drop for Exchange {
 
 fn header_list(parts: &request::Parts) -> Vec<(String, String)> {
     let mut list = Vec::with_capacity(parts.headers.len() + 1);
-    if let Some(authority) = parts
-        .uri
-        .authority()
-        .filter(|_| !parts.headers.contains_key("host"))
-    {
-        list.push(("host".to_owned(), authority.to_string()));
-    }
     for (name, value) in &parts.headers {
         list.push((
             name.as_str().to_owned(),

@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
-use http::{Response, StatusCode, request};
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode};
 
 use super::{Exchange, Head, body_bytes_max};
 use crate::conn::ConnCtx;
 use crate::grpc::buf::SendBuf;
-use crate::grpc::stream::send_some;
+use crate::http2::{Body, Gone, HeaderBlock, RequestHead, Responder};
 use crate::outbound::Next;
 use crate::worker::{Worker, spawn};
 
@@ -20,44 +18,44 @@ use crate::worker::{Worker, spawn};
 pub(crate) fn serve(
     worker: &Rc<Worker>,
     conn: &Rc<ConnCtx>,
-    parts: request::Parts,
-    body: RecvStream,
-    respond: SendResponse<SendBuf>,
+    request: Rc<RequestHead>,
+    body: Body,
+    respond: Responder,
 ) {
     let (worker, conn) = (worker.clone(), conn.clone());
     spawn(async move {
         // An error means that the client is gone; the exchange has told the control plane.
-        let _gone = run(&worker, &conn, parts, body, respond).await;
+        let _gone = run(&worker, &conn, &request, body, respond).await;
     });
 }
 
 async fn run(
     worker: &Rc<Worker>,
     conn: &Rc<ConnCtx>,
-    parts: request::Parts,
-    body: RecvStream,
-    mut respond: SendResponse<SendBuf>,
-) -> Result<(), h2::Error> {
+    request: &RequestHead,
+    body: Body,
+    mut respond: Responder,
+) -> Result<(), Gone> {
     let Some(body) = collect(body, body_bytes_max(worker)).await? else {
         return refuse(&mut respond, StatusCode::PAYLOAD_TOO_LARGE);
     };
-    let Some(mut exchange) = Exchange::start(worker, conn, &parts, body) else {
+    let Some(mut exchange) = Exchange::start(worker, conn, &request.to_parts(), body) else {
         return refuse(&mut respond, StatusCode::SERVICE_UNAVAILABLE);
     };
     let head = poll_fn(|cx| poll_head(&exchange, &mut respond, cx)).await?;
-    let mut send = respond.send_response(exchange.response(&head, ()), false)?;
+    respond.respond(&block(&exchange.response(&head, ())), false)?;
     if let Some(whole) = head.whole {
         exchange.complete();
-        let mut sending = SendBuf::raw(whole);
-        poll_fn(|cx| poll_sending(&mut send, &mut sending, cx)).await?;
+        respond.send_data(SendBuf::raw(whole), false)?;
+        poll_fn(|cx| respond.poll_sent(0, cx)).await?;
     } else {
-        stream(&mut exchange, &mut send).await?;
+        stream(&mut exchange, &mut respond).await?;
     }
-    send.send_data(SendBuf::raw(Bytes::new()), true)
+    respond.send_data(SendBuf::raw(Bytes::new()), true)
 }
 
 /// The body, None if it is above the limit.
-async fn collect(mut body: RecvStream, limit: usize) -> Result<Option<Bytes>, h2::Error> {
+async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, Gone> {
     let mut whole = BytesMut::new();
     while let Some(data) = body.data().await {
         let data = data?;
@@ -65,51 +63,43 @@ async fn collect(mut body: RecvStream, limit: usize) -> Result<Option<Bytes>, h2
             return Ok(None);
         }
         whole.extend_from_slice(&data);
-        body.flow_control().release_capacity(data.len())?;
+        body.release(data.len());
     }
     Ok(Some(whole.freeze()))
 }
 
-fn refuse(respond: &mut SendResponse<SendBuf>, status: StatusCode) -> Result<(), h2::Error> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    respond.send_response(response, true).map(drop)
+fn refuse(respond: &mut Responder, status: StatusCode) -> Result<(), Gone> {
+    respond.respond(&HeaderBlock::status(status.as_u16()), true)
+}
+
+fn block(response: &Response<()>) -> HeaderBlock {
+    HeaderBlock::response(response.status(), response.headers())
 }
 
 fn poll_head(
     exchange: &Exchange,
-    respond: &mut SendResponse<SendBuf>,
+    respond: &mut Responder,
     cx: &mut Context<'_>,
-) -> Poll<Result<Head, h2::Error>> {
-    if let Poll::Ready(reason) = respond.poll_reset(cx) {
-        return Poll::Ready(Err(reason?.into()));
+) -> Poll<Result<Head, Gone>> {
+    if respond.poll_gone(cx).is_ready() {
+        return Poll::Ready(Err(Gone));
     }
     exchange.outbound.poll_start(cx).map(Ok)
 }
 
-fn poll_sending(
-    send: &mut SendStream<SendBuf>,
-    sending: &mut SendBuf,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), h2::Error>> {
-    if let Poll::Ready(reason) = send.poll_reset(cx) {
-        return Poll::Ready(Err(reason?.into()));
-    }
-    send_some(send, sending, cx)
-}
-
-async fn stream(exchange: &mut Exchange, send: &mut SendStream<SendBuf>) -> Result<(), h2::Error> {
-    let mut sending = SendBuf::raw(Bytes::new());
+async fn stream(exchange: &mut Exchange, respond: &mut Responder) -> Result<(), Gone> {
     poll_fn(|cx| {
         loop {
-            ready!(poll_sending(send, &mut sending, cx))?;
-            debug_assert!(!sending.has_remaining());
+            ready!(respond.poll_sent(0, cx))?;
+            if respond.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Gone));
+            }
             let (next, drained) = ready!(exchange.outbound.poll_next(cx));
             if drained {
                 exchange.drained();
             }
             match next {
-                Next::Bytes(chunk) => sending = SendBuf::raw(chunk),
+                Next::Bytes(chunk) => respond.send_data(SendBuf::raw(chunk), false)?,
                 Next::End(()) => {
                     exchange.complete();
                     return Poll::Ready(Ok(()));

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use h2::RecvStream;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader,
@@ -19,6 +18,7 @@ use crate::events::FrontEvent;
 use crate::grpc::buf::SendBuf;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::stream::{CallStream, End};
+use crate::http2::Body;
 use crate::watch::{Registered, WakeSlot, malformed};
 use crate::worker::{Worker, spawn};
 
@@ -26,7 +26,7 @@ use crate::worker::{Worker, spawn};
 pub(crate) fn start(
     worker: &Rc<Worker>,
     call: Call,
-    body: RecvStream,
+    body: Body,
     encoding: Encoding,
     needs_leader: bool,
 ) {

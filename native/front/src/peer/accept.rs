@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::frame::Decoder;
@@ -13,6 +11,8 @@ use super::limits;
 use super::shared::{PeerCounters, Shared, add};
 use super::snapshot::receive_snapshot;
 use super::wire;
+use crate::grpc::buf::SendBuf;
+use crate::http2::{Body, HeaderBlock, Reason, RequestHead, Responder};
 
 /// Serves the peer paths of a peer listener. Clones are cheap.
 #[derive(Clone)]
@@ -24,43 +24,33 @@ impl PeerAcceptor {
         path == wire::STREAM_PATH || path == wire::SNAPSHOT_PATH
     }
 
-    /// Serves one stream to its end. `raw` makes the connection's payload type out of bytes.
-    pub async fn serve<B: Buf>(
-        &self,
-        request: Request<RecvStream>,
-        mut respond: SendResponse<B>,
-        raw: fn(Bytes) -> B,
-    ) {
+    /// Serves one stream to its end.
+    pub(crate) async fn serve(&self, request: &RequestHead, body: Body, mut respond: Responder) {
         let shared = &self.0;
         let identity = shared.identity();
         let sender = wire::check_request(
-            request.headers(),
+            &request.parts.headers,
             &identity,
             |id| shared.is_removed(id),
             |id| shared.counters(id).is_some(),
         );
-        let mut response = Response::new(());
-        *response.headers_mut() = wire::response_headers(&identity);
+        let headers = wire::response_headers(&identity);
         let from = match sender {
             Ok(from) => from,
             Err(refusal) => {
-                return refuse(
-                    response,
-                    respond,
-                    raw(Bytes::from_static(refusal.text.as_bytes())),
-                    refusal.status,
-                );
+                return refuse(&mut respond, refusal.status, &headers, refusal.text);
             }
         };
         // The answer stays open: its end would tell the sender that nobody listens any more.
-        let Ok(mut answer) = respond.send_response(response, false) else {
+        let accepted = HeaderBlock::response(StatusCode::OK, &headers);
+        if respond.respond(&accepted, false).is_err() {
             return;
-        };
+        }
         let Some(counters) = shared.counters(from) else {
             return;
         };
-        if request.uri().path() == wire::SNAPSHOT_PATH {
-            let outcome = receive_snapshot(shared, from, &counters, request.into_body()).await;
+        if request.path() == wire::SNAPSHOT_PATH {
+            let outcome = receive_snapshot(shared, from, &counters, body).await;
             let verdict = match outcome {
                 Ok(()) => wire::STORED.to_owned(),
                 Err(reason) => {
@@ -69,30 +59,22 @@ impl PeerAcceptor {
                 }
             };
             // A sender that is gone sends again, if it still must.
-            let _ = answer.send_data(raw(verdict.into()), true);
+            let _ = respond.send_data(SendBuf::raw(verdict.into()), true);
             return;
         }
-        if receive(shared, from, &counters, request.into_body())
-            .await
-            .is_err()
-        {
+        if receive(shared, from, &counters, body).await.is_err() {
             add(&counters.received_failures, 1);
         }
-        respond.send_reset(h2::Reason::CANCEL);
+        respond.reset(Reason::Cancel);
     }
 }
 
-fn refuse<B: Buf>(
-    mut response: Response<()>,
-    mut respond: SendResponse<B>,
-    text: B,
-    status: StatusCode,
-) {
-    *response.status_mut() = status;
-    if let Ok(mut body) = respond.send_response(response, false) {
-        // A sender that is gone does not need the reason.
-        let _ = body.send_data(text, true);
-    }
+fn refuse(respond: &mut Responder, status: StatusCode, headers: &HeaderMap, text: &'static str) {
+    let text = Bytes::from_static(text.as_bytes());
+    // A sender that is gone does not need the reason.
+    let _ = respond
+        .respond(&HeaderBlock::response(status, headers), false)
+        .and_then(|()| respond.send_data(SendBuf::raw(text), true));
 }
 
 /// Why a stream ended before its sender ended it; the sender dials again, so nobody needs the details.
@@ -102,7 +84,7 @@ async fn receive(
     shared: &Shared,
     from: u64,
     counters: &PeerCounters,
-    mut body: RecvStream,
+    mut body: Body,
 ) -> Result<(), Broken> {
     let mut decoder = Decoder::default();
     loop {
@@ -113,9 +95,7 @@ async fn receive(
         let chunk = chunk.map_err(|_| Broken)?;
         add(&counters.received_bytes, chunk.len() as u64);
         decoder.push(&chunk);
-        body.flow_control()
-            .release_capacity(chunk.len())
-            .map_err(|_| Broken)?;
+        body.release(chunk.len());
         while let Some(frame) = decoder.next().map_err(|_| Broken)? {
             if shared.is_removed(from) {
                 return Err(Broken);

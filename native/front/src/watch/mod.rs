@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use h2::RecvStream;
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchSession};
@@ -28,6 +27,7 @@ use crate::call::Call;
 use crate::dispatch::message_bytes_max;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::stream::{CallStream, End};
+use crate::http2::{Body, Gone};
 use crate::limits::WATCH_WRITE_BYTES;
 use crate::worker::{Worker, spawn};
 
@@ -35,7 +35,7 @@ use crate::worker::{Worker, spawn};
 pub(crate) fn start(
     worker: &Rc<Worker>,
     call: Call,
-    body: RecvStream,
+    body: Body,
     encoding: Encoding,
     needs_leader: bool,
 ) {
@@ -91,12 +91,13 @@ impl WatchCall {
         if let Poll::Ready(error) = self.stream.poll_gone(cx) {
             return self.end(&error);
         }
-        if self.session.wants_progress() && self.progress.poll(cx).is_ready() {
-            self.session.tick_progress();
-        }
         loop {
             if let Err(error) = self.receive(cx) {
                 return self.end(&error);
+            }
+            // After the requests: the first one that wants progress starts the timer.
+            if self.session.wants_progress() && self.progress.poll(cx).is_ready() {
+                self.session.tick_progress();
             }
             match self.poll_send(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -132,7 +133,7 @@ impl WatchCall {
     }
 
     /// Hands all frames to HTTP/2; pending while the client's window is closed.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         loop {
             match self.stream.poll_sent(cx) {
                 Poll::Ready(Ok(())) => {}

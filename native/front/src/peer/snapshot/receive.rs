@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use h2::RecvStream;
 use netcd_engine::snapshot::SnapshotInfo;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{PartFile, decode_head};
+use crate::http2::Body;
 use crate::peer::limits;
 use crate::peer::shared::{PeerCounters, Shared, add};
 
@@ -22,7 +22,7 @@ pub async fn receive_snapshot(
     shared: &Arc<Shared>,
     from: u64,
     counters: &PeerCounters,
-    body: RecvStream,
+    body: Body,
 ) -> Result<(), String> {
     let replaced = shared.begin_receiving(from);
     let running = counters.copies_in.begin();
@@ -40,7 +40,7 @@ async fn receive(
     shared: &Arc<Shared>,
     from: u64,
     counters: &PeerCounters,
-    body: RecvStream,
+    body: Body,
 ) -> Result<(), String> {
     let started = Instant::now();
     let mut stream = Incoming { body, counters };
@@ -55,7 +55,7 @@ async fn receive(
         }
         let length = piece.len();
         writer.take(piece).await?;
-        stream.taken(length)?;
+        stream.taken(length);
         if shared.is_removed(from) {
             return Err("removed member".into());
         }
@@ -84,7 +84,7 @@ async fn hand_over(
 }
 
 struct Incoming<'a> {
-    body: RecvStream,
+    body: Body,
     counters: &'a PeerCounters,
 }
 
@@ -97,7 +97,7 @@ impl Incoming<'_> {
                 return Ok((message, info, buffer.freeze()));
             }
             let piece = self.piece().await?.ok_or("no snapshot came")?;
-            self.taken(piece.len())?;
+            self.taken(piece.len());
             buffer.extend_from_slice(&piece);
         }
     }
@@ -114,10 +114,8 @@ impl Incoming<'_> {
     }
 
     /// A piece is on its way to the disk: the sender may send as much again.
-    fn taken(&mut self, bytes: usize) -> Result<(), String> {
-        let flow = self.body.flow_control();
-        flow.release_capacity(bytes)
-            .map_err(|error| error.to_string())
+    fn taken(&mut self, bytes: usize) {
+        self.body.release(bytes);
     }
 }
 

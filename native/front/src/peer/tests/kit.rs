@@ -1,7 +1,9 @@
 //! Two members on loopback: links over a log and a store that are made up.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use netcd_engine::pipeline::LogEntry;
@@ -11,6 +13,7 @@ use parking_lot::Condvar;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::super::*;
+use crate::http2::{self, Config, Connection};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -189,7 +192,7 @@ impl Member {
                 .enable_all()
                 .build()
                 .expect("runtime");
-            runtime.block_on(async move {
+            tokio::task::LocalSet::new().block_on(&runtime, async move {
                 let socket = TcpSocket::new_v4().expect("socket");
                 socket.set_reuseaddr(true).expect("option");
                 socket.bind(wanted).expect("bind");
@@ -223,13 +226,20 @@ pub(super) async fn accept_all(listener: TcpListener, acceptor: PeerAcceptor) {
     loop {
         let (io, _) = listener.accept().await.expect("accept");
         let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            let mut connection = h2::server::handshake(io).await.expect("handshake");
-            while let Some(Ok((request, respond))) = connection.accept().await {
-                assert!(PeerAcceptor::takes(request.uri().path()));
+        tokio::task::spawn_local(async move {
+            let config = Config {
+                max_concurrent_streams: 100,
+                pings: None,
+            };
+            let mut connection = Connection::new(io, b"", config, Instant::now());
+            let mut each = |(request, body, respond): http2::Request, _: &mut Context<'_>| {
+                assert!(PeerAcceptor::takes(request.path()));
                 let acceptor = acceptor.clone();
-                tokio::spawn(async move { acceptor.serve(request, respond, |bytes| bytes).await });
-            }
+                tokio::task::spawn_local(async move {
+                    acceptor.serve(&request, body, respond).await;
+                });
+            };
+            poll_fn(|cx| connection.poll_turn(Instant::now(), cx, &mut each)).await;
         });
     }
 }

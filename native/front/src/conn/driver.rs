@@ -1,4 +1,4 @@
-//! Drives one HTTP/2 connection: accepts requests in the same turn that read them, keeps it alive, and ends it.
+//! Drives one HTTP/2 connection: serves requests in the same turn that read them, keeps it alive, and ends it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -7,34 +7,27 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::server::{Builder, Connection};
-use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::io::Io;
+use super::pings::PingPolicy;
 use super::{ConnCtx, Stage};
-use crate::grpc::buf::SendBuf;
-use crate::limits::{
-    CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, FAREWELL_TIMEOUT, FRAME_BYTES_MAX,
-    HEADER_LIST_BYTES_MAX, RAPID_RESETS_MAX, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
-};
+use crate::dispatch;
+use crate::http2::{Config, Connection};
+use crate::limits::{FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::worker::Worker;
-use crate::{dispatch, worker};
 
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 struct Driver<S> {
     worker: Rc<Worker>,
     conn: Rc<ConnCtx>,
-    io: Io<S>,
-    http2: Connection<Io<S>, SendBuf>,
+    http2: Connection<S>,
     draining: bool,
-    /// When the client must have said its part of the handshake, which h2 does not wait for.
+    /// When the client must have said its part of the handshake.
     greeting_due: Instant,
     /// When the server's own ping went out, until anything comes back.
     pinged: Option<Instant>,
-    pings: Option<PingPong>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     due: Instant,
@@ -46,52 +39,33 @@ pub(crate) async fn serve<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: S, f
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let io = Io::new(worker.clone(), conn.clone(), stream, first);
-    let handshake = builder(&worker).handshake::<_, SendBuf>(io.clone());
-    let patience = worker.shared.config.patience.handshake;
-    let Ok(Ok(mut http2)) = tokio::time::timeout(patience, handshake).await else {
-        return;
+    let config = &worker.shared.config;
+    // Members measure their links with pings, whatever clients are allowed.
+    let counts_pings = conn.listener.role != "peer";
+    let limits = Config {
+        max_concurrent_streams: config
+            .max_concurrent_streams
+            .min(STREAMS_PER_CONNECTION_MAX),
+        pings: counts_pings.then(|| PingPolicy::new(config.keepalive_min_time)),
     };
-    io.set_lazy();
+    let now = worker.now();
     let due = Instant::now() + FAR_AHEAD;
-    let greeting_due = worker.now() + patience;
     let mut driver = Driver {
-        worker,
-        conn,
-        io: io.clone(),
-        pings: http2.ping_pong(),
-        http2,
+        http2: Connection::new(stream, &first, limits, now),
         draining: false,
-        greeting_due,
+        greeting_due: now + config.patience.handshake,
         pinged: None,
         timer: Box::pin(tokio::time::sleep_until(due.into())),
         due,
         armed: false,
+        worker,
+        conn,
     };
     poll_fn(|cx| driver.poll(cx)).await;
     // What is still to be said (GOAWAY, last answers) goes out if the client takes it soon; else it goes nowhere.
-    let farewell = poll_fn(|cx| io.poll_write_out(cx));
+    let Driver { worker, http2, .. } = &mut driver;
+    let farewell = poll_fn(|cx| http2.poll_farewell(worker.now(), cx));
     let _unheard = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await;
-}
-
-fn builder(worker: &worker::Worker) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .max_concurrent_streams(
-            worker
-                .shared
-                .config
-                .max_concurrent_streams
-                .min(STREAMS_PER_CONNECTION_MAX),
-        )
-        .max_pending_accept_reset_streams(RAPID_RESETS_MAX)
-        .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
-        .max_concurrent_reset_streams(RAPID_RESETS_MAX);
-    builder
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
@@ -101,22 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
         self.conn.register(cx.waker());
         if self.conn.stage.get() == Stage::Draining && !self.draining {
             self.draining = true;
-            self.http2.graceful_shutdown();
+            self.http2.announce_end();
         }
-        loop {
-            match self.http2.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    dispatch::accept(&self.worker, &self.conn, request, respond, cx);
-                }
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        if !self.io.is_calm() {
-            self.io.say_too_many_pings();
-            return Poll::Ready(());
-        }
-        if let Poll::Ready(Err(_)) = self.io.poll_write_out(cx) {
+        let (worker, conn) = (&self.worker, &self.conn);
+        let turn = self.http2.poll_turn(worker.now(), cx, |request, cx| {
+            dispatch::accept(worker, conn, request, cx);
+        });
+        if turn.is_ready() {
             return Poll::Ready(());
         }
         self.poll_timer(cx)
@@ -125,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
     /// Handshake, keep-alive and stalled writes. Ready when the connection is dead.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Some(due) = self.next_due(cx) else {
+            let Some(due) = self.next_due() else {
                 return Poll::Ready(());
             };
             // A timer that fires early costs a turn now and then; moving it at every read would cost more.
@@ -144,16 +109,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
     }
 
     /// When the timer has to look again; None if the client is taken for dead.
-    fn next_due(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+    fn next_due(&mut self) -> Option<Instant> {
         let now = self.worker.now();
         let mut due = now + FAR_AHEAD;
-        if !self.io.is_greeted() {
+        if !self.http2.is_greeted() {
             due = self.greeting_due;
             if now >= due {
                 return None;
             }
         }
-        if let Some(since) = self.io.stalled_since() {
+        if let Some(since) = self.http2.stalled_since() {
             let stalled = since + self.worker.shared.config.patience.write_stall;
             if now >= stalled {
                 return None;
@@ -167,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
         if interval.is_zero() {
             return Some(due);
         }
-        let last_read = self.io.last_read();
+        let last_read = self.http2.last_read();
         if self.pinged.is_some_and(|pinged| last_read > pinged) {
             self.pinged = None;
         }
@@ -176,7 +141,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
             Some(pinged) if now >= pinged + timeout => None,
             Some(pinged) => Some(due.min(pinged + timeout)),
             None if now >= last_read + interval => {
-                self.ping(now, cx);
+                self.pinged = Some(now);
+                self.http2.ping();
                 Some(if timeout.is_zero() {
                     due
                 } else {
@@ -184,16 +150,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
                 })
             }
             None => Some(due.min(last_read + interval)),
-        }
-    }
-
-    fn ping(&mut self, now: Instant, cx: &mut Context<'_>) {
-        self.pinged = Some(now);
-        if let Some(pings) = self.pings.as_mut() {
-            // An answer to the ping before this one may still lie there; a ping that cannot go out because that one
-            // was never answered changes nothing: the client is being timed.
-            let _answered = pings.poll_pong(cx);
-            let _unanswered = pings.send_ping(Ping::opaque());
         }
     }
 }

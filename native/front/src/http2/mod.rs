@@ -1,0 +1,50 @@
+//! The server's side of HTTP/2 (RFC 9113), made for many small calls: frames are read where they lie in the receive
+//! buffer and written straight into the send buffer, a header block that came before is known by its bytes, and the
+//! answers of a turn leave in one write. One thread owns a connection and all that belongs to it.
+//!
+//! `Connection` reads, writes and gives out requests; `Body` and `Responder` are the two halves of a stream. What one
+//! stream does wrong resets that stream, what breaks the connection's state ends it with a GOAWAY. The peer links'
+//! client side is the h2 crate's.
+
+mod body;
+mod connection;
+mod control;
+mod frame;
+mod hpack;
+mod receive;
+mod request;
+mod responder;
+mod state;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod transmit;
+mod window;
+
+pub(crate) use body::Body;
+pub(crate) use connection::Connection;
+#[cfg(test)]
+pub(crate) use connection::Request;
+pub(crate) use request::RequestHead;
+pub(crate) use responder::{HeaderBlock, Responder};
+pub(crate) use state::Config;
+
+/// An error code of RFC 9113, section 7.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Reason {
+    NoError = 0,
+    Protocol = 1,
+    FlowControl = 3,
+    StreamClosed = 5,
+    FrameSize = 6,
+    RefusedStream = 7,
+    Cancel = 8,
+    Compression = 9,
+    EnhanceYourCalm = 11,
+}
+
+/// The stream was reset or its connection has ended: there is nobody left to talk to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the stream is gone")]
+pub(crate) struct Gone;
