@@ -40,6 +40,8 @@ impl State {
             return Err(Reason::Protocol);
         }
         let Some(slot) = self.streams.slot_of(head.stream) else {
+            // Both have ended it: what the client sends on it from now on is a mistake.
+            self.reset_before.retain(|id| *id != head.stream);
             return Ok(());
         };
         // Requests are given out in the order of their ids.

@@ -14,8 +14,8 @@ fn late_frames_on_a_stream_that_the_server_reset_are_ignored() {
         data(1, b"late", false),
         window_update(1, 5),
         headers(1, &[("a", "b")], true),
-        reset(1),
         data(1, b"later", true),
+        reset(1),
     ];
     let mut wire = Wire::new();
     let (_, body, mut respond) = wire.call(1, false);
@@ -27,6 +27,8 @@ fn late_frames_on_a_stream_that_the_server_reset_are_ignored() {
     for frame in late {
         assert_eq!(wire.verdict(&frame), FINE, "{frame:?}");
     }
+    let after = data(1, b"after the client's own reset", true);
+    assert_eq!(wire.verdict(&after), resets(1, Reason::StreamClosed));
     drop(body);
     wire.assert_clean();
 }
