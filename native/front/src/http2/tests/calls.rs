@@ -17,10 +17,10 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 use super::kit::window_is_whole;
 use super::script::{content, serve};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const BODY_BYTES_MAX: usize = 300_000;
 /// What a narrow pipe or window carries in a test's time.
-const BYTES_PER_WIDTH: usize = 2000;
+const BYTES_PER_WIDTH: usize = 500;
 
 #[derive(Clone, Debug)]
 struct Client {
@@ -52,6 +52,9 @@ fn client() -> impl Strategy<Value = Client> {
     let sizes = (65_535..1_048_576_u32, frame, 0..8192_u32, pipe);
     (vec(window(), 0..3), last, sizes).prop_map(|(mut windows, last, sizes)| {
         windows.push(last);
+        // Only ever larger: when its windows shrink, h2's client does not announce what it had released before, and
+        // waits for ever. `flow` has smaller ones.
+        windows.sort_unstable();
         Client {
             windows,
             connection_window: sizes.0,
