@@ -94,13 +94,7 @@ impl Mailbox {
         debug_assert!(into.is_empty());
         let mut state = self.0.lock();
         if state.messages.is_empty() {
-            if !state
-                .waker
-                .as_ref()
-                .is_some_and(|known| known.will_wake(waker))
-            {
-                state.waker = Some(waker.clone());
-            }
+            crate::waker::remember(&mut state.waker, waker);
             return false;
         }
         std::mem::swap(&mut state.messages, into);

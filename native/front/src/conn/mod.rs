@@ -13,6 +13,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::over_http1;
+use crate::http2::PREFACE;
+use crate::waker;
 use crate::worker::Worker;
 
 /// What a connection knows of the listener that accepted it.
@@ -61,10 +63,7 @@ impl ConnCtx {
 
     /// Whom to wake when the stage changes.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+        waker::remember(&mut self.waker.borrow_mut(), waker);
     }
 
     pub(crate) fn drain(&self) {
@@ -115,8 +114,6 @@ impl Drop for Unsent {
         self.0.unsent.set(self.0.unsent.get() - self.1);
     }
 }
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves one connection to its end: of TCP, of a unix socket, or of TLS after its handshake.
 pub(crate) async fn accept_stream<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut stream: S)

@@ -76,18 +76,12 @@ pub(crate) fn ok_trailers() -> HeaderBlock {
     OK_TRAILERS
 }
 
-fn put_status(headers: &mut HeaderMap, code: u8, message: &str) {
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
-    headers.insert(GRPC_MESSAGE, percent::encode(message));
-}
-
 /// The status of a call as headers; gRPC's own leave the message out when the call succeeded.
 pub(crate) fn status_headers(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
-    if code == 0 {
-        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    } else {
-        put_status(&mut trailers, code, message);
+    trailers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
+    if code != 0 {
+        trailers.insert(GRPC_MESSAGE, percent::encode(message));
     }
     trailers
 }
@@ -108,7 +102,7 @@ pub(crate) fn trailers_only(content_type: &ContentType, error: &EtcdError) -> He
 /// As `trailers_only`, for a request that is not proper gRPC: an HTTP status says so too.
 pub(crate) fn not_grpc(status: StatusCode, error: &EtcdError) -> HeaderBlock {
     let mut headers = head_with(&ContentType::Grpc);
-    put_status(&mut headers, error.code as u8, &error.message);
+    headers.extend(status_headers(error.code as u8, &error.message));
     HeaderBlock::response(status, &headers)
 }
 

@@ -69,7 +69,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, Gone> {
 }
 
 fn refuse(respond: &mut Responder, status: StatusCode) -> Result<(), Gone> {
-    respond.respond(&HeaderBlock::status(status.as_u16()), true)
+    respond.respond(&HeaderBlock::status(status), true)
 }
 
 fn block(response: &Response<()>) -> HeaderBlock {

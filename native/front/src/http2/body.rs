@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Gone;
 use super::state::State;
+use crate::waker;
 
 /// Receives what a client sends on one stream.
 pub(crate) struct Body {
@@ -42,14 +43,7 @@ impl Body {
             self.unreleased += data.len();
             return Poll::Ready(Some(Ok(data)));
         }
-        let stream = &mut state.streams[self.slot];
-        if !stream
-            .body_waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()))
-        {
-            stream.body_waker = Some(cx.waker().clone());
-        }
+        waker::remember(&mut state.streams[self.slot].body_waker, cx.waker());
         Poll::Pending
     }
 
@@ -74,14 +68,11 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         let state = &mut *self.state.borrow_mut();
-        let mut bytes = self.unreleased;
         let Some(stream) = state.streams.get(self.slot, self.id) else {
-            return state.release(bytes);
+            return state.release(self.unreleased);
         };
         stream.body_held = false;
-        while let Some(data) = state.pop_received(self.slot) {
-            bytes += data.len();
-        }
+        let bytes = self.unreleased + state.drop_received(self.slot);
         if bytes > 0 {
             state.release_on(self.slot, bytes);
         }

@@ -11,17 +11,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::Reason;
 use super::body::Body;
 use super::frame;
 use super::receive::whole_frames;
 use super::request::RequestHead;
 use super::responder::Responder;
 use super::state::{Config, Phase, State};
+use super::{PREFACE, Reason};
 use crate::limits::{READ_BUFFER_BYTES, WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_IDLE_BYTES_MAX};
 
-/// Length of the HTTP/2 client preface.
-const PREFACE_BYTES: usize = 24;
 /// Payload of the pings that ask a silent client for a sign of life.
 const ALIVE_PING: [u8; 8] = *b"alive?\0\0";
 
@@ -57,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             stream,
             input: BytesMut::from(first),
-            preface: PREFACE_BYTES,
+            preface: PREFACE.len(),
             state: Rc::new(RefCell::new(State::new(config, now))),
             last_read: now,
             read_all: false,

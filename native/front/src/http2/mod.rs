@@ -29,6 +29,9 @@ pub(crate) use request::RequestHead;
 pub(crate) use responder::{HeaderBlock, Responder};
 pub(crate) use state::Config;
 
+/// What a client says first, before its first frame.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// An error code of RFC 9113, section 7.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]

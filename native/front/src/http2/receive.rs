@@ -1,6 +1,7 @@
 //! Frames of the client, one after the other.
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 
 use super::Reason;
 use super::frame::{self, Head};
@@ -244,7 +245,11 @@ impl State {
             Block::Malformed => return self.refuse(id, Reason::Protocol),
             Block::TooLarge => {
                 let slot = self.open(id, end_stream, None);
-                self.respond(slot, &HeaderBlock::status(431), true);
+                self.respond(
+                    slot,
+                    &HeaderBlock::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+                    true,
+                );
             }
         }
         Ok(())
@@ -259,7 +264,6 @@ impl State {
             queued: Queue::default(),
             unsent: 0,
             remote_ended,
-            ended: false,
             responded: false,
             body_held: true,
             length_left,

@@ -31,10 +31,8 @@ impl HeaderBlock {
     }
 
     /// Headers of a response that is nothing but its status.
-    pub(crate) fn status(status: u16) -> Self {
-        let mut block = BytesMut::new();
-        hpack::encode(&mut block, b":status", status.to_string().as_bytes());
-        Self(block.freeze())
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self::response(status, &HeaderMap::new())
     }
 
     pub(crate) fn trailers(trailers: &HeaderMap) -> Self {

@@ -18,6 +18,7 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, FRAME_BYTES_MAX, HEADER_LIST_BYTES_MAX,
     RESETS_REMEMBERED, STREAM_WINDOW_BYTES,
 };
+use crate::waker;
 
 /// What the payload of a frame may be before the client says otherwise.
 const INITIAL_FRAME_BYTES: usize = 16_384;
@@ -138,13 +139,7 @@ impl State {
     pub(crate) fn begin_turn(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.now = now;
         self.in_turn = true;
-        if !self
-            .driver
-            .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()))
-        {
-            self.driver = Some(cx.waker().clone());
-        }
+        waker::remember(&mut self.driver, cx.waker());
     }
 
     /// From now on the driver has to be woken for what is put into `out`.
@@ -208,10 +203,7 @@ impl State {
 
     /// Takes a stream out. What was received and not read gives its place in the connection's window back.
     pub(crate) fn forget(&mut self, slot: usize) {
-        let mut bytes = 0;
-        while let Some(data) = self.pop_received(slot) {
-            bytes += data.len();
-        }
+        let bytes = self.drop_received(slot);
         self.release(bytes);
         let mut stream = self.streams.remove(slot);
         if stream.in_line && self.line.len() > 2 * self.streams.len() + LINE_STALE_MAX {
@@ -227,6 +219,15 @@ impl State {
         let data = self.streams[slot].received.pop()?;
         self.pieces -= 1;
         Some(data)
+    }
+
+    /// Drops what nobody will read of a stream; says how many bytes.
+    pub(crate) fn drop_received(&mut self, slot: usize) -> usize {
+        let mut bytes = 0;
+        while let Some(data) = self.pop_received(slot) {
+            bytes += data.len();
+        }
+        bytes
     }
 
     /// Bytes were read, or will be by nobody.

@@ -73,8 +73,6 @@ pub(crate) struct Stream {
     pub(crate) unsent: usize,
     /// The client has sent its END_STREAM.
     pub(crate) remote_ended: bool,
-    /// The server's END_STREAM is sent or queued.
-    pub(crate) ended: bool,
     /// The server has sent its headers.
     pub(crate) responded: bool,
     /// Somebody may still read the body.

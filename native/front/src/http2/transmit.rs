@@ -14,6 +14,7 @@ use super::state::{Phase, State};
 use super::streams::Queued;
 use crate::grpc::buf::SendBuf;
 use crate::limits::{SEND_QUANTUM_BYTES, WRITE_BUFFER_BYTES_MAX};
+use crate::waker;
 
 impl State {
     /// Bytes of data that the connection takes now. A buffer that is nearly full takes none: what a short write leaves
@@ -45,6 +46,13 @@ impl State {
         } else {
             frame::put_headers(&mut self.out, id, block.bytes(), end, self.frame_bytes_max);
         }
+        self.sent();
+    }
+
+    fn put_trailers(&mut self, slot: usize, block: &HeaderBlock) {
+        let id = self.streams[slot].id;
+        self.put_block(id, block, true);
+        self.end(slot);
     }
 
     /// Sends the headers of an answer, which is all of it if `end`.
@@ -55,7 +63,6 @@ impl State {
         let id = stream.id;
         self.rapid_resets = self.rapid_resets.saturating_sub(1);
         self.put_block(id, block, end);
-        self.sent();
         if end {
             self.end(slot);
         }
@@ -73,7 +80,6 @@ impl State {
             }
         }
         let stream = &mut self.streams[slot];
-        stream.ended |= end;
         stream.unsent += data.remaining();
         stream.queued.push(Queued::Data { data, end });
         self.stand_in_line(slot);
@@ -81,26 +87,17 @@ impl State {
 
     /// Sends trailers after all that is queued before them.
     pub(crate) fn send_trailers(&mut self, slot: usize, block: HeaderBlock) {
-        let stream = &mut self.streams[slot];
-        if stream.queued.is_empty() {
-            let id = stream.id;
-            self.put_block(id, &block, true);
-            self.sent();
-            return self.end(slot);
+        let queued = &mut self.streams[slot].queued;
+        if queued.is_empty() {
+            self.put_trailers(slot, &block);
+        } else {
+            queued.push(Queued::Trailers(block));
         }
-        stream.ended = true;
-        stream.queued.push(Queued::Trailers(block));
     }
 
     /// Wakes this task when queued data was sent, and when the stream is gone.
     pub(crate) fn register(&mut self, slot: usize, cx: &mut Context<'_>) {
-        let waker = &mut self.streams[slot].send_waker;
-        if !waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()))
-        {
-            *waker = Some(cx.waker().clone());
-        }
+        waker::remember(&mut self.streams[slot].send_waker, cx.waker());
     }
 
     /// Writes at most `quantum` bytes of DATA frames into the room that there is; an empty last one needs none.
@@ -132,7 +129,6 @@ impl State {
 
     /// The server's side of a stream is all sent. A client that still sends is told that nobody reads it.
     fn end(&mut self, slot: usize) {
-        self.streams[slot].ended = true;
         if self.streams[slot].remote_ended {
             self.forget(slot);
         } else {
@@ -205,12 +201,7 @@ impl State {
                         return self.end(slot);
                     }
                 }
-                Queued::Trailers(block) => {
-                    let id = self.streams[slot].id;
-                    self.put_block(id, &block, true);
-                    self.sent();
-                    return self.end(slot);
-                }
+                Queued::Trailers(block) => return self.put_trailers(slot, &block),
             }
         }
         if let Some(waker) = self.streams[slot].send_waker.take() {

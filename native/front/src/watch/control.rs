@@ -10,16 +10,15 @@ use netcd_engine::error::EtcdError;
 use parking_lot::Mutex;
 use slab::Slab;
 
+use crate::waker;
+
 /// Wakes a stream's task from any thread.
 #[derive(Debug, Default)]
 pub(crate) struct WakeSlot(Mutex<Option<Waker>>);
 
 impl WakeSlot {
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut known = self.0.lock();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+        waker::remember(&mut self.0.lock(), waker);
     }
 
     pub(crate) fn wake(&self) {

@@ -13,12 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::super::frame::{self, Head};
-use super::super::{Config, Connection, HeaderBlock, Reason, Request, hpack};
+use super::super::{Config, Connection, HeaderBlock, PREFACE, Reason, Request, hpack};
 use crate::conn::pings::PingPolicy;
 use crate::grpc::buf::SendBuf;
 use crate::limits::CONNECTION_WINDOW_BYTES;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that may be under way in each direction.
 const PIPE_BYTES: usize = 1 << 20;
 /// A server that is still busy after so many turns with nothing new to do spins.
