@@ -82,12 +82,14 @@ pub const COMPACTION_HASHES_MAX: usize = 10;
 pub const COMPACTION_INDEX_STEP: usize = 500;
 /// Such steps between two commits of the flusher.
 pub const COMPACTION_INDEX_STEPS: usize = 200;
-/// Revisions that a compaction sums or removes between two pauses.
+/// Revisions that a compaction sums or removes before it looks whether it is time for a pause.
 pub const COMPACTION_TREE_STEP: usize = 500;
 /// Rows that stay which a compaction passes on its way to the next one that goes, before it looks for that.
 pub const COMPACTION_KEPT_ROWS_MAX: usize = 4;
-/// Microseconds of a pause between two steps: who waits for a core gets one.
-pub const COMPACTION_PAUSE_US: u64 = 50;
+/// How long a compaction computes before it pauses.
+pub const COMPACTION_COMPUTE: Duration = Duration::from_micros(250);
+/// A pause, at least: who waits for a core gets one, and what it does with it is the rest of the pause.
+pub const COMPACTION_PAUSE: Duration = Duration::from_micros(50);
 /// Revisions that a compaction takes out of the index before it removes them from the tree.
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
 /// Revisions that one commit removes, for each one of `compaction_batch_limit`.

@@ -10,8 +10,8 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
-    COMPACTION_BATCH_FACTOR, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
-    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE_US, COMPACTION_PIN_WAIT_MS,
+    COMPACTION_BATCH_FACTOR, COMPACTION_COMPUTE, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
+    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_WAIT_MS,
     COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
@@ -115,6 +115,7 @@ pub(super) struct Compaction {
     /// The round is not complete yet.
     collecting: bool,
     hash: Hashing,
+    pace: Pace,
 }
 
 /// How far the sum is that HashKV answers with at the compaction's revision.
@@ -124,10 +125,26 @@ enum Hashing {
     Done(Option<CompactionHash>),
 }
 
-/// Lets go of the core between two steps: a thread that computes without a break delays those that a put waits for by
-/// its whole time slice.
-pub(super) fn pause() {
-    std::thread::sleep(Duration::from_micros(COMPACTION_PAUSE_US));
+/// Lets go of the core now and then: a thread that computes without a break delays those that a put waits for by its
+/// whole time slice. A pause lasts until the others let this thread go on, which can be long; hence not too many.
+pub(super) struct Pace {
+    computes_since: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            computes_since: Instant::now(),
+        }
+    }
+
+    /// A step is done: pauses if it is time to.
+    pub fn step(&mut self) {
+        if self.computes_since.elapsed() >= COMPACTION_COMPUTE {
+            std::thread::sleep(COMPACTION_PAUSE);
+            self.computes_since = Instant::now();
+        }
+    }
 }
 
 /// What one commit removes.
@@ -150,6 +167,7 @@ impl Compaction {
             waiting: true,
             collecting: true,
             hash: Hashing::Wanted,
+            pace: Pace::new(),
         }
     }
 
@@ -160,6 +178,11 @@ impl Compaction {
     /// Whether it still waits for older reads.
     pub fn is_waiting(&self) -> bool {
         self.waiting
+    }
+
+    /// Whether the next commit removes something.
+    pub fn is_removing(&self) -> bool {
+        !self.collecting
     }
 
     /// Waits for older reads, then sums what there is and takes revisions out of the index, a part in each call: the tail
@@ -196,7 +219,7 @@ impl Compaction {
             };
         }
         if let Hashing::Running(sum) = &mut self.hash {
-            let Some(hash) = sum.step(store, COMPACTION_HASH_STEP)? else {
+            let Some(hash) = sum.step(store, COMPACTION_HASH_STEP, &mut self.pace)? else {
                 return Ok(false);
             };
             self.hash = Hashing::Done(Some(hash));
@@ -220,7 +243,7 @@ impl Compaction {
                     });
             RwLockWriteGuard::unlock_fair(state);
             store.metrics.index_paused(locked.elapsed());
-            pause();
+            self.pace.step();
         }
         if self.cursor.is_none() || self.round.len() >= COMPACTION_ROUND_REVISIONS {
             self.round.sort_unstable();
@@ -229,7 +252,11 @@ impl Compaction {
     }
 
     /// Removes the next slice in `batch`, of a size that `batch_limit` decides.
-    pub fn remove(&self, batch: &mut Batch<'_>, batch_limit: usize) -> Result<Slice, TreeError> {
+    pub fn remove(
+        &mut self,
+        batch: &mut Batch<'_>,
+        batch_limit: usize,
+    ) -> Result<Slice, TreeError> {
         let max = batch_limit * COMPACTION_BATCH_FACTOR;
         let descents_max = batch_limit * COMPACTION_DESCENTS_FACTOR;
         let left = &self.round[self.position..];
@@ -238,7 +265,7 @@ impl Compaction {
             // They may be gone already, if a crash came between the removal and the mark.
             descents += batch.remove(step)?;
             end += step.len();
-            pause();
+            self.pace.step();
             if descents >= descents_max {
                 break;
             }

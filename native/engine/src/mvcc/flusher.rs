@@ -186,14 +186,8 @@ impl Flusher {
         while !busy && !control.dirty && !control.stop {
             store.flush.wake.wait(&mut control);
         }
-        let pause_ms = if self.retry.is_some() {
-            FLUSH_RETRY_MS
-        } else if self.compaction.as_ref().is_some_and(|c| !c.is_waiting()) {
-            store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
-        } else {
-            FLUSH_INTERVAL_MS
-        };
-        if !control.stop && !control.hurry {
+        let pause_ms = self.pause_ms();
+        if !control.stop && !control.hurry && pause_ms > 0 {
             // Early, late or by chance: every reason to wake is looked at again.
             let _ = store
                 .flush
@@ -203,6 +197,19 @@ impl Flusher {
         control.dirty = false;
         control.hurry = false;
         control.stop
+    }
+
+    /// Milliseconds until the next commit, if there is no reason to hurry.
+    fn pause_ms(&self) -> u64 {
+        match &self.compaction {
+            _ if self.retry.is_some() => FLUSH_RETRY_MS,
+            Some(compaction) if compaction.is_removing() => {
+                self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
+            }
+            // It sums or goes through the index, and takes its pauses there.
+            Some(compaction) if !compaction.is_waiting() => 0,
+            _ => FLUSH_INTERVAL_MS,
+        }
     }
 
     /// One commit. False if the disk was full and it must be tried again.

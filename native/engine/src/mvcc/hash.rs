@@ -13,7 +13,7 @@ use crate::tree::{StoredKey, TreeError};
 
 use super::Store;
 use super::api::KvHash;
-use super::compact::pause;
+use super::compact::Pace;
 use super::kv::KvView;
 use super::pins::Pin;
 use super::select::Look;
@@ -114,7 +114,12 @@ impl CompactionSum {
     }
 
     /// Adds up to `max` revisions; the sum once there are no more.
-    pub fn step(&mut self, store: &Store, max: usize) -> Result<Option<CompactionHash>, TreeError> {
+    pub fn step(
+        &mut self,
+        store: &Store,
+        max: usize,
+        pace: &mut Pace,
+    ) -> Result<Option<CompactionHash>, TreeError> {
         let tree = store.tree();
         let snapshot = tree.snapshot()?;
         for (added, change) in snapshot.changes(self.next)?.enumerate() {
@@ -128,7 +133,7 @@ impl CompactionSum {
             }
             self.sum.add(store, stored, value);
             if (added + 1).is_multiple_of(COMPACTION_TREE_STEP) {
-                pause();
+                pace.step();
             }
         }
         Ok(Some(CompactionHash {
