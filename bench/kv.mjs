@@ -109,6 +109,7 @@ export function kvRows(size) {
       figure: "rate",
       target: "≥ ×30",
       needs: "fill",
+      rounds: size.rounds,
       run: (server) =>
         measured(server, () =>
           load("pages", server, {

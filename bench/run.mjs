@@ -12,7 +12,7 @@ import * as cluster from "./cluster.mjs";
 import * as http from "./http.mjs";
 import * as kv from "./kv.mjs";
 import { buildLoad, load } from "./load.mjs";
-import { machineLines } from "./machine.mjs";
+import { coreTicks, machineLines } from "./machine.mjs";
 import { middle } from "./measure.mjs";
 import { binaries, Server } from "./server.mjs";
 import { table } from "./table.mjs";
@@ -123,13 +123,16 @@ async function main() {
   }
   buildLoad();
   const names = flags.group === "all" ? Object.keys(groups) : flags.group.split(",");
+  const before = coreTicks();
   const parts = [];
   for (const name of names) {
     parts.push(await runGroup(name));
   }
-  const text = [`# netcd and etcd 3.7.3 side by side (size ${flags.size})`, machineLines().join("\n"), ...parts].join(
-    "\n\n",
-  );
+  const text = [
+    `# netcd and etcd 3.7.3 side by side (size ${flags.size})`,
+    machineLines(before).join("\n"),
+    ...parts,
+  ].join("\n\n");
   console.log(text);
   if (flags.out !== undefined) {
     mkdirSync(dirname(flags.out), { recursive: true });
