@@ -15,6 +15,7 @@ import {
   commitUpTo,
   handleSnapshotStatus,
   handleUnreachable,
+  snapshotFloor,
 } from "./replication.js";
 import { type RaftStatus, statusOf } from "./status.js";
 import { stepFollower, stepLeader } from "./step.js";
@@ -164,6 +165,11 @@ export class Raft {
   applied(index: number): void {
     this.#core.log.appliedTo(index);
     autoLeave(this.#core);
+  }
+
+  /** Entries behind this index should stay for followers that are getting a snapshot; Infinity: there is none. */
+  get snapshotFloor(): number {
+    return snapshotFloor(this.#core);
   }
 
   /** Forgets log entries up to index; what lags behind it gets a snapshot. */

@@ -16,6 +16,8 @@ export class Progress {
   next: number;
   /** Index of the snapshot on its way. */
   pendingSnapshot = 0;
+  /** Index of a snapshot that arrived and that the follower has not acknowledged: it takes its time to install it. */
+  arrivedSnapshot = 0;
   /** Heard from since the last check of the quorum. */
   recentActive = false;
   /** No further append until an answer or the next heartbeat answer. */
@@ -36,14 +38,16 @@ export class Progress {
     this.state = state;
     this.paused = false;
     this.pendingSnapshot = 0;
+    this.arrivedSnapshot = 0;
     this.inflights.reset();
   }
 
   becomeProbe(): void {
     // A snapshot that was sent counts as received up to its index, as far as the next probe goes.
-    const next = this.state === "snapshot" ? Math.max(this.match + 1, this.pendingSnapshot + 1) : this.match + 1;
+    const arrived = this.state === "snapshot" ? this.pendingSnapshot : 0;
     this.#enter("probe");
-    this.next = next;
+    this.arrivedSnapshot = arrived > this.match ? arrived : 0;
+    this.next = Math.max(this.match, arrived) + 1;
   }
 
   becomeReplicate(): void {
@@ -90,8 +94,14 @@ export class Progress {
     // Only the answer to the newest probe counts.
     if (this.next - 1 !== refused) return false;
     this.next = Math.max(Math.min(refused, hint + 1), this.match + 1);
+    if (this.next <= this.arrivedSnapshot) this.arrivedSnapshot = 0;
     this.paused = false;
     return true;
+  }
+
+  /** Index of the snapshot behind which the follower will need entries; 0: none is on its way or being installed. */
+  get snapshotBase(): number {
+    return this.pendingSnapshot || this.arrivedSnapshot;
   }
 
   get isPaused(): boolean {

@@ -180,10 +180,23 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponseMe
   }
 }
 
+/**
+ * Entries behind this index are needed by followers that a snapshot is on its way to, or that install one: if they were
+ * forgotten meanwhile, another snapshot would have to follow. Infinity: no follower.
+ */
+export function snapshotFloor(core: Core): number {
+  if (!core.isLeader) return Number.POSITIVE_INFINITY;
+  const bases = [...core.tracker.progress.values()].map(({ snapshotBase }) => snapshotBase);
+  return Math.min(...bases.filter((base) => base > 0));
+}
+
 /** The transport lost the connection: optimistic sending would only lose more. */
 export function handleUnreachable(core: Core, id: MemberId): void {
   const progress = core.tracker.progress.get(id);
-  if (core.isLeader && progress?.state === "replicate") progress.becomeProbe();
+  if (!core.isLeader || progress === undefined) return;
+  if (progress.state === "replicate") progress.becomeProbe();
+  // Nobody knows whether it still installs what it got.
+  progress.arrivedSnapshot = 0;
 }
 
 /** The transport knows how the snapshot ended. Either way an answer of the follower comes before more is sent. */

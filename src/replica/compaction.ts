@@ -1,6 +1,7 @@
 // When the raft log is cut, and where. The store is durable up to its flushed mark and can be copied to a follower that
 // needs more, so older entries are kept only for followers that lag a little. An entry holds a whole batch of requests:
-// a count alone would let the log grow to any size, so its bytes are bounded too.
+// a count alone would let the log grow to any size, so its bytes are bounded too. While a copy of the store is on its way
+// or being installed, which takes seconds, more entries stay: else its receiver would need another copy right after it.
 
 export interface LogRetention {
   /** Entries applied between two compactions. */
@@ -31,6 +32,8 @@ export interface LogCompaction {
 
 /** Of the bytes allowed, the part that a compaction leaves: so that the next one is not due at once. */
 const bytesKept = 0.5;
+/** Compactions that leave the entries behind a copy of the store that is under way. */
+const compactionsHeld = 10;
 
 export class CompactionPolicy {
   #snapshotIndex: number;
@@ -50,15 +53,18 @@ export class CompactionPolicy {
     this.#snapshotIndex = compactedIndex === 0 ? 0 : Math.min(applied, compactedIndex + retention.catchUpEntries);
   }
 
-  /** The store is durable, and raft has applied everything, up to `durable`: the compaction that is due; null: none. */
-  due(durable: number): LogCompaction | null {
+  /**
+   * The store is durable, and raft has applied everything, up to `durable`: the compaction that is due; null: none.
+   * Entries behind `floor` stay for a while.
+   */
+  due(durable: number, floor: number): LogCompaction | null {
     if (durable <= this.#snapshotIndex) return null;
     this.#count(durable);
     const forced = this.#bytes > this.retention.bytesMax;
     const previousSnapshotIndex = this.#snapshotIndex;
     if (!forced && durable - previousSnapshotIndex < this.retention.snapshotCount) return null;
     this.#snapshotIndex = durable;
-    const upTo = this.#cut(durable, forced);
+    const upTo = this.#cut(durable, floor, forced);
     return { snapshotIndex: durable, previousSnapshotIndex, upTo, forced };
   }
 
@@ -77,12 +83,14 @@ export class CompactionPolicy {
   }
 
   /** The last entry to forget; what is forgotten is counted no more. */
-  #cut(durable: number, forced: boolean): number | null {
+  #cut(durable: number, floor: number, forced: boolean): number | null {
     const { catchUpEntries, bytesMax } = this.retention;
+    const held = Math.max(floor, durable - compactionsHeld * this.retention.snapshotCount);
+    const unneeded = Math.min(durable - catchUpEntries, held);
     const { compactedIndex } = this.log;
     let upTo = compactedIndex;
     const bytesLeftMax = forced ? bytesMax * bytesKept : Number.POSITIVE_INFINITY;
-    while (upTo < durable && (upTo < durable - catchUpEntries || this.#bytes > bytesLeftMax)) {
+    while (upTo < durable && (upTo < unneeded || this.#bytes > bytesLeftMax)) {
       upTo += 1;
       this.#bytes -= this.log.entryBytes(upTo);
     }

@@ -373,7 +373,8 @@ export class Replica {
 
   /** Keeps what followers may still need; the rest is in the store, durably. */
   #compact(flushed: number): void {
-    const due = this.#compaction.due(Math.min(flushed, this.#raft.appliedIndex));
+    const durable = Math.min(flushed, this.#raft.appliedIndex);
+    const due = this.#compaction.due(durable, this.#raft.snapshotFloor);
     if (due === null) return;
     if (due.upTo !== null) this.#compactLog(due.upTo);
     this.#options.logCompacted(due);

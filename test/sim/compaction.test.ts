@@ -22,8 +22,8 @@ class Rig {
     this.policy = new CompactionPolicy(retention, log, applied);
   }
 
-  flushed(index: number): LogCompaction | null {
-    const due = this.policy.due(index);
+  flushed(index: number, floor = unbounded): LogCompaction | null {
+    const due = this.policy.due(index, floor);
     if (due !== null && due.upTo !== null) this.compactedIndex = due.upTo;
     return due;
   }
@@ -59,6 +59,16 @@ describe("by count", () => {
     expect(rig.flushed(100)).toMatchObject({ upTo: 70 });
   });
 
+  test("keeps what the receiver of a snapshot will need, but not for ever", () => {
+    const rig = new Rig(retention);
+    expect(rig.flushed(100)).toMatchObject({ upTo: 70 });
+    expect(rig.flushed(200, 120)).toMatchObject({ snapshotIndex: 200, upTo: 120 });
+    expect(rig.flushed(300, 120)).toMatchObject({ snapshotIndex: 300, upTo: null });
+    expect(rig.flushed(1120, 120)).toMatchObject({ upTo: null });
+    expect(rig.flushed(1220, 120)).toMatchObject({ upTo: 220 });
+    expect(rig.flushed(1320)).toMatchObject({ upTo: 1290 });
+  });
+
   test("starts anew behind an installed snapshot", () => {
     const rig = new Rig(retention);
     rig.compactedIndex = 1000;
@@ -76,6 +86,11 @@ describe("by bytes", () => {
     expect(rig.flushed(11)).toEqual({ snapshotIndex: 11, previousSnapshotIndex: 0, upTo: 6, forced: true });
     expect(rig.flushed(16)).toBeNull();
     expect(rig.flushed(17)).toMatchObject({ upTo: 12, forced: true });
+  });
+
+  test("the bound on bytes holds for what the receiver of a snapshot will need too", () => {
+    const rig = new Rig({ snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: 1_000 }, 100);
+    expect(rig.flushed(11, 2)).toMatchObject({ upTo: 6, forced: true });
   });
 
   test("one entry that is larger than all that is allowed goes too", () => {
