@@ -10,18 +10,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::event::SharedEvent;
 use super::hub::Shared;
 use super::matcher::Matcher;
+use super::pace::Pace;
 use super::registry::{Phase, Registry};
 use super::watcher::Watcher;
 use super::{HistoryError, WatchEnd};
 use crate::background::yield_to_requests;
-use crate::limits::{
-    WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN, WATCH_REST_MAX, WATCH_RESTS, WATCH_WRITES_QUIET,
-};
+use crate::limits::{WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN};
 
 /// Watchers that share a walk.
 struct Group {
@@ -52,41 +51,10 @@ pub(super) fn run(shared: &Shared) {
                 }
             }
         }
-        pace.rest(shared, began.elapsed(), read);
-    }
-}
-
-/// How the thread leaves room for writes. What it reads costs the stream's worker and the client's machine as much again
-/// as this thread, and niceness is no help against that.
-struct Pace {
-    /// The newest revision at the last look, and when it was found to be another than before.
-    current: i64,
-    written: Option<Instant>,
-}
-
-impl Pace {
-    const fn new() -> Self {
-        Self {
-            current: 0,
-            written: None,
-        }
-    }
-
-    /// While there are writes, but fewer than half of what was `read`: a rest for the length of a walk, several times
-    /// unless more watchers wait.
-    fn rest(&mut self, shared: &Shared, walk: Duration, read: i64) {
+        let now = Instant::now();
         let current = shared.current.load(Ordering::SeqCst);
-        let written = current - std::mem::replace(&mut self.current, current);
-        if written > 0 {
-            self.written = Some(Instant::now());
-        }
-        let quiet = |at: Instant| at.elapsed() > WATCH_WRITES_QUIET;
-        if self.written.is_none_or(quiet) || written > read / 2 {
-            return;
-        }
-        let waiting = u32::try_from(shared.registry.lock().hungry()).unwrap_or(u32::MAX);
-        let rest = walk * WATCH_RESTS / waiting.max(1);
-        std::thread::sleep(rest.min(WATCH_REST_MAX));
+        let hungry = shared.registry.lock().hungry();
+        std::thread::sleep(pace.rest_after(now - began, read, current, hungry, now));
     }
 }
 

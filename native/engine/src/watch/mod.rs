@@ -11,6 +11,7 @@ mod hub;
 mod intervals;
 mod matcher;
 mod metrics;
+mod pace;
 mod range;
 mod registry;
 mod response;
