@@ -62,8 +62,7 @@ fn a_batch_closes_only_while_fewer_than_two_are_in_flight() {
     let rig = Rig::over(&log);
     rig.lead(1, 0, true);
     rig.pipeline.commit(1);
-    rig.inbox
-        .take_until(|e| (*e == Event::Applied(1)).then_some(()));
+    rig.inbox.wait_for(&Event::Applied(1));
     log.change(|disk| disk.stalled = true);
     for token in 1..=100 {
         rig.put(token);

@@ -55,10 +55,6 @@ fn taken(rig: &Rig, from: u64, message: PeerMessage, entries: Vec<LogEntry>) -> 
     )
 }
 
-fn until(rig: &Rig, event: &Event) {
-    rig.inbox.take_until(|seen| (seen == event).then_some(()));
-}
-
 fn rig() -> (Rig, Arc<Sent>) {
     over(&MemLog::default())
 }
@@ -73,9 +69,9 @@ fn over(log: &MemLog) -> (Rig, Arc<Sent>) {
 /// Makes it the leader of term 1 with its first entry durable and committed; the other voters have it too.
 fn grant(rig: &Rig, others: &[(u64, bool)]) {
     rig.lead(1, 0, false);
-    until(rig, &Event::Persisted(1 << 32));
+    rig.inbox.wait_for(&Event::Persisted(1 << 32));
     rig.pipeline.commit(1);
-    until(rig, &Event::Applied(1));
+    rig.inbox.wait_for(&Event::Applied(1));
     let members = others.iter().map(|&(id, votes)| GrantMember {
         id,
         votes,
@@ -110,7 +106,7 @@ fn leader() -> (Rig, Arc<Sent>) {
 fn a_stamped_entry_is_sent_at_once_and_committed_by_a_majority() {
     let (rig, sent) = leader();
     rig.put(7);
-    until(&rig, &Event::Stable(mark(2, 1)));
+    rig.inbox.wait_for(&Event::Stable(mark(2, 1)));
     let message = append(1, mark(1, 1), 1);
     assert_eq!(sent.take(), [(2, message, 1), (3, message, 1)]);
     assert!(
@@ -125,8 +121,8 @@ fn a_stamped_entry_is_sent_at_once_and_committed_by_a_majority() {
     assert_eq!(rig.clients.answered(7), None);
     assert!(taken(&rig, 3, response(1, 2), vec![]));
     assert!(rig.clients.wait([7])[0].is_ok());
-    until(&rig, &Event::Acknowledged(3, mark(2, 1)));
-    until(&rig, &Event::Committed(2));
+    rig.inbox.wait_for(&Event::Acknowledged(3, mark(2, 1)));
+    rig.inbox.wait_for(&Event::Committed(2));
     let commit = PeerMessage::Heartbeat {
         term: 1,
         commit: 2,
@@ -145,7 +141,7 @@ fn a_majority_without_the_own_disk_commits_and_apply_waits_for_the_disk() {
     rig.put(7);
     assert!(taken(&rig, 2, response(1, 2), vec![]));
     assert!(taken(&rig, 3, response(1, 2), vec![]));
-    until(&rig, &Event::Committed(2));
+    rig.inbox.wait_for(&Event::Committed(2));
     assert_eq!(rig.clients.answered(7), None);
     log.change(|disk| disk.stalled = false);
     assert!(rig.clients.wait([7])[0].is_ok());
@@ -231,11 +227,11 @@ fn a_follower_takes_what_continues_its_log_and_says_so_when_it_is_durable() {
     ));
     assert!(taken(&rig, 2, append(5, mark(0, 0), 1), entries()));
     // That entry 1 is applied comes from another thread, before or after this.
-    until(&rig, &Event::Stable(mark(2, 5)));
+    rig.inbox.wait_for(&Event::Stable(mark(2, 5)));
     assert_eq!(sent.take(), [(2, response(5, 2), 0)]);
     // The commit index of a message counts only as far as its own entries.
     assert!(taken(&rig, 2, append(5, mark(2, 5), 99), vec![]));
-    until(&rig, &Event::Applied(2));
+    rig.inbox.wait_for(&Event::Applied(2));
     let beat = |round| PeerMessage::Heartbeat {
         term: 5,
         commit: 2,
@@ -281,7 +277,7 @@ proptest! {
         for _ in 2..12 {
             rig.pipeline.propose_control(EntryKind::Empty, Bytes::new()).unwrap();
         }
-        until(&rig, &Event::Stable(mark(11, 1)));
+        rig.inbox.wait_for(&Event::Stable(mark(11, 1)));
         let mut matched = [1_u64; 4];
         for (at, index) in acknowledged {
             prop_assert!(taken(&rig, at as u64 + 2, response(1, index), vec![]));

@@ -104,8 +104,7 @@ fn a_sole_voter_reads_at_once_when_all_before_its_grant_is_applied() {
         .take_until(|event| matches!(event, Event::Persisted(_)).then_some(()));
     assert_eq!(rig.pipeline.read_barrier(Token(2)), Ok(ReadBarrier::Wait));
     rig.pipeline.commit(1);
-    rig.inbox
-        .take_until(|event| (*event == Event::Applied(1)).then_some(()));
+    rig.inbox.wait_for(&Event::Applied(1));
     assert_eq!(rig.pipeline.read_barrier(Token(3)), Ok(ReadBarrier::Now));
     rig.pipeline.revoke_grant();
     assert_eq!(rig.pipeline.read_barrier(Token(4)), Ok(ReadBarrier::Wait));

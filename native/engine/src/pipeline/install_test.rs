@@ -41,14 +41,8 @@ fn behind(disk: &SimDisk) -> Rig<RecordingStore> {
         .collect();
     rig.pipeline.persist(1, hard_state(1, 0), entries).unwrap();
     rig.pipeline.commit(OLD.index);
-    applied(&rig, OLD.index);
+    rig.inbox.wait_for(&Event::Applied(OLD.index));
     rig
-}
-
-fn applied(rig: &Rig<RecordingStore>, wanted: u64) {
-    rig.inbox.take_until(|event| {
-        matches!(event, Event::Applied(index) if *index == wanted).then_some(())
-    });
 }
 
 #[test]
@@ -70,9 +64,9 @@ fn the_log_starts_after_the_installed_store_and_goes_on_there() {
         .unwrap();
     rig.pipeline.commit(101);
     // Of the old log nothing is applied any more, although its entries are below the commit index.
-    applied(&rig, MARK.index);
+    rig.inbox.wait_for(&Event::Applied(MARK.index));
     assert!(installed.load(SeqCst));
-    applied(&rig, 101);
+    rig.inbox.wait_for(&Event::Applied(101));
     assert!(rig.pipeline.read_entries(4, 4, 1).is_err());
     assert_eq!(rig.pipeline.read_entries(101, 101, 1).unwrap().len(), 1);
     assert!(matches!(
@@ -109,7 +103,7 @@ fn a_crash_before_the_log_says_so_is_made_good_by_the_next_start() {
     let next = vec![entry(101, 4, EntryKind::Empty)];
     rig.pipeline.persist(1, hard_state(4, 101), next).unwrap();
     rig.pipeline.commit(101);
-    applied(&rig, 101);
+    rig.inbox.wait_for(&Event::Applied(101));
     rig.pipeline.close();
 }
 
@@ -137,7 +131,7 @@ fn a_control_entry_that_waits_is_overtaken() {
     rig.pipeline
         .install_snapshot(MARK, Box::new(|| Ok(())))
         .unwrap();
-    applied(&rig, MARK.index);
+    rig.inbox.wait_for(&Event::Applied(MARK.index));
     assert!(rig.store.meta.lock().is_empty());
     rig.pipeline.close();
 }

@@ -20,15 +20,7 @@ fn a_batch_that_was_dropped_and_came_back_from_a_peer_is_applied_and_not_answere
     same.push(OpKind::Put, b"7", Token(7));
     let from_peer = rig.pipeline.add_payload(same.finish());
     rig.pipeline.drop_payloads(&[handle], &TIMEOUT);
-    let entry = PersistEntry {
-        mark: mark(2, 1),
-        kind: EntryKind::Batch,
-        payload: PersistPayload::Handle(from_peer),
-    };
-    rig.pipeline.persist(1, None, vec![entry]).unwrap();
-    rig.pipeline.commit(2);
-    rig.inbox
-        .take_until(|event| (*event == Event::Applied(2)).then_some(()));
+    rig.persist_batch(from_peer);
     assert_eq!(rig.store.requests(), requests([7]));
     assert_eq!(rig.clients.order(), [7]);
     assert_eq!(rig.clients.answered(7), Some(Err(TIMEOUT)));
@@ -45,8 +37,7 @@ fn entries_replaced_by_another_leader_fail_their_clients_and_are_never_applied()
         .grant(1, 2, GrantKind::Quorum(Quorum::default()))
         .unwrap();
     rig.put(1);
-    rig.inbox
-        .take_until(|event| (*event == Event::Stable(mark(2, 1))).then_some(()));
+    rig.inbox.wait_for(&Event::Stable(mark(2, 1)));
     assert_eq!(rig.pipeline.revoke_grant(), 2);
     let data = |bytes: &'static [u8]| PersistPayload::Data(Bytes::from_static(bytes));
     let other = PersistEntry {
@@ -57,8 +48,7 @@ fn entries_replaced_by_another_leader_fail_their_clients_and_are_never_applied()
     rig.pipeline.persist(9, None, vec![other]).unwrap();
     assert_eq!(rig.clients.wait([1]), [Err(TIMEOUT_LEADER_FAIL)]);
     rig.pipeline.commit(2);
-    rig.inbox
-        .take_until(|event| (*event == Event::Applied(2)).then_some(()));
+    rig.inbox.wait_for(&Event::Applied(2));
     assert_eq!(rig.store.requests(), requests([]));
     assert_eq!(log.durable().last().unwrap().mark, mark(2, 2));
 }
@@ -76,8 +66,7 @@ fn nothing_is_applied_that_is_committed_but_not_stable_here() {
         .unwrap();
     rig.put(1);
     rig.pipeline.commit(2);
-    rig.inbox
-        .take_until(|event| (*event == Event::Applied(1)).then_some(()));
+    rig.inbox.wait_for(&Event::Applied(1));
     assert_eq!(rig.pipeline.applied_index(), 1);
     log.change(|disk| disk.stalled = false);
     assert!(rig.clients.wait([1])[0].is_ok());
@@ -118,15 +107,7 @@ fn batches_of_another_process_are_applied_and_not_answered() {
     let rig = Rig::over(&log);
     rig.lead(1, 0, false);
     let handle = rig.pipeline.add_payload(other.finish());
-    let entry = PersistEntry {
-        mark: mark(2, 1),
-        kind: EntryKind::Batch,
-        payload: PersistPayload::Handle(handle),
-    };
-    rig.pipeline.persist(5, None, vec![entry]).unwrap();
-    rig.pipeline.commit(2);
-    rig.inbox
-        .take_until(|event| (*event == Event::Applied(2)).then_some(()));
+    rig.persist_batch(handle);
     assert_eq!(rig.store.requests(), [Bytes::from_static(b"theirs")]);
     assert_eq!(rig.clients.order(), [0u64; 0]);
 }

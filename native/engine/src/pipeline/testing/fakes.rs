@@ -223,6 +223,11 @@ impl Inbox {
         }
     }
 
+    /// Takes events until this one.
+    pub fn wait_for(&self, wanted: &Event) {
+        self.take_until(|event| (event == wanted).then_some(()));
+    }
+
     /// Takes events until one fits.
     pub fn take_until<T>(&self, fits: impl Fn(&Event) -> Option<T>) -> T {
         loop {

@@ -82,6 +82,20 @@ impl<A: Apply> Rig<A> {
             .submit(OpKind::Put, request.as_bytes(), Token(token))
     }
 
+    /// Puts the batch behind `handle` into the log as entry 2 of term 1, and commits it.
+    pub fn persist_batch(&self, handle: u64) {
+        let entry = PersistEntry {
+            mark: mark(2, 1),
+            kind: EntryKind::Batch,
+            payload: PersistPayload::Handle(handle),
+        };
+        self.pipeline
+            .persist(1, None, vec![entry])
+            .expect("room for an entry");
+        self.pipeline.commit(2);
+        self.inbox.wait_for(&Event::Applied(2));
+    }
+
     /// What a new leader does: its empty entry, then (with `granted`) the grant.
     pub fn lead(&self, term: u64, last: u64, granted: bool) {
         let entry = PersistEntry {
