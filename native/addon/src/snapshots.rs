@@ -1,4 +1,4 @@
-//! Copies of the store between members: made for a peer that is too far behind, and waiting behind handles when they
+//! Copies of the store between members: begun for a peer that is too far behind, and waiting behind handles when they
 //! came from one.
 
 use std::collections::HashMap;
@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::mvcc::Store;
-use netcd_engine::snapshot::{self, Received, SnapshotInfo};
-use netcd_front::peer::PeerStore;
+use netcd_engine::snapshot::{self, Outgoing, Received, SnapshotInfo};
+use netcd_front::peer::{PeerStore, StoreCopy};
 use parking_lot::Mutex;
 
 use crate::event::{Event, PeerEvent};
@@ -62,15 +62,16 @@ impl PeerStore for Snapshots {
         &self.directory
     }
 
-    fn copy(&self, to: u64, path: &Path) -> Result<SnapshotInfo, String> {
-        let info = snapshot::write(&self.store, path).map_err(|error| error.to_string())?;
+    fn copy(&self, to: u64) -> Result<Box<dyn StoreCopy>, String> {
+        let copy = Outgoing::begin(&self.store).map_err(|error| error.to_string())?;
+        let start = copy.start();
         let fields = vec![
-            ("snapshot-index", info.applied.index.to_string()),
+            ("snapshot-index", start.applied.index.to_string()),
             ("remote-peer-id", format!("{to:x}")),
-            ("bytes", info.bytes.to_string()),
+            ("bytes", start.bytes_max.to_string()),
         ];
         self.log("sending database snapshot", fields);
-        Ok(info)
+        Ok(Box::new(copy))
     }
 
     fn received(

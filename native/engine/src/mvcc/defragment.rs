@@ -47,9 +47,10 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a compacted copy of what is committed to `file`. Commits go on.
-    pub(crate) fn copy_committed(&self, file: &mut File) -> Result<(), TreeError> {
-        self.tree().copy_to(file)
+    /// Looks at the tree while nothing is committed.
+    pub(crate) fn between_commits<T>(&self, look: impl FnOnce(&Arc<Tree>) -> T) -> T {
+        let _gate = self.flush.gate.lock();
+        look(&self.tree())
     }
 
     fn copy(&self, path: &Path) -> Result<Tree, DefragmentError> {

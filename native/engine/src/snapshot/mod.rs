@@ -1,24 +1,35 @@
 //! Snapshots between members: the store's file as a compacted copy with a checksum, and its installation in place of
 //! a store that is behind.
 
+mod outgoing;
 mod received;
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::limits::SNAPSHOT_READ_BYTES;
-use crate::mvcc::Store;
-use crate::tree::{Marks, Tree, TreeError};
+use crate::tree::TreeError;
 use crate::types::LogMark;
 
+pub use outgoing::Outgoing;
 pub use received::Received;
 
 /// Where copies of stores wait, inside the member directory: on the file system of the store, so that a rename does.
 pub const DIRECTORY: &str = "snap";
 
-/// What a snapshot holds. Goes to the receiver beside the bytes.
+/// What is known of a snapshot before its first byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotStart {
+    /// The last entry that is wholly in it.
+    pub applied: LogMark,
+    /// Store revision after that entry.
+    pub revision: i64,
+    /// Bytes of the file, at most.
+    pub bytes_max: u64,
+}
+
+/// What a whole snapshot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SnapshotInfo {
     /// The last entry that is wholly in it.
@@ -67,49 +78,6 @@ pub enum SnapshotError {
         /// Index expected.
         expected: u64,
     },
-}
-
-/// Writes a snapshot of everything that is applied now to the new file `path`. Puts, commits and reads go on. The file
-/// is not synced: it is for sending.
-pub fn write(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
-    store.flush();
-    let started = Instant::now();
-    let written = write_file(store, path);
-    match written {
-        Ok(_) => store.copied(started.elapsed()),
-        // What is left of the copy is of no use; the error that is returned says why.
-        Err(_) => drop(fs::remove_file(path)),
-    }
-    written
-}
-
-fn write_file(store: &Store, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
-    let io = |source| io_error(path, source);
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(io)?;
-    store.copy_committed(&mut file)?;
-    drop(file);
-    let marks = read_marks(path)?;
-    let (bytes, checksum) = sum(path)?;
-    Ok(SnapshotInfo {
-        applied: marks.applied,
-        revision: marks.revision,
-        bytes,
-        checksum,
-    })
-}
-
-fn read_marks(path: &Path) -> Result<Marks, SnapshotError> {
-    let tree = Tree::open(path, true)?;
-    let marks = tree.snapshot()?.marks()?;
-    drop(tree);
-    let lock = lock_path(path);
-    fs::remove_file(&lock).map_err(|source| io_error(&lock, source))?;
-    Ok(marks)
 }
 
 /// Makes the directory for copies in the member directory `dir` and removes what a crash left in it.

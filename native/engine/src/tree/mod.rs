@@ -259,7 +259,7 @@ impl Tree {
         })
     }
 
-    /// Writes a compacted copy of the newest committed state to `file`, while reads and writes go on.
+    /// Writes a compacted copy of the newest committed state to `file` (or a pipe), while reads and writes go on.
     pub fn copy_to(&self, file: &mut std::fs::File) -> Result<(), TreeError> {
         self.env
             .copy_to_file(file, heed::CompactionOption::Enabled)

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::PeerAcceptor;
 pub use link::Payload;
-pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore};
+pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore, StoreCopy};
 pub use shared::PeerCounters;
 pub use wire::{Identity, Refusal};
 

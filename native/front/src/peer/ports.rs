@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::pipeline::LogEntry;
-use netcd_engine::snapshot::SnapshotInfo;
+use netcd_engine::snapshot::{Outgoing, SnapshotInfo, SnapshotStart};
 
 /// The member's log, from which messages take their entries.
 pub trait PeerLog: Send + Sync + 'static {
@@ -15,12 +15,34 @@ pub trait PeerLog: Send + Sync + 'static {
     fn read(&self, first: u64, last: u64) -> Result<Vec<LogEntry>, String>;
 }
 
+/// A copy of the store that is made while it is read.
+pub trait StoreCopy: Send + 'static {
+    /// What is known before the first byte.
+    fn start(&self) -> SnapshotStart;
+    /// Fills `buffer` as far as there are bytes; fewer are the end. Blocks.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String>;
+    /// What it holds, once all of it was read.
+    fn info(&self) -> SnapshotInfo;
+}
+
+impl StoreCopy for Outgoing {
+    fn start(&self) -> SnapshotStart {
+        self.start()
+    }
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        self.read(buffer).map_err(|error| error.to_string())
+    }
+    fn info(&self) -> SnapshotInfo {
+        self.info()
+    }
+}
+
 /// The member's store, as far as copies of it go to peers and come from them.
 pub trait PeerStore: Send + Sync + 'static {
-    /// Where the files are that go out or come in. What is left there at a start is removed.
+    /// Where the files are that come in. What is left there at a start is removed.
     fn directory(&self) -> &Path;
-    /// Writes a copy of the store for `to` to the new file `path`; blocks. An error leaves no file.
-    fn copy(&self, to: u64, path: &Path) -> Result<SnapshotInfo, String>;
+    /// Begins a copy of the store for `to`; blocks. Dropped, it ends.
+    fn copy(&self, to: u64) -> Result<Box<dyn StoreCopy>, String>;
     /// A peer's store came whole, its first byte at `started`, behind the message `header`. The file is the callee's from now on: it checks it, and
     /// an error goes back to the sender. Blocks.
     fn received(

@@ -1,12 +1,12 @@
 //! Another member's store takes the place of a serving one: beside readers and watchers, and across crashes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::kit::*;
 use crate::error;
-use crate::snapshot::{self, Received, SnapshotError, SnapshotInfo};
+use crate::snapshot::{self, Outgoing, Received, SnapshotError, SnapshotInfo};
 use crate::types::LogMark;
 use crate::watch::{KeyRange, WatchEnd, WatchSink, WatchSpec, Watched, WatcherHandle};
 
@@ -32,8 +32,24 @@ fn send(source: &Kit, target: &Kit) -> (PathBuf, SnapshotInfo) {
     let number = FILES.fetch_add(1, Ordering::Relaxed);
     let directory = target.dir.path().join(snapshot::DIRECTORY);
     let file = directory.join(format!("{number}.db"));
-    let info = snapshot::write(&source.store, &file).unwrap();
+    let info = save(Outgoing::begin(&source.store).unwrap(), &file);
     (file, info)
+}
+
+fn save(mut copy: Outgoing, file: &Path) -> SnapshotInfo {
+    let mut content = Vec::new();
+    let mut chunk = vec![0; 10_000];
+    loop {
+        let read = copy.read(&mut chunk).unwrap();
+        content.extend_from_slice(&chunk[..read]);
+        if read < chunk.len() {
+            break;
+        }
+    }
+    assert_eq!(copy.read(&mut chunk).unwrap(), 0, "the end stays the end");
+    assert!(content.len() as u64 <= copy.start().bytes_max);
+    std::fs::write(file, &content).unwrap();
+    copy.info()
 }
 
 fn arrive(source: &Kit, target: &Kit) -> Received {
@@ -132,11 +148,65 @@ fn a_received_file_that_is_not_what_was_said_is_refused_and_removed() {
 }
 
 #[test]
-fn a_copy_that_cannot_be_written_is_an_error() {
-    let source = behind(&COMMON);
-    let nowhere = source.dir.path().join("no/such/directory");
-    let written = snapshot::write(&source.store, &nowhere);
-    assert!(matches!(written, Err(SnapshotError::Io { .. })));
+fn a_copy_stands_where_it_began_whatever_is_committed_while_it_is_read() {
+    let mut source = ahead_of(&COMMON, 5000);
+    let target = behind(&COMMON);
+    let (old, mark) = (source.all(0).unwrap(), source.mark());
+    let copy = Outgoing::begin(&source.store).unwrap();
+    for number in 0..1000 {
+        source.set("k", &format!("later {number}"));
+    }
+    source.store.flush();
+    assert_eq!(copy.start().applied, mark);
+    let file = target.dir.path().join(snapshot::DIRECTORY).join("old.db");
+    let info = save(copy, &file);
+    let received = Received::open(&file, &info, true).unwrap();
+    target.store.install(received).unwrap();
+    assert_eq!(target.all(0).unwrap(), old);
+}
+
+#[test]
+fn copies_beside_commits_hold_what_they_say() {
+    let source = ahead_of(&COMMON, 3000);
+    let target = behind(&COMMON);
+    let stop = AtomicBool::new(false);
+    let store = Arc::clone(&source.store);
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut source = source;
+            while !stop.load(Ordering::SeqCst) {
+                source.set("k", "v");
+                source.store.flush();
+            }
+        });
+        let directory = target.dir.path().join(snapshot::DIRECTORY);
+        let opened = (0..20).map(|number| {
+            let file = directory.join(format!("beside-{number}.db"));
+            let info = save(Outgoing::begin(&store).unwrap(), &file);
+            Received::open(&file, &info, true)
+        });
+        let opened = opened.collect();
+        stop.store(true, Ordering::SeqCst);
+        opened
+    });
+    // Opening compares the entry in the file with the one that was said.
+    for received in opened {
+        received.unwrap();
+    }
+}
+
+#[test]
+fn a_copy_that_nobody_reads_to_its_end_is_given_up() {
+    let mut source = ahead_of(&COMMON, 3000);
+    let mut copy = Outgoing::begin(&source.store).unwrap();
+    assert_eq!(copy.read(&mut [0; 5000]).unwrap(), 5000);
+    drop(copy);
+    drop(Outgoing::begin(&source.store).unwrap());
+    source.set("a", "2");
+    let target = behind(&COMMON);
+    let received = arrive(&source, &target);
+    target.store.install(received).unwrap();
+    assert_eq!(target.all(0).unwrap(), source.all(0).unwrap());
 }
 
 #[test]

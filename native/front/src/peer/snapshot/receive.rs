@@ -2,17 +2,17 @@
 //! waits for the disk; what the disk has not taken keeps the sender's window closed.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use netcd_engine::snapshot::SnapshotInfo;
+use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{PartFile, decode_head};
+use super::{END_BYTES, PartFile, decode_end, decode_head};
 use crate::http2::Body;
 use crate::peer::limits;
 use crate::peer::shared::{PeerCounters, Shared, add};
@@ -44,27 +44,66 @@ async fn receive(
 ) -> Result<(), String> {
     let started = Instant::now();
     let mut stream = Incoming { body, counters };
-    let (message, info, start) = stream.head().await?;
-    let mut writer = Writer::start(PartFile::new(shared.store.directory(), "receive", from));
-    let mut bytes = start.len() as u64;
-    writer.take(start).await?;
-    while let Some(piece) = stream.piece().await? {
-        bytes += piece.len() as u64;
-        if bytes > info.bytes {
-            return Err(format!("more than the {} bytes announced came", info.bytes));
+    let (message, start, first) = stream.head().await?;
+    let mut writer = Writer::start(PartFile::new(shared.store.directory(), from));
+    let mut end = HeldBack::default();
+    let mut bytes = 0;
+    let mut next = Some((first, 0));
+    while let Some((piece, unreleased)) = next {
+        for part in end
+            .exchange(piece)
+            .into_iter()
+            .filter(|part| !part.is_empty())
+        {
+            bytes += part.len() as u64;
+            if bytes > start.bytes_max {
+                return Err(format!("more than {} bytes came", start.bytes_max));
+            }
+            writer.take(part).await?;
         }
-        let length = piece.len();
-        writer.take(piece).await?;
-        stream.taken(length);
+        stream.taken(unreleased);
         if shared.is_removed(from) {
             return Err("removed member".into());
         }
+        let piece = stream.piece().await?;
+        next = piece.map(|piece| {
+            let length = piece.len();
+            (piece, length)
+        });
     }
-    if bytes != info.bytes {
-        return Err(format!("{bytes} of {} bytes came", info.bytes));
-    }
+    let info = end.info(&start, bytes)?;
     let file = writer.finish().await?;
     hand_over(shared, from, message, file, info, started).await
+}
+
+/// The last bytes that came: they may be what goes after the file.
+#[derive(Default)]
+struct HeldBack(BytesMut);
+
+impl HeldBack {
+    /// Takes what came, in order, and gives what is surely of the file.
+    fn exchange(&mut self, mut piece: Bytes) -> [Bytes; 2] {
+        let surely = piece.len().saturating_sub(END_BYTES);
+        let whole = piece.split_to(surely);
+        self.0.extend_from_slice(&piece);
+        let surplus = self.0.len().saturating_sub(END_BYTES);
+        let held = self.0.split_to(surplus).freeze();
+        [held, whole]
+    }
+
+    /// What the sender says that it sent, of which so many bytes came.
+    fn info(self, start: &SnapshotStart, came: u64) -> Result<SnapshotInfo, String> {
+        let (bytes, checksum) = decode_end(self.0.freeze()).ok_or("the snapshot has no end")?;
+        if bytes != came {
+            return Err(format!("{came} of {bytes} bytes came"));
+        }
+        Ok(SnapshotInfo {
+            applied: start.applied,
+            revision: start.revision,
+            bytes,
+            checksum,
+        })
+    }
 }
 
 async fn hand_over(
@@ -89,12 +128,12 @@ struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Message, info and the first bytes of the file.
-    async fn head(&mut self) -> Result<(Bytes, SnapshotInfo, Bytes), String> {
+    /// Message, start and the first bytes of the file.
+    async fn head(&mut self) -> Result<(Bytes, SnapshotStart, Bytes), String> {
         let mut buffer = BytesMut::new();
         loop {
-            if let Some((message, info)) = decode_head(&mut buffer)? {
-                return Ok((message, info, buffer.freeze()));
+            if let Some((message, start)) = decode_head(&mut buffer)? {
+                return Ok((message, start, buffer.freeze()));
             }
             let piece = self.piece().await?.ok_or("no snapshot came")?;
             self.taken(piece.len());
@@ -129,13 +168,15 @@ impl Writer {
     fn start(file: PartFile) -> Self {
         let (pieces, mut queued) = mpsc::channel::<Bytes>(limits::SNAPSHOT_PIECES_QUEUED_MAX);
         let thread = tokio::task::spawn_blocking(move || {
-            let mut target = File::options()
+            let target = File::options()
                 .write(true)
                 .create_new(true)
                 .open(&file.path)?;
+            let mut target = BufWriter::with_capacity(limits::SNAPSHOT_CHUNK_BYTES, target);
             while let Some(piece) = queued.blocking_recv() {
                 target.write_all(&piece)?;
             }
+            target.flush()?;
             Ok(file)
         });
         Self { pieces, thread }
@@ -158,5 +199,58 @@ impl Writer {
         drop(self.pieces);
         let written = self.thread.await.map_err(|error| error.to_string())?;
         written.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use netcd_engine::types::LogMark;
+
+    const START: SnapshotStart = SnapshotStart {
+        applied: LogMark { index: 7, term: 3 },
+        revision: 99,
+        bytes_max: 1 << 20,
+    };
+
+    proptest! {
+        #[test]
+        fn the_end_is_told_from_the_file_however_the_bytes_come(
+            file in prop::collection::vec(any::<u8>(), 0..100),
+            cuts in prop::collection::vec(0usize..112, 0..12),
+        ) {
+            let sent = SnapshotInfo { applied: START.applied, revision: START.revision, bytes: file.len() as u64, checksum: 5 };
+            let all = [&file[..], &super::super::encode_end(&sent)].concat();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(all.len())).collect();
+            cuts.extend([0, all.len()]);
+            cuts.sort_unstable();
+            let mut end = HeldBack::default();
+            let mut came = Vec::new();
+            for cut in cuts.windows(2) {
+                for part in end.exchange(Bytes::copy_from_slice(&all[cut[0]..cut[1]])) {
+                    came.extend_from_slice(&part);
+                }
+            }
+            prop_assert_eq!(&came, &file);
+            prop_assert_eq!(end.info(&START, came.len() as u64), Ok(sent));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_broke_off_or_lost_bytes_is_none() {
+        let sent = SnapshotInfo {
+            applied: START.applied,
+            revision: START.revision,
+            bytes: 3,
+            checksum: 5,
+        };
+        let mut short = HeldBack::default();
+        short.exchange(super::super::encode_end(&sent).slice(2..));
+        assert!(short.info(&START, 0).is_err());
+        let mut whole = HeldBack::default();
+        whole.exchange(super::super::encode_end(&sent));
+        assert_eq!(whole.info(&START, 2), Err("2 of 3 bytes came".into()));
     }
 }

@@ -1,7 +1,5 @@
-//! The sender: makes a copy of the store, then streams it at a bounded rate.
+//! The sender: streams a copy of the store at a bounded rate, while it is made.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +8,10 @@ use netcd_engine::snapshot::SnapshotInfo;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{PartFile, encode_head};
+use super::{encode_end, encode_head};
 use crate::peer::dial::{self, Channel, DialError, write};
 use crate::peer::limits;
+use crate::peer::ports::StoreCopy;
 use crate::peer::shared::{PeerCounters, Shared, add};
 use crate::peer::wire;
 
@@ -49,12 +48,11 @@ impl Transfer {
     }
 
     async fn send(&self) -> Result<SnapshotInfo, String> {
-        // First the peer: without one, no copy is made.
+        // First the peer: without one, no copy is begun. It does not wait while what is applied goes into the tree.
+        drop(self.dial().await?);
+        let copy = self.copy().await?;
         let mut channel = self.dial().await?;
-        drop(channel);
-        let (file, info) = self.copy().await?;
-        channel = self.dial().await?;
-        self.stream(&mut channel, &file, &info).await?;
+        let info = self.stream(&mut channel, copy).await?;
         let verdict = timeout(limits::SNAPSHOT_CHECK_MAX, channel.words()).await;
         match verdict {
             Ok(words) if words == wire::STORED => Ok(info),
@@ -64,15 +62,11 @@ impl Transfer {
         }
     }
 
-    /// The copy, on a thread that may block. If nobody waits for it any more the file goes with its guard.
-    async fn copy(&self) -> Result<(PartFile, SnapshotInfo), String> {
+    /// The copy's beginning, on a thread that may block.
+    async fn copy(&self) -> Result<Box<dyn StoreCopy>, String> {
         let (store, to) = (Arc::clone(&self.shared.store), self.to);
-        let copied = tokio::task::spawn_blocking(move || {
-            let file = PartFile::new(store.directory(), "send", to);
-            let info = store.copy(to, &file.path)?;
-            Ok::<_, String>((file, info))
-        });
-        copied.await.map_err(|error| error.to_string())?
+        let copy = tokio::task::spawn_blocking(move || store.copy(to));
+        copy.await.map_err(|error| error.to_string())?
     }
 
     async fn dial(&self) -> Result<Channel, String> {
@@ -93,30 +87,32 @@ impl Transfer {
     async fn stream(
         &self,
         channel: &mut Channel,
-        file: &PartFile,
-        info: &SnapshotInfo,
-    ) -> Result<(), String> {
-        let mut source = File::open(&file.path).map_err(|error| error.to_string())?;
-        self.write(channel, encode_head(&self.header, info)).await?;
+        mut copy: Box<dyn StoreCopy>,
+    ) -> Result<SnapshotInfo, String> {
+        let head = encode_head(&self.header, &copy.start());
+        self.write(channel, head).await?;
         let mut pace = Pace::new(limits::SNAPSHOT_BYTES_PER_SECOND);
-        let mut left = info.bytes;
-        while left > 0 {
-            let bytes = left.min(limits::SNAPSHOT_CHUNK_BYTES as u64) as usize;
+        loop {
             let read = tokio::task::spawn_blocking(move || {
-                let mut chunk = vec![0; bytes];
-                source.read_exact(&mut chunk).map(|()| (source, chunk))
+                let mut chunk = vec![0; limits::SNAPSHOT_CHUNK_BYTES];
+                let read = copy.read(&mut chunk)?;
+                chunk.truncate(read);
+                Ok::<_, String>((copy, chunk))
             });
-            let read = read.await.map_err(|error| error.to_string())?;
-            let (back, chunk) = read.map_err(|error| error.to_string())?;
-            source = back;
+            let (back, chunk) = read.await.map_err(|error| error.to_string())??;
+            copy = back;
+            let bytes = chunk.len();
             self.write(channel, chunk.into()).await?;
-            left -= bytes as u64;
+            if bytes < limits::SNAPSHOT_CHUNK_BYTES {
+                break;
+            }
             sleep_until(pace.sent(bytes as u64)).await;
         }
-        channel
-            .stream
-            .send_data(Bytes::new(), true)
-            .map_err(|error| error.to_string())
+        let info = copy.info();
+        self.write(channel, encode_end(&info)).await?;
+        let ended = channel.stream.send_data(Bytes::new(), true);
+        ended.map_err(|error| error.to_string())?;
+        Ok(info)
     }
 
     async fn write(&self, channel: &mut Channel, bytes: Bytes) -> Result<(), String> {

@@ -7,7 +7,7 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use netcd_engine::pipeline::LogEntry;
-use netcd_engine::snapshot::SnapshotInfo;
+use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
 use netcd_engine::types::{EntryKind, LogMark};
 use parking_lot::Condvar;
 use tokio::net::{TcpListener, TcpSocket};
@@ -72,6 +72,38 @@ pub(super) struct FakeStore {
     pub(super) dir: tempfile::TempDir,
     pub(super) seen: Arc<Recorder>,
     pub(super) content: Mutex<Vec<u8>>,
+    /// A copy fails when it has given so many bytes.
+    pub(super) breaks_at: Mutex<Option<usize>>,
+}
+
+struct FakeCopy {
+    content: Vec<u8>,
+    info: SnapshotInfo,
+    at: usize,
+    breaks_at: Option<usize>,
+}
+
+impl StoreCopy for FakeCopy {
+    fn start(&self) -> SnapshotStart {
+        SnapshotStart {
+            applied: self.info.applied,
+            revision: self.info.revision,
+            bytes_max: self.info.bytes,
+        }
+    }
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        if self.breaks_at.is_some_and(|at| self.at >= at) {
+            return Err("the disk failed".into());
+        }
+        let rest = &self.content[self.at..];
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        self.at += read;
+        Ok(read)
+    }
+    fn info(&self) -> SnapshotInfo {
+        self.info
+    }
 }
 
 impl FakeStore {
@@ -97,10 +129,15 @@ impl PeerStore for FakeStore {
     fn directory(&self) -> &Path {
         self.dir.path()
     }
-    fn copy(&self, _to: u64, path: &Path) -> Result<SnapshotInfo, String> {
+    fn copy(&self, _to: u64) -> Result<Box<dyn StoreCopy>, String> {
         let content = self.content.lock().clone();
-        std::fs::write(path, &content).map_err(|error| error.to_string())?;
-        Ok(self.info(&content))
+        let (info, breaks_at) = (self.info(&content), *self.breaks_at.lock());
+        Ok(Box::new(FakeCopy {
+            content,
+            info,
+            at: 0,
+            breaks_at,
+        }))
     }
     fn received(
         &self,
@@ -167,6 +204,7 @@ impl Member {
             dir: tempfile::tempdir().expect("directory"),
             seen: seen.clone(),
             content: Mutex::default(),
+            breaks_at: Mutex::default(),
         });
         let peers = Peers::start(identity, Arc::new(FakeLog), store.clone(), seen.clone());
         let peers = peers.expect("thread");

@@ -166,7 +166,6 @@ fn a_copy_of_the_store_arrives_whole_behind_its_message() {
         let got = two.seen.seen.lock().copies[before].clone();
         assert_eq!((got.0, got.1), (1, Bytes::from("announced")));
         assert!(got.2 == content);
-        // The sender's copy goes with the end of the transfer, before the report.
         assert_eq!((one.store.files(), two.store.files()), (0, 0));
     }
 }
@@ -185,6 +184,30 @@ fn a_peer_that_is_gone_or_refuses_gets_no_copy() {
     assert!(one.seen.wait("loss", |seen| failed(seen, 2)).is_err());
     assert_eq!((one.store.files(), two.store.files()), (0, 0));
     assert_eq!(two.seen.seen.lock().copies.len(), 0);
+}
+
+#[test]
+fn a_copy_that_fails_in_the_middle_is_told_and_leaves_nothing() {
+    let (one, two) = pair();
+    *one.store.content.lock() = vec![1; 3_000_000];
+    *one.store.breaks_at.lock() = Some(1_000_000);
+    one.peers.send_snapshot(2, "fails".into());
+    let failed = one
+        .seen
+        .wait("report", |seen| seen.copies_sent.first().cloned());
+    assert_eq!(failed, Err("the disk failed".into()));
+    *one.store.breaks_at.lock() = None;
+    one.peers.send_snapshot(2, "again".into());
+    one.seen.wait("second", |seen| {
+        seen.copies_sent.get(1).map(|sent| assert!(sent.is_ok()))
+    });
+    assert_eq!(two.seen.seen.lock().copies.len(), 1);
+    // The first one's file goes with its writer's thread.
+    let deadline = Instant::now() + PATIENCE;
+    while two.store.files() > 0 {
+        assert!(Instant::now() < deadline, "something is left");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
