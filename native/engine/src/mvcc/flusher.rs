@@ -202,7 +202,8 @@ impl Flusher {
     /// Milliseconds until the next commit, if there is no reason to hurry.
     fn pause_ms(&self) -> u64 {
         match &self.compaction {
-            _ if self.retry.is_some() => FLUSH_RETRY_MS,
+            // The disk was full, whatever was to be written.
+            _ if self.complained => FLUSH_RETRY_MS,
             Some(compaction) if compaction.is_removing() => {
                 self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
             }

@@ -1,5 +1,5 @@
-//! A snapshot on its way out: LMDB's compacted copy, made while it is read. It lies nowhere as a whole, so that a member
-//! whose disk is almost full can bring another one up to date too.
+//! A snapshot on its way out: LMDB's compacted copy, made while it is read. It lies nowhere as a whole, so it needs no
+//! room on the disk.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, Read};
@@ -15,7 +15,7 @@ use crate::tree::TreeError;
 use super::{SnapshotError, SnapshotInfo, SnapshotStart, io_error};
 
 /// See the file's head. Puts, reads and commits go on meanwhile; pages that they leave are used again when it ends.
-/// Dropped, it ends at once.
+/// Dropped, it ends with LMDB's next write, a thread of its own later.
 pub struct Outgoing {
     store: Arc<Store>,
     path: PathBuf,
@@ -29,7 +29,8 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Of everything that is applied now. Blocks until it is in the tree.
+    /// Of everything that is applied now. Blocks until it is in the tree, and then commits until LMDB has read its first
+    /// megabyte.
     pub fn begin(store: &Arc<Store>) -> Result<Self, SnapshotError> {
         store.flush();
         let began = Instant::now();
@@ -46,7 +47,10 @@ impl Outgoing {
                 .map_err(io)?;
             let mut pipe = BufReader::new(reader);
             // LMDB has begun its read transaction before its first byte comes; until then no commit may change the tree.
-            pipe.fill_buf().map_err(io)?;
+            if pipe.fill_buf().map_err(io)?.is_empty() {
+                join(copying)?;
+                unreachable!("a copy has at least LMDB's two meta pages");
+            }
             Ok(Self {
                 store: Arc::clone(store),
                 pipe,
@@ -90,7 +94,7 @@ impl Outgoing {
     /// The pipe is closed: the copy is whole or has failed.
     fn ended(&mut self) -> Result<(), SnapshotError> {
         if let Some(copying) = self.copying.take() {
-            copying.join().expect("copying does not panic")?;
+            join(copying)?;
             self.store.copied(self.began.elapsed());
         }
         Ok(())
@@ -105,4 +109,8 @@ impl Outgoing {
             checksum: self.checksum,
         }
     }
+}
+
+fn join(copying: JoinHandle<Result<(), TreeError>>) -> Result<(), TreeError> {
+    copying.join().expect("copying does not panic")
 }

@@ -261,9 +261,10 @@ impl Tree {
 
     /// Writes a compacted copy of the newest committed state to `file` (or a pipe), while reads and writes go on.
     pub fn copy_to(&self, file: &mut std::fs::File) -> Result<(), TreeError> {
-        self.env
-            .copy_to_file(file, heed::CompactionOption::Enabled)
-            .map_err(|source| self.fail(source))
+        self.open_reads.fetch_add(1, Relaxed);
+        let copied = self.env.copy_to_file(file, heed::CompactionOption::Enabled);
+        self.open_reads.fetch_sub(1, Relaxed);
+        copied.map_err(|source| self.fail(source))
     }
 
     /// The file.

@@ -33,7 +33,8 @@ pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 pub const SNAPSHOT_HEADER_BYTES_MAX: usize = 1 << 20;
 /// Received pieces of a copy (HTTP/2 frames) that may wait for the disk.
 pub const SNAPSHOT_PIECES_QUEUED_MAX: usize = 64;
-/// The receiver takes nothing for so long: the transfer is given up.
+/// The receiver takes nothing for so long, or the sender, whose copy is read from the disk while it is sent, brings
+/// nothing: the transfer is given up.
 pub const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(30);
 /// The receiver needs at most so long to check a copy.
 pub const SNAPSHOT_CHECK_MAX: Duration = Duration::from_secs(300);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::kit::*;
 use crate::error;
@@ -198,10 +199,22 @@ fn copies_beside_commits_hold_what_they_say() {
 #[test]
 fn a_copy_that_nobody_reads_to_its_end_is_given_up() {
     let mut source = ahead_of(&COMMON, 3000);
+    source.store.flush();
+    // One snapshot of this commit is kept for the next reader.
+    let idle = source.store.between_commits(|tree| {
+        drop(tree.snapshot().unwrap());
+        tree.open_reads()
+    });
     let mut copy = Outgoing::begin(&source.store).unwrap();
     assert_eq!(copy.read(&mut [0; 5000]).unwrap(), 5000);
     drop(copy);
     drop(Outgoing::begin(&source.store).unwrap());
+    let reads = || source.store.between_commits(|tree| tree.open_reads());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while reads() > idle {
+        assert!(Instant::now() < deadline, "a copy goes on");
+        std::thread::yield_now();
+    }
     source.set("a", "2");
     let target = behind(&COMMON);
     let received = arrive(&source, &target);

@@ -143,7 +143,7 @@ impl Incoming<'_> {
 
     /// The next piece; None at the end.
     async fn piece(&mut self) -> Result<Option<Bytes>, String> {
-        let piece = timeout(limits::SILENCE_MAX, self.body.data()).await;
+        let piece = timeout(limits::SNAPSHOT_STALL_MAX, self.body.data()).await;
         let piece = piece.map_err(|_| "the sender fell silent".to_owned())?;
         let piece = piece.transpose().map_err(|error| error.to_string())?;
         if let Some(piece) = &piece {
