@@ -14,10 +14,11 @@ export class Progress {
   match = 0;
   /** The next index to send. Always > match. */
   next: number;
-  /** Index of the snapshot on its way. */
+  /**
+   * Index of the snapshot on its way, or (while probing) of one that arrived and is not acknowledged: the follower takes
+   * its time to install it. Entries behind it will be needed. 0: none.
+   */
   pendingSnapshot = 0;
-  /** Index of a snapshot that arrived and that the follower has not acknowledged: it takes its time to install it. */
-  arrivedSnapshot = 0;
   /** Heard from since the last check of the quorum. */
   recentActive = false;
   /** No further append until an answer or the next heartbeat answer. */
@@ -38,7 +39,6 @@ export class Progress {
     this.state = state;
     this.paused = false;
     this.pendingSnapshot = 0;
-    this.arrivedSnapshot = 0;
     this.inflights.reset();
   }
 
@@ -46,7 +46,7 @@ export class Progress {
     // A snapshot that was sent counts as received up to its index, as far as the next probe goes.
     const arrived = this.state === "snapshot" ? this.pendingSnapshot : 0;
     this.#enter("probe");
-    this.arrivedSnapshot = arrived > this.match ? arrived : 0;
+    this.pendingSnapshot = arrived > this.match ? arrived : 0;
     this.next = Math.max(this.match, arrived) + 1;
   }
 
@@ -94,14 +94,9 @@ export class Progress {
     // Only the answer to the newest probe counts.
     if (this.next - 1 !== refused) return false;
     this.next = Math.max(Math.min(refused, hint + 1), this.match + 1);
-    if (this.next <= this.arrivedSnapshot) this.arrivedSnapshot = 0;
+    if (this.next <= this.pendingSnapshot) this.pendingSnapshot = 0;
     this.paused = false;
     return true;
-  }
-
-  /** Index of the snapshot behind which the follower will need entries; 0: none is on its way or being installed. */
-  get snapshotBase(): number {
-    return this.pendingSnapshot || this.arrivedSnapshot;
   }
 
   get isPaused(): boolean {

@@ -186,8 +186,8 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponseMe
  */
 export function snapshotFloor(core: Core): number {
   if (!core.isLeader) return Number.POSITIVE_INFINITY;
-  const bases = [...core.tracker.progress.values()].map(({ snapshotBase }) => snapshotBase);
-  return Math.min(...bases.filter((base) => base > 0));
+  const pending = [...core.tracker.progress.values()].map(({ pendingSnapshot }) => pendingSnapshot);
+  return Math.min(...pending.filter((index) => index > 0));
 }
 
 /** The transport lost the connection: optimistic sending would only lose more. */
@@ -196,7 +196,7 @@ export function handleUnreachable(core: Core, id: MemberId): void {
   if (!core.isLeader || progress === undefined) return;
   if (progress.state === "replicate") progress.becomeProbe();
   // Nobody knows whether it still installs what it got.
-  progress.arrivedSnapshot = 0;
+  if (progress.state === "probe") progress.pendingSnapshot = 0;
 }
 
 /** The transport knows how the snapshot ended. Either way an answer of the follower comes before more is sent. */

@@ -29,6 +29,18 @@ pub struct SnapshotStart {
     pub bytes_max: u64,
 }
 
+impl SnapshotStart {
+    /// The whole snapshot, whose file has so many bytes and this CRC-32C.
+    pub fn whole(&self, bytes: u64, checksum: u32) -> SnapshotInfo {
+        SnapshotInfo {
+            applied: self.applied,
+            revision: self.revision,
+            bytes,
+            checksum,
+        }
+    }
+}
+
 /// What a whole snapshot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SnapshotInfo {

@@ -102,12 +102,7 @@ impl Outgoing {
 
     /// What was read; once all of it was, what the snapshot holds.
     pub fn info(&self) -> SnapshotInfo {
-        SnapshotInfo {
-            applied: self.start.applied,
-            revision: self.start.revision,
-            bytes: self.bytes,
-            checksum: self.checksum,
-        }
+        self.start.whole(self.bytes, self.checksum)
     }
 }
 

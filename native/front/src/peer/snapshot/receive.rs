@@ -43,13 +43,17 @@ async fn receive(
     body: Body,
 ) -> Result<(), String> {
     let started = Instant::now();
-    let mut stream = Incoming { body, counters };
+    let mut stream = Incoming {
+        body,
+        counters,
+        unreleased: 0,
+    };
     let (message, start, first) = stream.head().await?;
     let mut writer = Writer::start(PartFile::new(shared.store.directory(), from));
     let mut end = HeldBack::default();
     let mut bytes = 0;
-    let mut next = Some((first, 0));
-    while let Some((piece, unreleased)) = next {
+    let mut next = Some(first);
+    while let Some(piece) = next {
         for part in end
             .exchange(piece)
             .into_iter()
@@ -61,15 +65,10 @@ async fn receive(
             }
             writer.take(part).await?;
         }
-        stream.taken(unreleased);
         if shared.is_removed(from) {
             return Err("removed member".into());
         }
-        let piece = stream.piece().await?;
-        next = piece.map(|piece| {
-            let length = piece.len();
-            (piece, length)
-        });
+        next = stream.piece().await?;
     }
     let info = end.info(&start, bytes)?;
     let file = writer.finish().await?;
@@ -97,12 +96,7 @@ impl HeldBack {
         if bytes != came {
             return Err(format!("{came} of {bytes} bytes came"));
         }
-        Ok(SnapshotInfo {
-            applied: start.applied,
-            revision: start.revision,
-            bytes,
-            checksum,
-        })
+        Ok(start.whole(bytes, checksum))
     }
 }
 
@@ -125,6 +119,8 @@ async fn hand_over(
 struct Incoming<'a> {
     body: Body,
     counters: &'a PeerCounters,
+    /// Bytes of the newest piece, which the sender may not send as many of again yet.
+    unreleased: usize,
 }
 
 impl Incoming<'_> {
@@ -136,25 +132,21 @@ impl Incoming<'_> {
                 return Ok((message, start, buffer.freeze()));
             }
             let piece = self.piece().await?.ok_or("no snapshot came")?;
-            self.taken(piece.len());
             buffer.extend_from_slice(&piece);
         }
     }
 
-    /// The next piece; None at the end.
+    /// The next piece; None at the end. The one before is on its way to the disk, and the sender may send as much again.
     async fn piece(&mut self) -> Result<Option<Bytes>, String> {
+        self.body.release(std::mem::take(&mut self.unreleased));
         let piece = timeout(limits::SNAPSHOT_STALL_MAX, self.body.data()).await;
         let piece = piece.map_err(|_| "the sender fell silent".to_owned())?;
         let piece = piece.transpose().map_err(|error| error.to_string())?;
         if let Some(piece) = &piece {
             add(&self.counters.received_bytes, piece.len() as u64);
+            self.unreleased = piece.len();
         }
         Ok(piece)
-    }
-
-    /// A piece is on its way to the disk: the sender may send as much again.
-    fn taken(&mut self, bytes: usize) {
-        self.body.release(bytes);
     }
 }
 
@@ -221,7 +213,7 @@ mod tests {
             file in prop::collection::vec(any::<u8>(), 0..100),
             cuts in prop::collection::vec(0usize..112, 0..12),
         ) {
-            let sent = SnapshotInfo { applied: START.applied, revision: START.revision, bytes: file.len() as u64, checksum: 5 };
+            let sent = START.whole(file.len() as u64, 5);
             let all = [&file[..], &super::super::encode_end(&sent)].concat();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(all.len())).collect();
             cuts.extend([0, all.len()]);
@@ -240,12 +232,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_broke_off_or_lost_bytes_is_none() {
-        let sent = SnapshotInfo {
-            applied: START.applied,
-            revision: START.revision,
-            bytes: 3,
-            checksum: 5,
-        };
+        let sent = START.whole(3, 5);
         let mut short = HeldBack::default();
         short.exchange(super::super::encode_end(&sent).slice(2..));
         assert!(short.info(&START, 0).is_err());
