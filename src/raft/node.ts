@@ -15,7 +15,7 @@ import {
   commitUpTo,
   handleSnapshotStatus,
   handleUnreachable,
-  snapshotFloor,
+  retentionFloor,
 } from "./replication.js";
 import { type RaftStatus, statusOf } from "./status.js";
 import { stepFollower, stepLeader } from "./step.js";
@@ -167,9 +167,9 @@ export class Raft {
     autoLeave(this.#core);
   }
 
-  /** Entries behind this index should stay for followers that are getting a snapshot; Infinity: there is none. */
-  get snapshotFloor(): number {
-    return snapshotFloor(this.#core);
+  /** Entries behind this index should stay for followers that lag; Infinity: there is none. */
+  get retentionFloor(): number {
+    return retentionFloor(this.#core);
   }
 
   /** Forgets log entries up to index; what lags behind it gets a snapshot. */

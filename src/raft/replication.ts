@@ -181,13 +181,18 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponseMe
 }
 
 /**
- * Entries behind this index are needed by followers that a snapshot is on its way to, or that install one: if they were
- * forgotten meanwhile, another snapshot would have to follow. Infinity: no follower.
+ * Entries behind this index are needed by followers: by those that miss them and can still be given them, and by those
+ * that a snapshot is on its way to, or that install one: if they were forgotten meanwhile, a (further) snapshot would
+ * have to follow. Infinity: no follower.
  */
-export function snapshotFloor(core: Core): number {
-  if (!core.isLeader) return Number.POSITIVE_INFINITY;
-  const pending = [...core.tracker.progress.values()].map(({ pendingSnapshot }) => pendingSnapshot);
-  return Math.min(...pending.filter((index) => index > 0));
+export function retentionFloor(core: Core): number {
+  let floor = Number.POSITIVE_INFINITY;
+  if (!core.isLeader) return floor;
+  for (const [id, { match, pendingSnapshot }] of core.tracker.progress) {
+    const needed = Math.max(match, pendingSnapshot);
+    if (id !== core.id && needed >= core.log.snapshotIndex) floor = Math.min(floor, needed);
+  }
+  return floor;
 }
 
 /** The transport lost the connection: optimistic sending would only lose more. */

@@ -1,7 +1,7 @@
 // When the raft log is cut, and where. The store is durable up to its flushed mark and can be copied to a follower that
-// needs more, so older entries are kept only for followers that lag a little. An entry holds a whole batch of requests:
-// a count alone would let the log grow to any size, so its bytes are bounded too. While a copy of the store is on its way
-// or being installed, which takes seconds, more entries stay: else its receiver would need another copy right after it.
+// needs more. Entries cost such a follower far less than a copy, so those that one misses stay in the log, which is on
+// the disk anyway, until they are too many. An entry holds a whole batch of requests: a count alone would let the log grow
+// to any size, so its bytes are bounded too.
 
 export interface LogRetention {
   /** Entries applied between two compactions. */
@@ -32,7 +32,7 @@ export interface LogCompaction {
 
 /** Of the bytes allowed, the part that a compaction leaves: so that the next one is not due at once. */
 const bytesKept = 0.5;
-/** Compactions that leave the entries behind a copy of the store that is under way. */
+/** Compactions that leave the entries that a follower misses. */
 const compactionsHeld = 10;
 
 export class CompactionPolicy {
@@ -55,7 +55,7 @@ export class CompactionPolicy {
 
   /**
    * The store is durable, and raft has applied everything, up to `durable`: the compaction that is due; null: none.
-   * Entries behind `floor` stay for a while.
+   * Entries behind `floor` are missed by a follower.
    */
   due(durable: number, floor: number): LogCompaction | null {
     if (durable <= this.#snapshotIndex) return null;
@@ -82,18 +82,25 @@ export class CompactionPolicy {
     }
   }
 
-  /** The last entry to forget; what is forgotten is counted no more. */
+  /** The last entry to forget. */
   #cut(durable: number, floor: number, forced: boolean): number | null {
-    const { catchUpEntries, bytesMax } = this.retention;
-    const held = Math.max(floor, durable - compactionsHeld * this.retention.snapshotCount);
-    const unneeded = Math.min(durable - catchUpEntries, held);
+    const { snapshotCount, catchUpEntries, bytesMax } = this.retention;
     const { compactedIndex } = this.log;
-    let upTo = compactedIndex;
-    const bytesLeftMax = forced ? bytesMax * bytesKept : Number.POSITIVE_INFINITY;
-    while (upTo < durable && (upTo < unneeded || this.#bytes > bytesLeftMax)) {
+    const held = Math.max(floor, durable - compactionsHeld * snapshotCount);
+    let upTo = this.#forget(compactedIndex, Math.min(durable - catchUpEntries, held), 0);
+    if (forced) upTo = this.#forget(upTo, Math.min(durable, held), bytesMax * bytesKept);
+    // What is missed is too much by itself: a copy of the store instead.
+    if (this.#bytes > bytesMax) upTo = this.#forget(upTo, durable, bytesMax * bytesKept);
+    return upTo === compactedIndex ? null : upTo;
+  }
+
+  /** Counts entries behind `from` no more, up to `end` or until so many bytes are left; the last of them. */
+  #forget(from: number, end: number, bytesLeft: number): number {
+    let upTo = from;
+    while (upTo < end && this.#bytes > bytesLeft) {
       upTo += 1;
       this.#bytes -= this.log.entryBytes(upTo);
     }
-    return upTo === compactedIndex ? null : upTo;
+    return upTo;
   }
 }

@@ -374,7 +374,7 @@ export class Replica {
   /** Keeps what followers may still need; the rest is in the store, durably. */
   #compact(flushed: number): void {
     const durable = Math.min(flushed, this.#raft.appliedIndex);
-    const due = this.#compaction.due(durable, this.#raft.snapshotFloor);
+    const due = this.#compaction.due(durable, this.#raft.retentionFloor);
     if (due === null) return;
     if (due.upTo !== null) this.#compactLog(due.upTo);
     this.#options.logCompacted(due);

@@ -35,7 +35,7 @@ const (
 )
 
 // With odd seeds the log is so short that a member that was away for a moment needs the leader's store.
-var shortLog = []string{"--snapshot-count=50", "--snapshot-catchup-entries=10"}
+var shortLog = []string{"--snapshot-count=5", "--snapshot-catchup-entries=10"}
 
 // TestFaults runs every kind of fault once, in a random order, against 3 and then 5 members; now and then two at a
 // time. FAULT_SEED (1) is the first seed and FAULT_RUNS (1) how many follow; FAULT_MEMBERS=3 or 5 runs one size only;

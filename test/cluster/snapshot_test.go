@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"netcd.test/member"
@@ -71,6 +72,38 @@ func TestSnapshotToMemberThatWasAway(t *testing.T) {
 	if value, err := get(t, away, "after", true); value != "snapshot" {
 		t.Fatalf("after: %q, %v", value, err)
 	}
+}
+
+// What a member misses stays in the leader's log for a while, however few entries others may need: no store is sent.
+func TestEntriesToMemberThatWasAway(t *testing.T) {
+	running := member.StartCluster(t, "netcd", member.Netcd(), 3,
+		"--snapshot-count=50", "--snapshot-catchup-entries=20", "--log-level=debug")
+	leader := running.Leader(t)
+	away := otherThan(running.Members, leader)
+	for _, key := range []string{"kept", "deleted"} {
+		if err := put(t, leader, key, "before"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, err := away.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, leader, "deleted")
+	// The other follower, which keeps entries for nobody, has forgotten what is missed long since.
+	last := writePast(t, []*member.Member{otherThan(running.Members, leader, away)}, status.RaftIndex)
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, running, away, last)
+	if log := logOf(t, leader); strings.Contains(log, `"sending database snapshot"`) {
+		t.Fatal("the leader sent its store")
+	}
+	// Nobody misses anything: the leader's log is cut as before.
+	writePast(t, []*member.Member{leader}, status.RaftIndex+putsPerRound)
 }
 
 // writePast puts keys until the members have compacted their logs past an entry; it returns the last key.

@@ -128,7 +128,7 @@ export class Transcript {
     unreachable: ([id, peer]) => this.#member(id).raft.reportUnreachable(BigInt(peer ?? 0)),
     snapshotsent: ([id, peer, arrived]) => this.#member(id).raft.reportSnapshot(BigInt(peer ?? 0), arrived === "true"),
     compact: ([id, index]) => this.#member(id).raft.compact(Number(index)),
-    floor: ([id]) => this.#print(`${this.#member(id).raft.snapshotFloor}`),
+    floor: ([id]) => this.#print(`${this.#member(id).raft.retentionFloor}`),
     ready: ([id]) => this.#ready(BigInt(id ?? 0), true),
     persisted: ([id]) => this.#persisted(this.#member(id)),
     deliver: ([id]) => this.#deliver(this.#member(id), true),

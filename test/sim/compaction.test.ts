@@ -59,7 +59,7 @@ describe("by count", () => {
     expect(rig.flushed(100)).toMatchObject({ upTo: 70 });
   });
 
-  test("keeps what the receiver of a snapshot will need, but not for ever", () => {
+  test("keeps what a follower misses, but not for ever", () => {
     const rig = new Rig(retention);
     expect(rig.flushed(100)).toMatchObject({ upTo: 70 });
     expect(rig.flushed(200, 120)).toMatchObject({ snapshotIndex: 200, upTo: 120 });
@@ -88,9 +88,18 @@ describe("by bytes", () => {
     expect(rig.flushed(17)).toMatchObject({ upTo: 12, forced: true });
   });
 
-  test("the bound on bytes holds for what the receiver of a snapshot will need too", () => {
+  test("what no follower misses goes first, and as much of it as without one that lags", () => {
+    const retention = { snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: 1_000 };
+    const near = new Rig(retention, 100);
+    expect(near.flushed(11, 2)).toMatchObject({ upTo: 2, forced: true });
+    expect(near.flushed(12, 2)).toBeNull();
+    const far = new Rig(retention, 100);
+    expect(far.flushed(11, 8)).toMatchObject({ upTo: 6, forced: true });
+  });
+
+  test("the bound on bytes holds for what a follower misses too", () => {
     const rig = new Rig({ snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: 1_000 }, 100);
-    expect(rig.flushed(11, 2)).toMatchObject({ upTo: 6, forced: true });
+    expect(rig.flushed(11, 0)).toMatchObject({ upTo: 6, forced: true });
   });
 
   test("one entry that is larger than all that is allowed goes too", () => {
