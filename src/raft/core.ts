@@ -29,6 +29,8 @@ export class Core {
   vote: MemberId;
   role: Role = "follower";
   lead: MemberId = NONE;
+  /** The leader whose process ended, until another is known: elections come early. */
+  gone: MemberId = NONE;
   readonly log: RaftLog;
   readonly tracker: Tracker;
   readonly reads = new ReadQueue();
@@ -136,7 +138,13 @@ export class Core {
   becomeFollower(term: number, lead: MemberId): void {
     this.#reset(term);
     this.role = "follower";
+    this.follows(lead);
+  }
+
+  /** This member knows the leader of its term; NONE: it knows of none. */
+  follows(lead: MemberId): void {
     this.lead = lead;
+    if (lead !== NONE) this.gone = NONE;
   }
 
   /** The term stays: a pre-candidate disturbs nobody. */
@@ -161,7 +169,7 @@ export class Core {
     invariant(this.role === "candidate", `a ${this.role} cannot become leader`);
     this.#reset(this.term);
     this.role = "leader";
-    this.lead = this.id;
+    this.follows(this.id);
     this.tracker.resetProgress(this.log.lastIndex + 1);
     const self = this.tracker.progress.get(this.id);
     invariant(self !== undefined, "a leader is a member");

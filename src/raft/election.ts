@@ -25,14 +25,27 @@ const hastenedTurnTicks = 2;
 
 /** Brings the election timeout forward, by this member's place among the voters that are left. */
 export function hastenElection(core: Core, gone: MemberId): void {
-  const left = [...core.tracker.voters()].filter((id) => id !== gone);
-  const turn = left.filter((id) => id < core.id).length;
-  const elapsed = core.electionTimeout - 1 - turn * hastenedTurnTicks;
-  core.electionElapsed = Math.max(core.electionElapsed, elapsed);
+  core.gone = gone;
+  const turn = votersLeft(core).filter((id) => id < core.id).length;
+  campaignWithin(core, 1 + turn * hastenedTurnTicks);
+}
+
+/** An early election was not won: its turn comes again when all others have had theirs. */
+function hastenNext(core: Core): void {
+  if (core.gone !== NONE) campaignWithin(core, votersLeft(core).length * hastenedTurnTicks);
+}
+
+function votersLeft({ gone, tracker }: Core): MemberId[] {
+  return [...tracker.voters()].filter((id) => id !== gone);
+}
+
+function campaignWithin(core: Core, ticks: number): void {
+  core.electionElapsed = Math.max(core.electionElapsed, core.electionTimeout - ticks);
 }
 
 function preCampaign(core: Core): void {
   core.becomePreCandidate();
+  hastenNext(core);
   // Nothing is promised by a pre-vote, so the own one needs no stable storage.
   if (core.tracker.recordVote(core.id, true) === "won") {
     elect(core, false);
@@ -73,8 +86,10 @@ export function handleVoteResponse(core: Core, message: VoteResponseMessage): vo
 
 function count(core: Core, from: bigint, granted: boolean): void {
   const outcome = core.tracker.recordVote(from, granted);
-  if (outcome === "lost") core.becomeFollower(core.term, NONE);
-  else if (outcome === "won" && core.role === "preCandidate") elect(core, false);
+  if (outcome === "lost") {
+    core.becomeFollower(core.term, NONE);
+    hastenNext(core);
+  } else if (outcome === "won" && core.role === "preCandidate") elect(core, false);
   else if (outcome === "won") lead(core);
 }
 

@@ -69,7 +69,7 @@ function followLeader(core: Core, message: SteppedMessage): void {
       `two leaders in term ${core.term}: ${core.lead} and ${message.from}`,
     );
     core.electionElapsed = 0;
-    core.lead = message.from;
+    core.follows(message.from);
   } else {
     core.becomeFollower(message.term, message.from);
   }

@@ -125,6 +125,7 @@ export class Transcript {
     transfer: ([id, to]) => this.#member(id).raft.transferLeader(BigInt(to ?? 0)),
     readindex: ([id, context]) => this.#print(`${this.#member(id).raft.readIndex(Number(context))}`),
     forget: ([id]) => this.#member(id).raft.forgetLeader(),
+    gone: ([id, peer]) => this.#member(id).raft.memberGone(BigInt(peer ?? 0)),
     unreachable: ([id, peer]) => this.#member(id).raft.reportUnreachable(BigInt(peer ?? 0)),
     snapshotsent: ([id, peer, arrived]) => this.#member(id).raft.reportSnapshot(BigInt(peer ?? 0), arrived === "true"),
     compact: ([id, index]) => this.#member(id).raft.compact(Number(index)),
