@@ -91,11 +91,11 @@ impl<A: Apply> Core<A> {
             sole,
             sequence,
         };
-        // The own disk begins its work first: it takes longer than the others' way.
-        self.queue.push(item, &self.gate);
+        // The others first: their way there, their disk and the way back take longer than the own disk.
         if let Some(leading) = &mut state.leading {
             self.replicate(leading, prev, &entry);
         }
+        self.queue.push(item, &self.gate);
     }
 
     /// These batches of this process are on stable storage, and the entries of the append grant up to `granted`: there
