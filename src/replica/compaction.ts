@@ -32,6 +32,8 @@ export interface LogCompaction {
 
 /** Of the bytes allowed, the part that a compaction leaves: so that the next one is not due at once. */
 const bytesKept = 0.5;
+/** Of the bytes allowed, the part that must come in first if a compaction left more, for a follower. */
+const bytesBetween = 0.125;
 /** Compactions that leave the entries that a follower misses. */
 const compactionsHeld = 10;
 
@@ -41,6 +43,8 @@ export class CompactionPolicy {
   #counted: number;
   /** Payload bytes of the log up to #counted. */
   #bytes = 0;
+  /** A compaction is due above so many of them. */
+  #bytesDue: number;
 
   constructor(
     private readonly retention: LogRetention,
@@ -49,7 +53,9 @@ export class CompactionPolicy {
   ) {
     const { compactedIndex } = log;
     this.#counted = compactedIndex;
-    // A restart goes on with the count where the last compaction, which kept that many entries, began it.
+    this.#bytesDue = retention.bytesMax;
+    // A restart goes on with the count where the last compaction, which kept that many entries, began it, or earlier: it
+    // may have kept more for a follower.
     this.#snapshotIndex = compactedIndex === 0 ? 0 : Math.min(applied, compactedIndex + retention.catchUpEntries);
   }
 
@@ -60,7 +66,7 @@ export class CompactionPolicy {
   due(durable: number, floor: number): LogCompaction | null {
     if (durable <= this.#snapshotIndex) return null;
     this.#count(durable);
-    const forced = this.#bytes > this.retention.bytesMax;
+    const forced = this.#bytes > this.#bytesDue;
     const previousSnapshotIndex = this.#snapshotIndex;
     if (!forced && durable - previousSnapshotIndex < this.retention.snapshotCount) return null;
     this.#snapshotIndex = durable;
@@ -73,6 +79,7 @@ export class CompactionPolicy {
     this.#snapshotIndex = index;
     this.#counted = index;
     this.#bytes = 0;
+    this.#bytesDue = this.retention.bytesMax;
   }
 
   #count(durable: number): void {
@@ -82,20 +89,23 @@ export class CompactionPolicy {
     }
   }
 
-  /** The last entry to forget. */
+  /** The last entry to forget; what is forgotten is counted no more. */
   #cut(durable: number, floor: number, forced: boolean): number | null {
     const { snapshotCount, catchUpEntries, bytesMax } = this.retention;
     const { compactedIndex } = this.log;
     const held = Math.max(floor, durable - compactionsHeld * snapshotCount);
-    let upTo = this.#forget(compactedIndex, Math.min(durable - catchUpEntries, held), 0);
-    if (forced) upTo = this.#forget(upTo, Math.min(durable, held), bytesMax * bytesKept);
-    // What is missed is too much by itself: a copy of the store instead.
-    if (this.#bytes > bytesMax) upTo = this.#forget(upTo, durable, bytesMax * bytesKept);
+    let upTo = this.#forget(compactedIndex, Math.min(durable - catchUpEntries, held));
+    if (forced) {
+      upTo = this.#forget(upTo, Math.min(durable, held), bytesMax * bytesKept);
+      // What is missed is too much by itself: a copy of the store instead.
+      if (this.#bytes > bytesMax) upTo = this.#forget(upTo, durable, bytesMax * bytesKept);
+    }
+    this.#bytesDue = Math.max(bytesMax, this.#bytes + bytesMax * bytesBetween);
     return upTo === compactedIndex ? null : upTo;
   }
 
-  /** Counts entries behind `from` no more, up to `end` or until so many bytes are left; the last of them. */
-  #forget(from: number, end: number, bytesLeft: number): number {
+  /** Counts entries behind `from` no more, up to `end` or until so many bytes are left; returns the last of them. */
+  #forget(from: number, end: number, bytesLeft = Number.NEGATIVE_INFINITY): number {
     let upTo = from;
     while (upTo < end && this.#bytes > bytesLeft) {
       upTo += 1;

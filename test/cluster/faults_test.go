@@ -34,7 +34,7 @@ const (
 	faultWatchers = 8
 )
 
-// With odd seeds the log is so short that a member that was away for a moment needs the leader's store.
+// With odd seeds the log is so short that a member that missed some fifty entries needs the leader's store.
 var shortLog = []string{"--snapshot-count=5", "--snapshot-catchup-entries=10"}
 
 // TestFaults runs every kind of fault once, in a random order, against 3 and then 5 members; now and then two at a

@@ -102,6 +102,22 @@ describe("by bytes", () => {
     expect(rig.flushed(11, 0)).toMatchObject({ upTo: 6, forced: true });
   });
 
+  test("a follower that lags by almost all that is allowed makes no compaction due at every flush", () => {
+    const rig = new Rig({ snapshotCount: 1_000_000, catchUpEntries: 10, bytesMax: 1_000 }, 1);
+    let forced = 0;
+    for (let index = 1; index <= 20_000; index += 1) {
+      if (rig.flushed(index, Math.max(0, index - 990))?.forced) forced += 1;
+      expect(index - rig.compactedIndex).toBeLessThanOrEqual(1_125);
+    }
+    expect(rig.compactedIndex).toBeLessThanOrEqual(20_000 - 990);
+    expect(forced).toBeLessThan(20_000 / 100);
+  });
+
+  test("entries without payload count by their number", () => {
+    const rig = new Rig({ snapshotCount: 100, catchUpEntries: 30, bytesMax: 1_000 }, 0);
+    expect(rig.flushed(100)).toMatchObject({ upTo: 70, forced: false });
+  });
+
   test("one entry that is larger than all that is allowed goes too", () => {
     const rig = new Rig({ snapshotCount: 10_000, catchUpEntries: 5_000, bytesMax: 10 }, 100);
     expect(rig.flushed(1)).toMatchObject({ upTo: 1, forced: true });
