@@ -79,17 +79,11 @@ func killDuring(t *testing.T, random *rand.Rand, away *member.Member) string {
 // catchUp takes the member away until it needs the store, starts it, disturbs it, and compares what it then has.
 func catchUp(t *testing.T, running *member.Cluster, away *member.Member, disturb func()) {
 	t.Helper()
-	status, err := away.Status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := away.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	index := killed(t, away)
 	first := otherThan(running.Members, away)
 	rest := []*member.Member{first, otherThan(running.Members, away, first)}
 	leader := running.Leader(t, rest...)
-	writePast(t, []*member.Member{leader, otherThan(rest, leader)}, status.RaftIndex)
+	writePast(t, []*member.Member{leader, otherThan(rest, leader)}, index)
 	if err := away.Launch(); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -28,23 +27,15 @@ func TestSnapshotToMemberThatWasAway(t *testing.T) {
 	leader := running.Leader(t)
 	away := otherThan(running.Members, leader)
 	rest := []*member.Member{leader, otherThan(running.Members, leader, away)}
+	putKeptAndDeleted(t, leader)
 	for _, key := range []string{"kept", "deleted"} {
-		if err := put(t, leader, key, "before"); err != nil {
-			t.Fatal(err)
-		}
 		if value, err := get(t, away, key, false); value != "before" {
 			t.Fatalf("%s before it goes away: %q, %v", key, value, err)
 		}
 	}
-	status, err := away.Status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := away.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	index := killed(t, away)
 	remove(t, leader, "deleted")
-	last := writePast(t, rest, status.RaftIndex)
+	last := writePast(t, rest, index)
 
 	if err := away.Launch(); err != nil {
 		t.Fatal(err)
@@ -80,21 +71,11 @@ func TestEntriesToMemberThatWasAway(t *testing.T) {
 		"--snapshot-count=200", "--snapshot-catchup-entries=20", "--log-level=debug")
 	leader := running.Leader(t)
 	away := otherThan(running.Members, leader)
-	for _, key := range []string{"kept", "deleted"} {
-		if err := put(t, leader, key, "before"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	status, err := away.Status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := away.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	putKeptAndDeleted(t, leader)
+	index := killed(t, away)
 	remove(t, leader, "deleted")
 	// The other follower, which keeps entries for nobody, has forgotten what is missed long since.
-	last := writePast(t, []*member.Member{otherThan(running.Members, leader, away)}, status.RaftIndex)
+	last := writePast(t, []*member.Member{otherThan(running.Members, leader, away)}, index)
 	if err := away.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +83,29 @@ func TestEntriesToMemberThatWasAway(t *testing.T) {
 	if strings.Contains(logOf(t, away), `"received and saved database snapshot"`) {
 		t.Fatal("a store was sent")
 	}
+}
+
+// putKeptAndDeleted puts the keys that holdsAll looks for; who calls it removes "deleted".
+func putKeptAndDeleted(t *testing.T, through *member.Member) {
+	t.Helper()
+	for _, key := range []string{"kept", "deleted"} {
+		if err := put(t, through, key, "before"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killed kills a member; it returns the last entry that the member had.
+func killed(t *testing.T, one *member.Member) uint64 {
+	t.Helper()
+	status, err := one.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	return status.RaftIndex
 }
 
 // writePast puts keys until the members have compacted their logs past an entry; it returns the last key.
@@ -134,19 +138,15 @@ func writePast(t *testing.T, members []*member.Member, index uint64) string {
 // compactedTo is the newest compaction of the raft log that the member has logged; 0: none.
 func compactedTo(t *testing.T, one *member.Member) uint64 {
 	t.Helper()
-	log, err := os.ReadFile(one.LogPath)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var newest uint64
-	for line := range bytes.Lines(log) {
-		if !bytes.Contains(line, []byte(`"compacted Raft logs"`)) {
+	for line := range strings.Lines(logOf(t, one)) {
+		if !strings.Contains(line, `"compacted Raft logs"`) {
 			continue
 		}
 		var fields struct {
 			Index uint64 `json:"compact-index"`
 		}
-		if err := json.Unmarshal(line, &fields); err != nil {
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 		newest = fields.Index
@@ -182,11 +182,7 @@ func TestSnapshotToNewMember(t *testing.T) {
 	running := member.StartCluster(t, "netcd", member.Netcd(), 3,
 		"--snapshot-count=50", "--snapshot-catchup-entries=20", "--log-level=debug")
 	leader := running.Leader(t)
-	for _, key := range []string{"kept", "deleted"} {
-		if err := put(t, leader, key, "before"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	putKeptAndDeleted(t, leader)
 	remove(t, leader, "deleted")
 	last := writePast(t, running.Members, 1)
 
