@@ -276,3 +276,28 @@ test("what is wrong is an error of its call and breaks nothing", async () => {
   await native.close(0);
   expect(() => new Engine(binding, { ...options("x"), memberId: -1n })).toThrow("unsigned");
 });
+
+test("what JavaScript calls while the engine closes is done or dropped, at any moment of it", async () => {
+  const voter = new Voter(options(directory()));
+  await voter.open();
+  await voter.propose(OpKind.Put, put("a", "b"));
+  let closed = false;
+  const closing = voter.close().finally(() => {
+    closed = true;
+  });
+  while (!closed) {
+    for (let call = 0; call < 1_000; call += 1) voter.engine.native.leaseAttend();
+    await new Promise(setImmediate);
+  }
+  await closing;
+});
+
+test("a close during an open waits for it, and leaves the data to the next engine", async () => {
+  const given = options(directory());
+  const { native } = new Engine(binding, given);
+  await Promise.allSettled([native.open(), native.close(0)]);
+  expect(() => native.metrics()).toThrow("the engine is closed");
+  const next = new Voter(given);
+  await next.open();
+  expect((await next.propose(OpKind.Put, put("a", "b"))).error).toBeNull();
+});

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{AsyncTask, Function, Object};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use netcd_front::{Front, ServingState};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::event::Event;
 use crate::object::Objects;
@@ -23,8 +23,11 @@ pub struct Shared {
     pub settings: Settings,
     /// What waits for JavaScript.
     pub queue: Arc<EventQueue>,
-    /// Where the engine is in its life.
+    /// Where the engine is in its life. Locked for a moment only, never while something is opened, closed or dropped:
+    /// JavaScript's thread reads it at every call.
     pub state: RwLock<State>,
+    /// Held while the engine is opened or closed, so that a close waits for what is being opened, and closes it.
+    pub changing: Mutex<()>,
 }
 
 /// The life of an engine.
@@ -40,11 +43,16 @@ pub enum State {
 impl Shared {
     /// The open engine; an error before and after.
     pub fn running(&self) -> Result<Arc<Running>> {
-        match self.state.try_read().as_deref() {
-            Some(State::Open(running)) => Ok(Arc::clone(running)),
-            Some(State::Closed) => Err(Error::from_reason("the engine is closed")),
-            Some(State::New) | None => Err(Error::from_reason("the engine is not open")),
+        match &*self.state.read() {
+            State::Open(running) => Ok(Arc::clone(running)),
+            State::Closed => Err(Error::from_reason("the engine is closed")),
+            State::New => Err(Error::from_reason("the engine is not open")),
         }
+    }
+
+    /// True once `close` is done.
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.state.read(), State::Closed)
     }
 }
 
@@ -58,10 +66,11 @@ impl NativeEngine {
     /// Does something that only enqueues. Once the engine is closed there is nobody to do it for: JavaScript may still
     /// have events of before, and what it answers is dropped.
     pub(crate) fn enqueue<R: Default>(&self, act: impl FnOnce(&Running) -> Result<R>) -> Result<R> {
-        if let Some(State::Closed) = self.shared.state.try_read().as_deref() {
-            return Ok(R::default());
+        match self.shared.running() {
+            Ok(running) => act(&running),
+            Err(_) if self.shared.is_closed() => Ok(R::default()),
+            Err(error) => Err(error),
         }
-        act(&*self.shared.running()?)
     }
 
     /// As `enqueue`, for the transport.
@@ -89,6 +98,7 @@ impl NativeEngine {
                 settings: Settings::read(options)?,
                 queue: Arc::new(EventQueue::new(wake)),
                 state: RwLock::new(State::New),
+                changing: Mutex::new(()),
             }),
         })
     }

@@ -160,14 +160,14 @@ impl Task for Open {
     type JsValue = Recovered;
 
     fn compute(&mut self) -> Result<Found> {
-        let mut state = self.0.state.write();
-        match *state {
+        let _changing = self.0.changing.lock();
+        match *self.0.state.read() {
             State::New => {}
             State::Open(_) => return Err(Error::from_reason("the engine is open already")),
             State::Closed => return Err(Error::from_reason("the engine is closed")),
         }
         let (opened, found) = open(&self.0.settings, &self.0.queue)?;
-        *state = State::Open(Arc::new(opened));
+        *self.0.state.write() = State::Open(Arc::new(opened));
         Ok(found)
     }
 
@@ -177,7 +177,7 @@ impl Task for Open {
 
     fn reject(&mut self, _: Env, error: Error) -> Result<Recovered> {
         // Unless another call has opened it, nothing will come any more: JavaScript may end without a close.
-        if let Some(State::New) = self.0.state.try_read().as_deref() {
+        if let State::New = *self.0.state.read() {
             self.0.queue.release();
         }
         Err(error)
@@ -325,10 +325,13 @@ impl Task for Close {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
+        let _changing = self.0.changing.lock();
         if let Ok(running) = self.0.running() {
             running.close(self.1);
         }
-        *self.0.state.write() = State::Closed;
+        // What was open is dropped when the lock is not held any more: that takes milliseconds.
+        let ended = std::mem::replace(&mut *self.0.state.write(), State::Closed);
+        drop(ended);
         Ok(())
     }
 
