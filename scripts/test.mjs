@@ -16,22 +16,31 @@ const NO_GO = 3;
 const MISSING_TOOL = 4;
 // A step that hangs ends, and fails, instead of holding up whoever waits for the result.
 const STEP_MS_MAX = 20 * 60_000;
+// Of what a step that failed has printed, as much is said again at the end.
+const FAILURE_LINES_MAX = 60;
 
 const totals = { passed: 0, failed: 0 };
+/** Each with what it printed that tells why. */
 const failures = [];
 const notes = [];
 
 /** Counts a check that is either good or not. */
-function check(name, ok) {
+function check(name, ok, output = "") {
   if (ok) return;
-  failures.push(name);
+  failures.push({ name, output });
   say(`FAILED: ${name}`);
 }
 
-async function command(name, program, args, options) {
+/** For who sees only the end of the output: what failed, and why. */
+function sayFailure({ name, output }) {
+  const end = output.trimEnd().split("\n").slice(-FAILURE_LINES_MAX).join("\n");
+  say(`FAILED: ${name}${end === "" ? "" : `\n${end}`}`);
+}
+
+async function command(name, program, args) {
   say(name);
-  const { code } = await run(program, args, { timeoutMs: STEP_MS_MAX, ...options });
-  check(name, code === 0);
+  const { code, output } = await run(program, args, { capture: true, timeoutMs: STEP_MS_MAX });
+  check(name, code === 0, output);
 }
 
 async function lint() {
@@ -48,15 +57,17 @@ async function rust() {
     totals.passed += Number(passed);
     totals.failed += Number(failed);
   }
-  check("cargo test", code === 0);
+  const failed = output.match(/^failures:$[\s\S]*?^test result: .*$/gm) ?? [output];
+  check("cargo test", code === 0, failed.join("\n"));
 }
 
 async function typescript() {
   say("vitest");
   rmSync(VITEST_REPORT, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${VITEST_REPORT}`];
-  const { code } = await run(installed("vitest"), ["run", ...reporters], { timeoutMs: STEP_MS_MAX });
-  check("vitest", code === 0);
+  const options = { capture: true, timeoutMs: STEP_MS_MAX };
+  const { code, output } = await run(installed("vitest"), ["run", ...reporters], options);
+  check("vitest", code === 0, output);
   if (!existsSync(VITEST_REPORT)) return;
   const report = JSON.parse(readFileSync(VITEST_REPORT, "utf8"));
   totals.passed += report.numPassedTests;
@@ -89,25 +100,33 @@ async function go() {
 async function goTests(packages, ports) {
   const args = ["test", "-json", "-count=1", "-p=1", "-timeout=20m", ...packages];
   const { code, output } = await run("go", args, { cwd: GO_MODULE, env: { NETCD_TEST_PORTS: ports }, quiet: true });
-  countGoTests(output);
-  check("go test", code === 0);
+  check("go test", code === 0, countGoTests(output));
 }
 
+/** Returns what tests that failed have printed, and what is not of a test (a build that failed). */
 function countGoTests(output) {
+  const printed = new Map();
+  let failed = "";
   for (const line of output.split("\n")) {
     if (!line.startsWith("{")) {
-      if (line !== "") process.stderr.write(`${line}\n`);
+      if (line === "") continue;
+      process.stderr.write(`${line}\n`);
+      failed += `${line}\n`;
       continue;
     }
     const event = JSON.parse(line);
+    const test = `${event.Package} ${event.Test}`;
     if (event.Action === "output" && showsInSummary(event.Output)) {
       process.stderr.write(event.Output);
+      printed.set(test, (printed.get(test) ?? "") + event.Output);
     }
+    if (event.Action === "fail") failed += printed.get(test) ?? "";
     if (!event.Test) continue;
     if (event.Action === "pass") totals.passed += 1;
     if (event.Action === "fail") totals.failed += 1;
     if (event.Action === "skip") notes.push(`skipped: ${event.Test}`);
   }
+  return failed;
 }
 
 /** What of the output of Go tests is shown: all but the lines of tests that began or went well. */
@@ -145,7 +164,7 @@ async function main() {
   // A check without tests of its own (a linter) that failed counts as one.
   const failed = Math.max(totals.failed, failures.length);
   for (const note of notes) say(note);
-  for (const failure of failures) say(`FAILED: ${failure}`);
+  for (const failure of failures) sayFailure(failure);
   const minutes = ((performance.now() - started) / 60_000).toFixed(1);
   say(`${failures.length === 0 ? "all good" : "not good"} after ${minutes} minutes`);
   const summary = `${totals.passed} passed, ${failed} failed\n`;
