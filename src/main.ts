@@ -77,12 +77,14 @@ async function serve(config: Config, log: Logger): Promise<void> {
   const binding = loadBinding();
   const opening = openEarly(config, binding);
   // Most of the program is behind this import; the data is read while it loads.
-  const { Member } = await import("./member.js");
+  const { Member, StoppedError } = await import("./member.js");
   const member = new Member(config, log, binding, fatal, removed, opening);
   stopOnSignals(member, log);
   try {
     await member.start();
   } catch (error) {
+    // The process ends by the signal, once what was opened is closed.
+    if (error instanceof StoppedError) return;
     if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error, log));
     if (error instanceof DataDirError) {
       log.fatal("failed to list data directory", { dir: error.directory, error });

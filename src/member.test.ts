@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { Client, credentials, type MethodDefinition, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "./config/load.js";
@@ -114,6 +115,19 @@ describe("a member", () => {
     expect(range.header?.clusterId).toEqual(before.header?.clusterId);
     expect(messages()).toContain("server has already been initialized");
     await again.stop();
+  });
+
+  it("may be stopped at any moment of its start, and starts again", async () => {
+    const where = await ports();
+    for (const delayMs of [0, 1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120]) {
+      const member = create(where);
+      const start = member.start().catch((error: Error) => error.message);
+      await setTimeout(delayMs);
+      await member.stop();
+      expect([undefined, "the member was stopped while it started"]).toContain(await start);
+    }
+    await started(where);
+    await connect(where)(kvService.put, { key: Buffer.from("a"), value: Buffer.from("b") });
   });
 
   it("answers Status, MemberList and Alarm with every field", async () => {

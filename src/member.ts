@@ -26,6 +26,13 @@ const REMOVED_STOP_DELAY_MS = 1_000;
 
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 
+/** `stop` was called before the member had started. */
+export class StoppedError extends Error {
+  constructor(cause?: unknown) {
+    super("the member was stopped while it started", { cause });
+  }
+}
+
 /** One member. Several may live in one process. */
 export class Member {
   readonly #config: Config;
@@ -55,6 +62,7 @@ export class Member {
     opening: Opening | null = null,
   ) {
     this.#opening = opening;
+    this.#engine = opening?.engine.native ?? null;
     this.#removed = once(() => setTimeout(() => this.#stopRemoved(removed), REMOVED_STOP_DELAY_MS));
     this.#config = config;
     this.#log = log;
@@ -67,9 +75,22 @@ export class Member {
 
   /**
    * Resolves when all listeners are bound and raft runs; clients are served from `ready` on.
-   * Rejects with DataDirError, BootstrapError or the engine's reason.
+   * Rejects with DataDirError, BootstrapError, StoppedError or the engine's reason.
    */
   async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      throw this.#stopping && !(error instanceof StoppedError) ? new StoppedError(error) : error;
+    }
+  }
+
+  /** To be called after every wait of the start: what a stop has closed must not begin. */
+  #goOn(): void {
+    if (this.#stopping) throw new StoppedError();
+  }
+
+  async #start(): Promise<void> {
     const config = this.#config;
     const memberDir = memberDirectory(config);
     const type = inspectDataDir(config.dataDir, (filename) => {
@@ -89,14 +110,17 @@ export class Member {
     const own = this.#opening?.identity ?? readIdentity(memberDir);
     logStart(this.#log, config, own !== null);
     const created = own ?? (await createIdentity(config, memberDir, this.#log));
+    this.#goOn();
     const opening = this.#opening ?? openData(config, this.#binding, created);
     const { engine, identity } = opening;
     this.#engine = engine.native;
     const recovered = await recover(config, opening, this.#log);
+    this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
     const known = membership.members().length > 0;
     const first = await firstMembers(config, recovered, identity, known, this.#log);
+    this.#goOn();
     const running = buildParts({
       config,
       log: this.#log,
@@ -115,6 +139,7 @@ export class Member {
     running.replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
     engine.onWake(() => running.replica.wake());
     await this.#bind(engine.native, listeners);
+    this.#goOn();
     running.clustering.start(running.replica, first.told);
     running.replica.start();
     if (config.initialElectionTickAdvance && (membership.members().length > 1 || first.told.length > 1)) {
