@@ -27,12 +27,22 @@ export class Progress {
 
   constructor(
     next: number,
+    /** Where the log began at that time. */
+    readonly logStart: number,
     public isLearner: boolean,
     inflightMessagesMax: number,
     inflightBytesMax: number,
   ) {
     this.next = next;
     this.inflights = new Inflights(inflightMessagesMax, inflightBytesMax);
+  }
+
+  /**
+   * It may need entries behind this index. One that has not said where it stands (it is away since before this leader)
+   * may stand anywhere in the log that there was.
+   */
+  get needsAfter(): number {
+    return Math.max(this.match, this.pendingSnapshot) || this.logStart;
   }
 
   #enter(state: ProgressState): void {

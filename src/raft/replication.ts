@@ -188,9 +188,8 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponseMe
 export function retentionFloor(core: Core): number {
   let floor = Number.POSITIVE_INFINITY;
   if (!core.isLeader) return floor;
-  for (const [id, { match, pendingSnapshot }] of core.tracker.progress) {
-    const needed = Math.max(match, pendingSnapshot);
-    if (id !== core.id && needed >= core.log.snapshotIndex) floor = Math.min(floor, needed);
+  for (const [id, { needsAfter }] of core.tracker.progress) {
+    if (id !== core.id && needsAfter >= core.log.snapshotIndex) floor = Math.min(floor, needsAfter);
   }
   return floor;
 }
@@ -268,7 +267,7 @@ function restore(core: Core, snapshot: SnapshotMeta): boolean {
     return false;
   }
   log.restore(snapshot);
-  core.tracker.setConfig(configOf(snapshot.confState), log.lastIndex + 1);
+  core.tracker.setConfig(configOf(snapshot.confState), log);
   return true;
 }
 

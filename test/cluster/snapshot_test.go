@@ -66,16 +66,27 @@ func TestSnapshotToMemberThatWasAway(t *testing.T) {
 }
 
 // What a member misses stays in the leader's log for a while, however few entries others may need: no store is sent.
+// That holds for a leader too that was elected meanwhile, and never heard from it.
 func TestEntriesToMemberThatWasAway(t *testing.T) {
+	t.Run("the leader stays", func(t *testing.T) { entriesToMemberThatWasAway(t, false) })
+	t.Run("another leads meanwhile", func(t *testing.T) { entriesToMemberThatWasAway(t, true) })
+}
+
+func entriesToMemberThatWasAway(t *testing.T, elsewhere bool) {
 	running := member.StartCluster(t, "netcd", member.Netcd(), 3,
 		"--snapshot-count=200", "--snapshot-catchup-entries=20", "--log-level=debug")
 	leader := running.Leader(t)
 	away := otherThan(running.Members, leader)
+	follower := otherThan(running.Members, leader, away)
 	putKeptAndDeleted(t, leader)
 	index := killed(t, away)
 	remove(t, leader, "deleted")
+	if elsewhere {
+		moveTo(t.Context(), t, leader, follower)
+		follower = leader
+	}
 	// The other follower, which keeps entries for nobody, has forgotten what is missed long since.
-	last := writePast(t, []*member.Member{otherThan(running.Members, leader, away)}, index)
+	last := writePast(t, []*member.Member{follower}, index)
 	if err := away.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,12 @@ func timed(ctx context.Context, got *answers, call string, do func(context.Conte
 func moveOn(ctx context.Context, t *testing.T, running *member.Cluster) {
 	t.Helper()
 	leader := running.Leader(t)
-	next := running.Members[(slices.Index(running.Members, leader)+1)%len(running.Members)]
+	moveTo(ctx, t, leader, running.Members[(slices.Index(running.Members, leader)+1)%len(running.Members)])
+}
+
+// moveTo makes `next` lead instead of `leader`.
+func moveTo(ctx context.Context, t *testing.T, leader, next *member.Member) {
+	t.Helper()
 	status, err := next.Status()
 	if err != nil {
 		t.Fatal(err)
