@@ -26,7 +26,6 @@ const TABLE = {
   memberNotFound: [status.NOT_FOUND, "etcdserver: member not found"],
   noLeader: [status.UNAVAILABLE, "etcdserver: no leader"],
   notLeader: [status.FAILED_PRECONDITION, "etcdserver: not leader"],
-  notCapable: [status.FAILED_PRECONDITION, "etcdserver: not capable"],
   learner: [status.FAILED_PRECONDITION, "etcdserver: rpc not supported for learner"],
   stopped: [status.UNAVAILABLE, "etcdserver: server stopped"],
   timeout: [status.UNAVAILABLE, "etcdserver: request timed out"],

@@ -47,7 +47,9 @@ function planned(
     );
   }
   const unix = url.scheme === "unix";
-  return { role, address: unix ? url.address : bindAddress(url), unix, ...serves, url: url.text, traffic };
+  const address = unix ? url.address : bindAddress(url);
+  // Clients connect at once and wait until the member is published; peers and probes are served from the start.
+  return { role, address, unix, ...serves, held: role === "client", url: url.text, traffic };
 }
 
 /** "localhost" is the IPv4 loopback, as for etcd; no host is every interface. */
@@ -61,7 +63,7 @@ function bindAddress(url: ListenUrl): string {
 /** Binds all listeners. Rejects with BootstrapError and the text that Go gives for the same system error. */
 export async function bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
   try {
-    await engine.listen(listeners.map(({ role, address, unix, grpc, http }) => ({ role, address, unix, grpc, http })));
+    await engine.listen(listeners.map(({ url: _url, traffic: _traffic, ...options }) => options));
   } catch (error) {
     // "bind: Address already in use (os error 98)" is Rust's form, "bind: address already in use" Go's.
     const text = (error as Error).message.replace(/ \(os error \d+\)$/, "");

@@ -130,7 +130,6 @@ export class Member {
       membership,
       first,
       metrics: this.#metrics,
-      ready: this.#ready,
       removed: this.#removed,
       otherEvent: (event) => this.#handleEvent(event),
       background: (work) => this.#background(work),
@@ -221,9 +220,10 @@ export class Member {
   /** Publishes this member, then lets clients in. */
   async #becomeServing(running: Parts, listeners: readonly PlannedListener[]): Promise<void> {
     await publishMember(this.#publication(running));
-    // Clients that wait for this member are not sent away as `not capable`.
+    // What a client may ask for rests on the version of the cluster.
     await running.membership.versionDecided;
     if (this.#stopping) return;
+    this.#engine?.release();
     this.#becomeReady();
     const clients = listeners.filter((listener) => listener.role === "client");
     for (const _ of clients) this.#log.info("ready to serve client requests");

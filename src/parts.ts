@@ -45,8 +45,6 @@ export interface Foundation {
   readonly membership: Membership;
   readonly first: FirstMembers;
   readonly metrics: Metrics;
-  /** Resolves when clients may be served. */
-  readonly ready: Promise<void>;
   /** The member was removed from its cluster. May be called more than once. */
   readonly removed: () => void;
   /** An event of the data plane that is not the replica's. */
@@ -104,7 +102,6 @@ export function buildParts(base: Foundation): Parts {
     electionMs: config.electionTimeoutMs,
     lessor,
     watches,
-    ready: base.ready,
   });
   const { changeAlarm, quotaBytes, memberId } = context;
   const answerRefused = () => engine.quotaRefused();
@@ -185,15 +182,13 @@ function buildServer(base: Foundation, context: ServiceContext, health: HealthSt
   registerServices(server, context, health);
   const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
   const router = new HttpRouter({ context, metrics, rules, log });
-  server.setHttpHandler((exchange) => base.background(serveHttp(exchange, router, base.ready)));
+  server.setHttpHandler((exchange) => base.background(serveHttp(exchange, router)));
   return server;
 }
 
-async function serveHttp(exchange: HttpExchange, router: HttpRouter, ready: Promise<void>): Promise<void> {
+async function serveHttp(exchange: HttpExchange, router: HttpRouter): Promise<void> {
   const { request } = exchange;
   const role = request.listener as ListenerRole;
-  // Clients wait until the member is published, as they do on the gRPC side; probes get their answer at once.
-  if (role === "client") await ready;
   const given = await router.serve(httpRequest({ ...request, role }));
   const headers = given.headers.map(([name, value]): [string, string] => [name, value]);
   exchange.respond(given.status, headers, Buffer.from(given.body));

@@ -25,7 +25,6 @@ export interface ContextParts {
   readonly electionMs: number;
   readonly lessor: Lessor;
   readonly watches: WatchStreams;
-  readonly ready: Promise<void>;
 }
 
 /** The cheapest read there is: the number of keys of one name. */
@@ -36,8 +35,7 @@ const PROBE = etcdserverpb.RangeRequest.encode({
 }).finish();
 
 export function serviceContext(parts: ContextParts): ServiceContext {
-  const { engine, replica, identity, membership, alarms, members, transferLeader, quotaBytes, ready, lessor, watches } =
-    parts;
+  const { engine, replica, identity, membership, alarms, members, transferLeader, quotaBytes, lessor, watches } = parts;
   return {
     ...identity,
     membership,
@@ -45,7 +43,6 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     members,
     transferLeader,
     quotaBytes,
-    ready: () => ready,
     raft: () => {
       const { term, committed } = replica.status();
       return { term, leader: replica.leader(), committed, applied: replica.appliedIndex };

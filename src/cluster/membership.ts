@@ -25,7 +25,7 @@ export class Membership {
   /** Cancelled as long as no entry can begin one: commands for that are refused. */
   readonly downgrade: Downgrade = { enabled: false, targetVersion: "" };
   #decide: () => void = () => {};
-  /** Resolves once the cluster has a version; calls are refused as `not capable` before. */
+  /** Resolves once the cluster has a version; clients are served no earlier. */
   readonly versionDecided = new Promise<void>((resolve) => {
     this.#decide = resolve;
   });

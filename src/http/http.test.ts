@@ -29,7 +29,6 @@ class FakeMember implements ServiceContext {
     this.membership.put({ id: MEMBER, name: "a", peerUrls: [], clientUrls: [], isLearner: false });
     this.membership.setClusterVersion("3.7.0");
   }
-  ready = async () => {};
   raft = () => ({ term: 2, leader: this.leader, committed: 4, applied: 4 });
   store = () => ({
     revision: 1,

@@ -78,7 +78,7 @@ class Voter {
     const empty = { term: this.#term, kind: EntryKind.Empty, payload: 0, data: null };
     this.#persist([{ ...empty, index: this.#last + 1 }], true);
     if (this.given.appendGrant) this.engine.native.grant(this.#term, this.#last + 1, null);
-    this.engine.native.setServing({ term: this.#term, hasLeader: true, isLearner: false, capable: true });
+    this.engine.native.setServing({ term: this.#term, hasLeader: true, isLearner: false });
     return found;
   }
 
@@ -118,7 +118,14 @@ class Voter {
   }
 
   async listen(): Promise<string> {
-    const listener = { role: "client", address: "127.0.0.1:0", unix: false, grpc: true, http: true } as const;
+    const listener = {
+      role: "client",
+      address: "127.0.0.1:0",
+      unix: false,
+      grpc: true,
+      http: true,
+      held: false,
+    } as const;
     const [address] = await this.engine.native.listen([listener]);
     return address ?? "";
   }

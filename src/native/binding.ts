@@ -31,6 +31,8 @@ export interface ListenerOptions {
   unix: boolean;
   grpc: boolean;
   http: boolean;
+  /** Connections wait, not accepted, until `release`. */
+  held: boolean;
 }
 
 export interface EngineOptions {
@@ -138,6 +140,8 @@ export interface NativeEngine {
   open(): Promise<Recovered>;
   /** Binds and serves; resolves with the bound addresses in the order given. */
   listen(listeners: ListenerOptions[]): Promise<string[]>;
+  /** Serves the listeners that are held. */
+  release(): void;
   /** All events since the last call; called once for every wake. */
   drain(): NativeEvent[];
 
@@ -185,7 +189,7 @@ export interface NativeEngine {
   /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */
   range(request: Uint8Array): Promise<Uint8Array>;
   /** Term for headers, and what the front must know to refuse requests early. */
-  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void;
+  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean }): void;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
 

@@ -339,7 +339,6 @@ export class Replica {
       term: this.#raft.term,
       hasLeader: this.#raft.lead !== NONE,
       isLearner: confState.learners.includes(this.#options.id),
-      capable: true,
     });
   }
 

@@ -42,8 +42,6 @@ export interface ServiceContext {
   readonly members: Pick<MembershipChanges, "add" | "remove" | "update" | "promote" | "promoteHere">;
   /** The quota in force, in bytes. */
   readonly quotaBytes: number;
-  /** Resolves when this member is published: no call is answered before. */
-  ready(): Promise<void>;
   raft(): RaftView;
   store(): StoreStatus;
   /** Resolves when that member leads. Rejects with an error that has a status. */

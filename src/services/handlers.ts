@@ -27,7 +27,6 @@ interface Admission {
 
 /** The checks before every handler, in etcd's order. Throws RpcError. */
 function admit(context: ServiceContext, metadata: Metadata, { learner }: Admission): void {
-  if (context.membership.clusterVersion === null) throw rpcError("notCapable");
   if (!learner && isLearner(context)) throw rpcError("learner");
   const version = metadata.get("client-api-version")[0];
   // grpc-js decodes metadata as Latin-1; what the client meant as UTF-8 is checked on its bytes.
@@ -52,7 +51,6 @@ export function unary<Q, S>(
 ): handleUnaryCall<Q, S> {
   return (call, callback) => {
     const run = async () => {
-      await context.ready();
       admit(context, call.metadata, admission);
       return answer(call.request, call);
     };
@@ -71,7 +69,6 @@ export function serverStream<Q, S>(
 ): handleServerStreamingCall<Q, S> {
   return (call) => {
     const run = async () => {
-      await context.ready();
       admit(context, call.metadata, admission);
       await serve(call);
     };

@@ -132,7 +132,6 @@ beforeEach(() => {
   store = new Store();
   refuse = null;
   context = {
-    ready: async () => {},
     membership: { clusterVersion: "3.7.0", member: () => ({ isLearner: false }) },
     memberId: 1n,
     linearizable: async () => {},

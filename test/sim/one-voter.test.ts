@@ -115,12 +115,7 @@ describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
     expect(alone.replica.isLeader).toBe(true);
     expect(alone.replica.term()).toBe(2);
     expect(alone.replica.leader()).toBe(1n);
-    expect(alone.engine.serving).toEqual({
-      term: 2,
-      hasLeader: true,
-      isLearner: false,
-      capable: true,
-    });
+    expect(alone.engine.serving).toEqual({ term: 2, hasLeader: true, isLearner: false });
   });
 
   test("answers requests that came before there was a leader", () => {

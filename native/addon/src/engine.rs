@@ -109,11 +109,17 @@ impl NativeEngine {
         AsyncTask::new(Open(Arc::clone(&self.shared)))
     }
 
-    /// Binds and serves.
+    /// Binds, and serves what is not held.
     #[napi]
     pub fn listen(&self, listeners: Vec<ListenerOptions>) -> AsyncTask<Listen> {
         let listeners = listeners.into_iter().map(Into::into).collect();
         AsyncTask::new(Listen(Arc::clone(&self.shared), listeners))
+    }
+
+    /// Serves the listeners that are held.
+    #[napi]
+    pub fn release(&self) -> Result<()> {
+        self.front(Front::release)
     }
 
     /// All events since the last call.
@@ -147,7 +153,6 @@ impl NativeEngine {
             running.front.set_serving(ServingState {
                 has_leader: state.has_leader,
                 is_learner: state.is_learner,
-                capable: state.capable,
             });
             Ok(())
         })

@@ -271,6 +271,8 @@ pub struct ListenerOptions {
     pub grpc: bool,
     /// Serves HTTP.
     pub http: bool,
+    /// Connections wait until `release`.
+    pub held: bool,
 }
 
 impl From<ListenerOptions> for ListenerConfig {
@@ -281,6 +283,7 @@ impl From<ListenerOptions> for ListenerConfig {
             unix: options.unix,
             grpc: options.grpc,
             http: options.http,
+            held: options.held,
         }
     }
 }
@@ -294,8 +297,6 @@ pub struct ServingOptions {
     pub has_leader: bool,
     /// This member is a learner.
     pub is_learner: bool,
-    /// The cluster version is decided.
-    pub capable: bool,
 }
 
 /// One pair of metadata: name and text or bytes.

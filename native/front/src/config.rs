@@ -89,6 +89,8 @@ pub struct ListenerConfig {
     pub grpc: bool,
     /// Serve HTTP requests here.
     pub http: bool,
+    /// Connections wait, not accepted, until `Front::release`.
+    pub held: bool,
 }
 
 /// What front must know to refuse calls early, as etcd's interceptors do.
@@ -98,20 +100,17 @@ pub struct ServingState {
     pub has_leader: bool,
     /// This member is a learner.
     pub is_learner: bool,
-    /// The cluster version is decided.
-    pub capable: bool,
 }
 
 impl ServingState {
     pub(crate) fn to_bits(self) -> u8 {
-        u8::from(self.has_leader) | u8::from(self.is_learner) << 1 | u8::from(self.capable) << 2
+        u8::from(self.has_leader) | u8::from(self.is_learner) << 1
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
         Self {
             has_leader: bits & 1 != 0,
             is_learner: bits & 2 != 0,
-            capable: bits & 4 != 0,
         }
     }
 }
@@ -122,7 +121,7 @@ mod tests {
 
     #[test]
     fn serving_state_survives_its_bits() {
-        for bits in 0..8 {
+        for bits in 0..4 {
             assert_eq!(ServingState::from_bits(bits).to_bits(), bits);
         }
     }

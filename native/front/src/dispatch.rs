@@ -92,9 +92,6 @@ fn refuse(mut respond: Responder, refused: &NotGrpc) {
 /// What etcd's interceptors check before any handler, in their order.
 fn intercept(worker: &Worker, method: MethodId, head: &Head) -> Result<(), EtcdError> {
     let serving = worker.shared.serving();
-    if !serving.capable {
-        return Err(error::NOT_CAPABLE);
-    }
     if serving.is_learner && !method.get().learner_serves() {
         return Err(error::LEARNER);
     }

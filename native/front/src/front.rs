@@ -10,7 +10,7 @@ use netcd_engine::error::{Code, EtcdError};
 use parking_lot::{Condvar, Mutex};
 
 use crate::backend::Backend;
-use crate::completions::{FrontCompletions, Message};
+use crate::completions::{Bound, FrontCompletions, Message};
 use crate::config::{FrontConfig, ListenerConfig, ServingState};
 use crate::conn::ListenerInfo;
 use crate::events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
@@ -55,6 +55,8 @@ pub struct FrontCounts {
 pub struct Front {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Listeners that wait for `release`.
+    held: Mutex<Vec<(Bound, Arc<ListenerInfo>)>>,
 }
 
 impl Front {
@@ -120,10 +122,11 @@ impl Front {
         Ok(Self {
             shared,
             threads: Mutex::new(threads),
+            held: Mutex::new(Vec::new()),
         })
     }
 
-    /// Binds all listeners and serves them; returns the bound addresses in order. Blocks for name resolution.
+    /// Binds all listeners, and serves those that are not held; returns the bound addresses in order. Blocks for name resolution.
     ///
     /// # Errors
     /// The first address that could not be bound; none is served then.
@@ -139,15 +142,26 @@ impl Front {
         }
         let mut addresses = Vec::with_capacity(all.len());
         for ((bound, address), config) in all {
-            let info = ListenerInfo {
+            let info = Arc::new(ListenerInfo {
                 role: config.role.clone(),
                 grpc: config.grpc,
                 http: config.http,
-            };
-            self.shared.mailboxes[0].push(Message::Listen(bound, Arc::new(info)));
+            });
+            if config.held {
+                self.held.lock().push((bound, info));
+            } else {
+                self.shared.mailboxes[0].push(Message::Listen(bound, info));
+            }
             addresses.push(address);
         }
         Ok(addresses)
+    }
+
+    /// Serves the listeners that are held; who has connected to them by now comes first.
+    pub fn release(&self) {
+        for (bound, info) in self.held.lock().drain(..) {
+            self.shared.mailboxes[0].push(Message::Listen(bound, info));
+        }
     }
 
     /// Streams of other members on peer listeners go to `acceptor` from now on; only the first call counts.
@@ -155,7 +169,7 @@ impl Front {
         self.shared.peers.get_or_init(|| acceptor);
     }
 
-    /// What calls are refused from now on. Before the first of this no call is served (`etcdserver: not capable`).
+    /// What calls are refused from now on.
     pub fn set_serving(&self, state: ServingState) {
         let bits = self.shared.serving.swap(state.to_bits(), Ordering::Relaxed);
         if ServingState::from_bits(bits).has_leader && !state.has_leader {
@@ -302,6 +316,7 @@ impl Front {
         if threads.is_empty() {
             return;
         }
+        self.held.lock().clear();
         self.tell_all(|| Message::Drain);
         let until = Instant::now() + grace;
         let mut looked = self.shared.ended.0.lock();

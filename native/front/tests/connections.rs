@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, capable, frame, get, http2_frame, put,
-    request, soon, until,
+    Client, HEALTH_WATCH, MEMBERS, PUT, RANGE, Server, frame, get, http2_frame, put, request, soon,
+    until,
 };
 use netcd_front::{FrontConfig, FrontEvent, ListenerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -302,11 +302,9 @@ async fn unix_sockets_serve_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("client.sock").display().to_string();
     let config = ListenerConfig {
-        role: "client".into(),
         address: path.clone(),
         unix: true,
-        grpc: true,
-        http: true,
+        ..common::listener("client", true, true)
     };
     // A socket file of an earlier run is in the way.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -331,6 +329,26 @@ async fn a_taken_address_is_an_error_that_names_it() {
             .starts_with(&format!("listen tcp {}: bind: ", server.address)),
         "{error}"
     );
-    server.front.set_serving(capable());
     assert_eq!(server.client().await.call(RANGE, &get("k")).await.code, 0);
+}
+
+#[tokio::test]
+async fn who_connects_to_a_held_listener_waits_and_is_served_once_it_is_released() {
+    let server = Server::start();
+    let held = ListenerConfig {
+        held: true,
+        ..common::listener("client", true, true)
+    };
+    let address = server.front.listen(&[held]).unwrap().remove(0);
+    let mut waiting = TcpStream::connect(&address).await.unwrap();
+    waiting
+        .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // Another listener, of the same thread, is served meanwhile; of this one nothing is accepted.
+    assert_eq!(server.client().await.call(RANGE, &get("k")).await.code, 0);
+    assert_eq!(server.events.waiting(), 0);
+    server.front.release();
+    let event = soon("the request", server.events.next()).await;
+    assert!(matches!(event, FrontEvent::Http { .. }), "{event:?}");
 }

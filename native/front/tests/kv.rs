@@ -194,18 +194,12 @@ async fn messages_come_in_pieces_and_compressed() {
 async fn interceptors_refuse_in_etcds_order() {
     let server = Server::start();
     let client = server.client().await;
-    let state = |capable, is_learner, has_leader| ServingState {
+    let state = |is_learner, has_leader| ServingState {
         has_leader,
         is_learner,
-        capable,
     };
     let leader = [("hasleader", "true"), ("client-api-version", "3.7")];
-    server.front.set_serving(state(false, true, false));
-    assert_eq!(
-        client.call_with(RANGE, &leader, &get("k")).await.message,
-        "etcdserver: not capable"
-    );
-    server.front.set_serving(state(true, true, false));
+    server.front.set_serving(state(true, false));
     assert_eq!(
         client.call_with(PUT, &leader, &put("k", b"")).await.message,
         "etcdserver: rpc not supported for learner"
@@ -223,7 +217,7 @@ async fn interceptors_refuse_in_etcds_order() {
         client.call(RANGE, &serializable.encode_to_vec()).await.code,
         0
     );
-    server.front.set_serving(state(true, false, false));
+    server.front.set_serving(state(false, false));
     let refused = client.call_with(RANGE, &leader, &get("k")).await;
     assert_eq!(refused.status(), (14, "etcdserver: no leader"));
     assert_eq!(

@@ -62,10 +62,10 @@ async fn deadlines_end_the_wait_and_late_answers_are_dropped() {
     assert_eq!(late.status(), (14, "etcdserver: request timed out"));
     server.front.set_serving(ServingState {
         has_leader: false,
-        ..common::capable()
+        ..common::leading()
     });
     assert_eq!(client.call(PUT, &put("k", b"v")).await.code, 4);
-    server.front.set_serving(common::capable());
+    server.front.set_serving(common::leading());
     // New calls take the slots of the old ones; the late answers must not reach them.
     let waiting = client.clone();
     let call = tokio::spawn(async move { waiting.call_with(RANGE, &[], &get("mine")).await });

@@ -161,7 +161,7 @@ async fn a_stream_that_wants_a_leader_ends_with_it_and_every_stream_with_the_ser
     until("both calls", || server.front.counts().calls == 2).await;
     server.front.set_serving(ServingState {
         has_leader: false,
-        ..common::capable()
+        ..common::leading()
     });
     let answer = soon("the end", read_answer(wanting)).await.unwrap();
     assert_eq!(answer.status(), (14, "etcdserver: no leader"));

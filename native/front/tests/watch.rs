@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use common::{Client, RANGE, Server, WATCH, capable, frame, soon, until};
+use common::{Client, RANGE, Server, WATCH, frame, leading, soon, until};
 use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
 use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, PutRequest, RangeRequest, WatchCancelRequest, WatchCreateRequest,
@@ -307,7 +307,7 @@ async fn streams_that_want_a_leader_end_without_one() {
     indifferent.create(watch("a", "")).await;
     server.front.set_serving(ServingState {
         has_leader: false,
-        ..capable()
+        ..leading()
     });
     let no_leader = Err((14, "etcdserver: no leader".to_owned()));
     assert_eq!(wants.next().await, no_leader);

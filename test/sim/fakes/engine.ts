@@ -59,7 +59,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
   #grant: { term: number; next: number; soleVoter: boolean } | null = null;
   readonly #reads: FakeReads;
   #staged: FakeStore | null = null;
-  serving = { term: 0, hasLeader: false, isLearner: false, capable: false };
+  serving = { term: 0, hasLeader: false, isLearner: false };
 
   constructor(
     readonly disk: FakeDisk,
@@ -344,7 +344,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#reads.failed(ctx);
   }
 
-  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean; capable: boolean }): void {
+  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean }): void {
     this.serving = state;
   }
 

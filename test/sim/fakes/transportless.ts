@@ -51,6 +51,9 @@ export class WithoutTransport implements Unused {
   listen(): Promise<string[]> {
     return unused("listen");
   }
+  release(): void {
+    unused("release");
+  }
   readEntries(): never {
     return unused("readEntries");
   }

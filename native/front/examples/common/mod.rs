@@ -42,7 +42,6 @@ pub fn serve(front: &Front, address: String) -> ! {
     front.set_serving(ServingState {
         has_leader: true,
         is_learner: false,
-        capable: true,
     });
     let listener = ListenerConfig {
         role: "client".into(),
@@ -50,6 +49,7 @@ pub fn serve(front: &Front, address: String) -> ! {
         unix: false,
         grpc: true,
         http: true,
+        held: false,
     };
     let addresses = front.listen(&[listener]).expect("the address is free");
     println!("listening on {}", addresses.join(", "));

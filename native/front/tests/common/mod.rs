@@ -111,11 +111,10 @@ pub struct Server {
     pub address: String,
 }
 
-pub fn capable() -> ServingState {
+pub fn leading() -> ServingState {
     ServingState {
         has_leader: true,
         is_learner: false,
-        capable: true,
     }
 }
 
@@ -126,6 +125,7 @@ pub fn listener(role: &str, grpc: bool, http: bool) -> ListenerConfig {
         unix: false,
         grpc,
         http,
+        held: false,
     }
 }
 
@@ -139,7 +139,7 @@ impl Server {
         let fake = Fake::new(&completions);
         let events = Arc::new(Recorder::default());
         let front = Front::start(config, fake.clone(), events.clone(), &completions).unwrap();
-        front.set_serving(capable());
+        front.set_serving(leading());
         let address = front
             .listen(&[listener("client", true, true)])
             .unwrap()
