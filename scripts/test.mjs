@@ -115,6 +115,11 @@ function countGoTests(output) {
       continue;
     }
     const event = JSON.parse(line);
+    if (event.Action === "build-output") {
+      process.stderr.write(event.Output);
+      failed += event.Output;
+      continue;
+    }
     const test = `${event.Package} ${event.Test}`;
     if (event.Action === "output" && showsInSummary(event.Output)) {
       process.stderr.write(event.Output);

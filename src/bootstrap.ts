@@ -48,10 +48,19 @@ function logged<T>(work: Promise<T>, log: Logger): Promise<T> {
   });
 }
 
-/** The ids of a new member, by its flags; written into its directory for good. Rejects with BootstrapError. */
-export async function createIdentity(config: Config, memberDir: string, log: Logger): Promise<Identity> {
+/**
+ * The ids of a new member, by its flags; written into its directory for good, unless `goOn` throws. Rejects with
+ * BootstrapError.
+ */
+export async function createIdentity(
+  config: Config,
+  memberDir: string,
+  log: Logger,
+  goOn: () => void,
+): Promise<Identity> {
   log.info("bootstrapping cluster");
   const { local, clusterId } = await logged(findUnused(config, memberDir, log), log);
+  goOn();
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
   writeIdentity(memberDir, identity);

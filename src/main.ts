@@ -83,7 +83,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   try {
     await member.start();
   } catch (error) {
-    // The process ends by the signal, once what was opened is closed.
+    // Whoever stops it (a signal) ends the process, once what was opened is closed.
     if (error instanceof StoppedError) return;
     if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error, log));
     if (error instanceof DataDirError) {

@@ -153,6 +153,7 @@ describe("a member", () => {
     const waits = Symbol("waits");
     expect(await Promise.race([...asked, setTimeout(1_500, waits)])).toBe(waits);
     await member.stop();
+    await expect(member.ready).rejects.toThrow("the member was stopped while it started");
     for (const answer of await Promise.allSettled(asked)) expect(answer.status).toBe("rejected");
     expect(messages()).not.toContain("ready to serve client requests");
   });

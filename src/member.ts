@@ -49,9 +49,10 @@ export class Member {
   #running: Parts | null = null;
   #stopping: Promise<void> | null = null;
   #leader = 0n;
-  /** Resolves when clients may be served: this member is published. */
+  /** Resolves when clients are served: this member is published. Rejects with StoppedError. */
   readonly #ready: Promise<void>;
   #becomeReady: () => void = () => {};
+  #neverReady: (error: StoppedError) => void = () => {};
 
   constructor(
     config: Config,
@@ -68,9 +69,12 @@ export class Member {
     this.#log = log;
     this.#binding = binding;
     this.#fatal = fatal;
-    this.#ready = new Promise((resolve) => {
+    this.#ready = new Promise((resolve, reject) => {
       this.#becomeReady = resolve;
+      this.#neverReady = reject;
     });
+    // Nobody has to wait for it.
+    this.#ready.catch(() => {});
   }
 
   /**
@@ -91,6 +95,7 @@ export class Member {
   }
 
   async #start(): Promise<void> {
+    this.#goOn();
     const config = this.#config;
     const memberDir = memberDirectory(config);
     const type = inspectDataDir(config.dataDir, (filename) => {
@@ -109,8 +114,7 @@ export class Member {
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
     const own = this.#opening?.identity ?? readIdentity(memberDir);
     logStart(this.#log, config, own !== null);
-    const created = own ?? (await createIdentity(config, memberDir, this.#log));
-    this.#goOn();
+    const created = own ?? (await createIdentity(config, memberDir, this.#log, () => this.#goOn()));
     const opening = this.#opening ?? openData(config, this.#binding, created);
     const { engine, identity } = opening;
     this.#engine = engine.native;
@@ -138,7 +142,6 @@ export class Member {
     running.replica.onLeaderChanged((leadership) => this.#leaderChanged(leadership));
     engine.onWake(() => running.replica.wake());
     await this.#bind(engine.native, listeners);
-    this.#goOn();
     running.clustering.start(running.replica, first.told);
     running.replica.start();
     if (config.initialElectionTickAdvance && (membership.members().length > 1 || first.told.length > 1)) {
@@ -147,7 +150,7 @@ export class Member {
     this.#background(this.#becomeServing(running, listeners));
   }
 
-  /** Resolves when clients are served. */
+  /** Resolves when clients are served; rejects with StoppedError if the member is stopped before. */
   get ready(): Promise<void> {
     return this.#ready;
   }
@@ -166,6 +169,7 @@ export class Member {
       "advertise-client-urls": texts(this.#config.advertiseClientUrls),
     };
     this.#log.info("closing etcd server", fields);
+    this.#neverReady(new StoppedError());
     const running = this.#running;
     if (running) {
       running.health.set(false);
@@ -203,6 +207,7 @@ export class Member {
     const running = this.#running;
     if (!running) throw new TypeError("listeners are bound to a built member");
     await bind(engine, listeners);
+    this.#goOn();
     this.#log.info("now serving peer/client/metrics", {
       "local-member-id": running.identity.memberId,
       "initial-advertise-peer-urls": texts(this.#config.advertisePeerUrls),

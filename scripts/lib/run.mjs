@@ -48,6 +48,10 @@ export function run(program, args, options = {}) {
     child.stdout?.on("data", collect);
     child.stderr?.on("data", collect);
     child.on("error", (error) => resolve({ code: 127, output: String(error) }));
+    child.on("exit", () => {
+      // Children of one that was ended may hold its pipes.
+      if (child.killed) for (const pipe of [child.stdout, child.stderr]) pipe?.destroy();
+    });
     child.on("close", (code, signal) => {
       if (child.killed) say(`${program} was ended after ${timeoutMs} ms`);
       resolve({ code: code ?? (signal ? 128 : 1), output: Buffer.concat(chunks).toString() });

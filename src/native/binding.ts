@@ -138,7 +138,7 @@ export interface StoreHash {
 export interface NativeEngine {
   /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
   open(): Promise<Recovered>;
-  /** Binds and serves; resolves with the bound addresses in the order given. */
+  /** Binds, and serves what is not held; resolves with the bound addresses in the order given. */
   listen(listeners: ListenerOptions[]): Promise<string[]>;
   /** Serves the listeners that are held. */
   release(): void;

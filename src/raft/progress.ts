@@ -27,7 +27,7 @@ export class Progress {
 
   constructor(
     next: number,
-    /** Where the log began at that time. */
+    /** Where the log began, as far as it may have had it, when this progress did. */
     readonly logStart: number,
     public isLearner: boolean,
     inflightMessagesMax: number,

@@ -60,7 +60,7 @@ export class Tracker {
   ) {}
 
   /** Takes the configuration; members that stay keep their progress, new ones are probed at the end of the log. */
-  setConfig(config: Config, log: LogBounds): void {
+  setConfig(config: Config, log: Pick<LogBounds, "lastIndex">): void {
     this.config = config;
     const members = new Set([...config.incoming, ...config.outgoing, ...config.learners]);
     for (const id of [...this.progress.keys()]) if (!members.has(id)) this.progress.delete(id);
@@ -71,7 +71,8 @@ export class Tracker {
         known.isLearner = isLearner;
         continue;
       }
-      const progress = this.#newProgress(log, isLearner);
+      // It needs the log from its beginning, or a snapshot.
+      const progress = this.#newProgress({ snapshotIndex: 0, lastIndex: log.lastIndex }, isLearner);
       // A new member must not fail the next quorum check before it had a chance to answer.
       progress.recentActive = true;
       this.progress.set(id, progress);

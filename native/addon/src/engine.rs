@@ -26,7 +26,7 @@ pub struct Shared {
     /// Where the engine is in its life. Locked for a moment only, never while something is opened, closed or dropped:
     /// JavaScript's thread reads it at every call.
     pub state: RwLock<State>,
-    /// Held while the engine is opened or closed, so that a close waits for what is being opened, and closes it.
+    /// Held while the engine is opened, listens or is closed: a close waits for what is being opened, and closes it.
     pub changing: Mutex<()>,
 }
 

@@ -192,6 +192,7 @@ impl Task for Listen {
     type JsValue = Vec<String>;
 
     fn compute(&mut self) -> Result<Vec<String>> {
+        let _changing = self.0.changing.lock();
         self.0.running()?.front.listen(&self.1).map_err(reason)
     }
 
@@ -329,7 +330,7 @@ impl Task for Close {
         if let Ok(running) = self.0.running() {
             running.close(self.1);
         }
-        // What was open is dropped when the lock is not held any more: that takes milliseconds.
+        // What was open is dropped when the state is not locked any more: that takes milliseconds.
         let ended = std::mem::replace(&mut *self.0.state.write(), State::Closed);
         drop(ended);
         Ok(())

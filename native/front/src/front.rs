@@ -126,7 +126,8 @@ impl Front {
         })
     }
 
-    /// Binds all listeners, and serves those that are not held; returns the bound addresses in order. Blocks for name resolution.
+    /// Binds all listeners, and serves those that are not held; returns the bound addresses in order. Blocks for name
+    /// resolution.
     ///
     /// # Errors
     /// The first address that could not be bound; none is served then.
