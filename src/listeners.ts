@@ -63,7 +63,7 @@ function bindAddress(url: ListenUrl): string {
 /** Binds all listeners. Rejects with BootstrapError and the text that Go gives for the same system error. */
 export async function bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
   try {
-    await engine.listen(listeners.map(({ url: _url, traffic: _traffic, ...options }) => options));
+    await engine.listen([...listeners]);
   } catch (error) {
     // "bind: Address already in use (os error 98)" is Rust's form, "bind: address already in use" Go's.
     const text = (error as Error).message.replace(/ \(os error \d+\)$/, "");

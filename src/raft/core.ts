@@ -74,7 +74,7 @@ export class Core {
     // The hint may lag behind what was applied, and a torn tail may have cut what it names.
     this.log.commitTo(Math.min(restored.hardState.commit, this.log.lastIndex));
     this.tracker = new Tracker(options.inflightMessagesMax, options.inflightBytesMax);
-    this.tracker.setConfig(configOf(restored.confState), this.log);
+    this.tracker.setConfig(configOf(restored.confState), this.log.lastIndex + 1);
     this.#reset(this.term);
   }
 
@@ -170,7 +170,7 @@ export class Core {
     this.#reset(this.term);
     this.role = "leader";
     this.follows(this.id);
-    this.tracker.resetProgress(this.log);
+    this.tracker.resetProgress(this.log.lastIndex + 1, this.log.snapshotIndex);
     const self = this.tracker.progress.get(this.id);
     invariant(self !== undefined, "a leader is a member");
     self.match = this.log.stable;

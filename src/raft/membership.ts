@@ -27,7 +27,7 @@ export function noteConfChange(core: Core, entries: readonly ProposedEntry[]): v
 /** The driver applied a conf change entry. @throws ConfChangeError, and then nothing has changed. */
 export function applyConfChange(core: Core, change: ConfChange): ConfState {
   const config = applyChange(core.tracker.config, change);
-  core.tracker.setConfig(config, core.log);
+  core.tracker.setConfig(config, core.log.lastIndex + 1);
   afterSwitch(core);
   return confStateOf(config);
 }

@@ -267,7 +267,7 @@ function restore(core: Core, snapshot: SnapshotMeta): boolean {
     return false;
   }
   log.restore(snapshot);
-  core.tracker.setConfig(configOf(snapshot.confState), log);
+  core.tracker.setConfig(configOf(snapshot.confState), log.lastIndex + 1);
   return true;
 }
 

@@ -37,12 +37,6 @@ export function confStateOf(config: Config): ConfState {
   };
 }
 
-/** What of the log a new progress begins with. */
-interface LogBounds {
-  readonly snapshotIndex: number;
-  readonly lastIndex: number;
-}
-
 export class Tracker {
   config: Config = configOf({
     voters: [],
@@ -59,8 +53,8 @@ export class Tracker {
     private readonly inflightBytesMax: number,
   ) {}
 
-  /** Takes the configuration; members that stay keep their progress, new ones are probed at the end of the log. */
-  setConfig(config: Config, log: Pick<LogBounds, "lastIndex">): void {
+  /** Takes the configuration; members that stay keep their progress, new ones are probed at `next`. */
+  setConfig(config: Config, next: number): void {
     this.config = config;
     const members = new Set([...config.incoming, ...config.outgoing, ...config.learners]);
     for (const id of [...this.progress.keys()]) if (!members.has(id)) this.progress.delete(id);
@@ -72,21 +66,21 @@ export class Tracker {
         continue;
       }
       // It needs the log from its beginning, or a snapshot.
-      const progress = this.#newProgress({ snapshotIndex: 0, lastIndex: log.lastIndex }, isLearner);
+      const progress = this.#newProgress(next, 0, isLearner);
       // A new member must not fail the next quorum check before it had a chance to answer.
       progress.recentActive = true;
       this.progress.set(id, progress);
     }
   }
 
-  #newProgress({ snapshotIndex, lastIndex }: LogBounds, isLearner: boolean): Progress {
-    return new Progress(lastIndex + 1, snapshotIndex, isLearner, this.inflightMessagesMax, this.inflightBytesMax);
+  #newProgress(next: number, logStart: number, isLearner: boolean): Progress {
+    return new Progress(next, logStart, isLearner, this.inflightMessagesMax, this.inflightBytesMax);
   }
 
-  /** Everything learned of the followers is forgotten: a new leader starts from probes at the end of its log. */
-  resetProgress(log: LogBounds): void {
+  /** Everything learned of the followers is forgotten: a new leader starts from probes at `next`, and its log at `logStart`. */
+  resetProgress(next: number, logStart: number): void {
     for (const [id, old] of this.progress) {
-      this.progress.set(id, this.#newProgress(log, old.isLearner));
+      this.progress.set(id, this.#newProgress(next, logStart, old.isLearner));
     }
   }
 

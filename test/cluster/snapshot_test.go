@@ -83,7 +83,7 @@ func entriesToMemberThatWasAway(t *testing.T, elsewhere bool) {
 	remove(t, leader, "deleted")
 	if elsewhere {
 		moveTo(t.Context(), t, leader, follower)
-		follower = leader
+		leader, follower = follower, leader
 	}
 	// The other follower, which keeps entries for nobody, has forgotten what is missed long since.
 	last := writePast(t, []*member.Member{follower}, index)
@@ -91,9 +91,14 @@ func entriesToMemberThatWasAway(t *testing.T, elsewhere bool) {
 		t.Fatal(err)
 	}
 	holdsAll(t, running, away, last)
+	if strings.Contains(logOf(t, leader), `"sending database snapshot"`) {
+		t.Fatal("the leader sent its store")
+	}
 	if strings.Contains(logOf(t, away), `"received and saved database snapshot"`) {
 		t.Fatal("a store was sent")
 	}
+	// Nobody misses anything: the leader's log is cut as before.
+	writePast(t, []*member.Member{leader}, index+putsPerRound)
 }
 
 // putKeptAndDeleted puts the keys that holdsAll looks for; who calls it removes "deleted".
