@@ -4,5 +4,5 @@ export type { Config } from "./config/config.js";
 export { type Loaded, loadConfig } from "./config/load.js";
 export { Logger, type LoggerOptions } from "./log/logger.js";
 export { openOutput } from "./log/outputs.js";
-export { Member, StoppedError } from "./member.js";
+export { Member, StoppedError } from "./member/member.js";
 export { AddonNotFound, loadBinding } from "./native/load.js";

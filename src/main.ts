@@ -3,13 +3,13 @@
 import type { Config, LogConfig } from "./config/config.js";
 import type { Note } from "./config/errors.js";
 import { loadConfig } from "./config/load.js";
-import { DataDirError, ProxyDirError } from "./datadir.js";
 import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
 import { OutputError, openOutput } from "./log/outputs.js";
-import type { Member } from "./member.js";
+import { DataDirError, ProxyDirError } from "./member/datadir.js";
+import type { Member } from "./member/member.js";
+import { openEarly } from "./member/opening.js";
 import { loadBinding } from "./native/load.js";
-import { openEarly } from "./opening.js";
 
 const FAILURE = 1;
 /** A Go program's after a panic. */
@@ -77,7 +77,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   const binding = loadBinding();
   const opening = openEarly(config, binding);
   // Most of the program is behind this import; the data is read while it loads.
-  const { Member, StoppedError } = await import("./member.js");
+  const { Member, StoppedError } = await import("./member/member.js");
   const member = new Member(config, log, binding, fatal, removed, opening);
   stopOnSignals(member, log);
   try {

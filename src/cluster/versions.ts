@@ -1,9 +1,9 @@
 // The cluster's version: the leader asks every member for its server version and decides on the lowest of them.
 
-import { CLUSTER_VERSION, ETCD_VERSION, MIN_CLUSTER_VERSION } from "../config/help.js";
 import type { Logger } from "../log/logger.js";
 import type { Clock, Timer } from "../replica/clock.js";
 import type { Replica } from "../replica/replica.js";
+import { CLUSTER_VERSION, ETCD_VERSION, MIN_CLUSTER_VERSION } from "../version.js";
 import { BootstrapError } from "./initial.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";

@@ -3,9 +3,9 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { alarmName } from "../cluster/alarms.js";
 import { GATES, STAGE_GATES } from "../config/gates.js";
-import { ETCD_VERSION } from "../config/help.js";
 import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
+import { ETCD_VERSION } from "../version.js";
 import { counter, fact, gauge, gauges } from "./collected.js";
 import { answer, type HttpAnswer } from "./message.js";
 import { registerProcess } from "./processmetrics.js";

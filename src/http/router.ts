@@ -1,8 +1,8 @@
 // Which endpoint answers which path on which listener.
 
-import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
 import type { Logger } from "../log/logger.js";
 import type { ServiceContext } from "../services/context.js";
+import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { type AccessRules, refuseHost, withCors } from "./access.js";
 import { HealthEndpoints } from "./health.js";
 import {

@@ -10,20 +10,13 @@ import {
   EntryKind,
   type EntryMeta,
   type HardState,
-  type MemberId,
   NONE,
   Raft,
   type RaftOptions,
   type RestoredState,
 } from "../raft/index.js";
 import { decodeJson, encodeEnvelope, isConfStateKey, type MembershipChange } from "./commands.js";
-import type { ReplicaOptions } from "./options.js";
-
-export interface InitialMember {
-  id: MemberId;
-  /** What MembershipChange.context is for a member that is added. */
-  context: unknown;
-}
+import type { InitialMember, ReplicaOptions } from "./options.js";
 
 const noMembers: ConfState = {
   voters: [],

@@ -2,7 +2,6 @@
 
 import type { NativeEvent } from "../native/binding.js";
 import type { MemberId, SnapshotMeta } from "../raft/index.js";
-import type { InitialMember } from "./bootstrap.js";
 import type { Clock } from "./clock.js";
 import type { ControlHandlers, MembershipHandler } from "./commands.js";
 import type { LogCompaction, LogRetention } from "./compaction.js";
@@ -26,6 +25,12 @@ export type OtherEvent = Exclude<
       | "proposed";
   }
 >;
+
+export interface InitialMember {
+  id: MemberId;
+  /** What MembershipChange.context is for a member that is added. */
+  context: unknown;
+}
 
 export interface ReplicaOptions {
   id: MemberId;

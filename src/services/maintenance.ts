@@ -2,9 +2,9 @@
 
 import { status } from "@grpc/grpc-js";
 import { alarmName } from "../cluster/alarms.js";
-import { ETCD_VERSION, STORAGE_VERSION } from "../config/help.js";
 import { RpcError, rpcError } from "../errors.js";
 import type { etcdserverpb } from "../proto/index.js";
+import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { toBigint, toInt64, toUint64 } from "../wire/int64.js";
 import { isLearner, responseHeader, type ServiceContext } from "./context.js";
 import type { maintenanceService } from "./definitions.js";

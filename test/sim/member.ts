@@ -1,8 +1,8 @@
 // One member of a simulated cluster: the real replica on a fake data plane, which can crash and start again.
 
 import type { MemberId, Message } from "../../src/raft/index.js";
-import type { InitialMember } from "../../src/replica/bootstrap.js";
 import type { LogRetention } from "../../src/replica/compaction.js";
+import type { InitialMember } from "../../src/replica/options.js";
 import { Replica } from "../../src/replica/replica.js";
 import type { PeerSink, PeerTransport } from "../../src/replica/transport.js";
 import type { Invariants } from "./checks.js";

@@ -1,17 +1,18 @@
 // The log lines about a member's start and stop that operators and tools look for.
 
 import { availableParallelism } from "node:os";
-import type { Membership } from "./cluster/membership.js";
-import type { Config, ListenUrl } from "./config/config.js";
-import { formatDuration } from "./config/duration.js";
-import { ETCD_VERSION, goPlatform, NETCD_VERSION } from "./config/help.js";
+import type { Membership } from "../cluster/membership.js";
+import type { Config, ListenUrl } from "../config/config.js";
+import { formatDuration } from "../config/duration.js";
+import { goPlatform } from "../config/help.js";
+import { limits } from "../limits.js";
+import { formatBytes } from "../log/bytes.js";
+import type { Logger } from "../log/logger.js";
+import type { Recovered } from "../native/binding.js";
+import type { Replica } from "../replica/replica.js";
+import { ETCD_VERSION, NETCD_VERSION } from "../version.js";
 import type { Identity } from "./datadir.js";
-import { limits } from "./limits.js";
-import { formatBytes } from "./log/bytes.js";
-import type { Logger } from "./log/logger.js";
-import type { Recovered } from "./native/binding.js";
-import type { Replica } from "./replica/replica.js";
-import { backendQuotaBytes, memberDirectory } from "./settings.js";
+import { backendQuotaBytes, memberDirectory } from "./derived.js";
 
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 

@@ -1,9 +1,9 @@
 // From the URLs of the configuration to the sockets that the data plane binds.
 
 import { networkInterfaces } from "node:os";
-import { BootstrapError } from "./cluster/initial.js";
-import type { Config, ListenUrl } from "./config/config.js";
-import type { ListenerOptions, NativeEngine } from "./native/binding.js";
+import { BootstrapError } from "../cluster/initial.js";
+import type { Config, ListenUrl } from "../config/config.js";
+import type { ListenerOptions, NativeEngine } from "../native/binding.js";
 
 /** A socket and what it serves. */
 export interface PlannedListener extends ListenerOptions {

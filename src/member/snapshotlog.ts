@@ -1,8 +1,8 @@
 // The log lines about compactions of the raft log and about stores of other members, which tools wait for.
 
-import type { Fields, Logger } from "./log/logger.js";
-import type { SnapshotMeta } from "./raft/index.js";
-import type { LogCompaction } from "./replica/compaction.js";
+import type { Fields, Logger } from "../log/logger.js";
+import type { SnapshotMeta } from "../raft/index.js";
+import type { LogCompaction } from "../replica/compaction.js";
 
 export class SnapshotLog {
   #appliedBefore = 0;

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Client, credentials, type MethodDefinition, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadConfig } from "./config/load.js";
-import { Logger } from "./log/logger.js";
+import { loadConfig } from "../config/load.js";
+import { Logger } from "../log/logger.js";
+import { loadBinding } from "../native/load.js";
+import { grpc } from "../proto/index.js";
+import { authService, clusterService, healthService, kvService, maintenanceService } from "../services/definitions.js";
 import { Member } from "./member.js";
-import { loadBinding } from "./native/load.js";
-import { grpc } from "./proto/index.js";
-import { authService, clusterService, healthService, kvService, maintenanceService } from "./services/definitions.js";
 
 const binding = loadBinding();
 

@@ -1,16 +1,16 @@
 // What the services see of the member, made of its parts.
 
-import type { Alarms } from "./cluster/alarms.js";
-import type { MembershipChanges } from "./cluster/changes.js";
-import type { Membership } from "./cluster/membership.js";
+import type { Alarms } from "../cluster/alarms.js";
+import type { MembershipChanges } from "../cluster/changes.js";
+import type { Membership } from "../cluster/membership.js";
+import { rpcErrorOfText } from "../errors.js";
+import type { Lessor } from "../lease/lessor.js";
+import type { NativeEngine } from "../native/binding.js";
+import type { WatchStreams } from "../native/watch.js";
+import { etcdserverpb } from "../proto/index.js";
+import type { Replica } from "../replica/replica.js";
+import type { ServiceContext } from "../services/context.js";
 import type { Identity } from "./datadir.js";
-import { rpcErrorOfText } from "./errors.js";
-import type { Lessor } from "./lease/lessor.js";
-import type { NativeEngine } from "./native/binding.js";
-import type { WatchStreams } from "./native/watch.js";
-import { etcdserverpb } from "./proto/index.js";
-import type { Replica } from "./replica/replica.js";
-import type { ServiceContext } from "./services/context.js";
 
 export interface ContextParts {
   readonly engine: NativeEngine;

@@ -1,7 +1,7 @@
 // What follows from the configuration and is needed in several places.
 
 import { join } from "node:path";
-import type { Config } from "./config/config.js";
+import type { Config } from "../config/config.js";
 
 /** etcd's request timeout beyond the election timeouts. */
 const REQUEST_TIMEOUT_BASE_MS = 5_000;

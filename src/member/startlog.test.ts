@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { loadConfig } from "./config/load.js";
-import { Logger } from "./log/logger.js";
+import { loadConfig } from "../config/load.js";
+import { Logger } from "../log/logger.js";
 import { logStart } from "./startlog.js";
 
 /** The lines of a start with these flags, without what is of the moment. */

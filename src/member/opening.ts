@@ -1,11 +1,11 @@
 // Opening the data of a member: the options of its data plane, and the start of it before the rest of the program is
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
-import type { Config } from "./config/config.js";
+import type { Config } from "../config/config.js";
+import type { EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
+import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
-import type { EngineOptions, NativeBinding, Recovered } from "./native/binding.js";
-import { Engine } from "./native/engine.js";
-import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./settings.js";
+import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./derived.js";
 
 /** A data plane that reads its disk. */
 export interface Opening {

@@ -1,21 +1,21 @@
 // One member among others: its links, who they lead to, and what changes when the membership does. Built by member.ts.
 
-import type { Alarms } from "./cluster/alarms.js";
-import { AutoPromotion } from "./cluster/autopromote.js";
-import { MembershipChanges } from "./cluster/changes.js";
-import type { Member } from "./cluster/member.js";
-import type { Membership } from "./cluster/membership.js";
-import { ClusterPeers } from "./cluster/peers.js";
-import { VersionMonitor } from "./cluster/versions.js";
-import type { Config } from "./config/config.js";
-import { formatDuration } from "./config/duration.js";
-import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "./config/help.js";
+import type { Alarms } from "../cluster/alarms.js";
+import { AutoPromotion } from "../cluster/autopromote.js";
+import { MembershipChanges } from "../cluster/changes.js";
+import type { Member } from "../cluster/member.js";
+import type { Membership } from "../cluster/membership.js";
+import { ClusterPeers } from "../cluster/peers.js";
+import { VersionMonitor } from "../cluster/versions.js";
+import type { Config } from "../config/config.js";
+import { formatDuration } from "../config/duration.js";
+import type { Logger } from "../log/logger.js";
+import type { NativeEngine } from "../native/binding.js";
+import { systemClock } from "../replica/clock.js";
+import { PeerLinks } from "../replica/peerlinks.js";
+import type { Replica } from "../replica/replica.js";
+import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "../version.js";
 import type { Identity } from "./datadir.js";
-import type { Logger } from "./log/logger.js";
-import type { NativeEngine } from "./native/binding.js";
-import { systemClock } from "./replica/clock.js";
-import { PeerLinks } from "./replica/peerlinks.js";
-import type { Replica } from "./replica/replica.js";
 
 /** How long the first links are waited for before the first election is left to its timeout. */
 const FIRST_LINKS_WAIT_MS = 5_000;

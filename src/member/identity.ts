@@ -1,16 +1,16 @@
 // How a member comes to its identity and to the first members of its cluster.
 
-import { forceNewCluster, unappliedSteps } from "./cluster/force.js";
-import { BootstrapError, initialCluster } from "./cluster/initial.js";
-import { joinCluster, refuseSecondBootstrap } from "./cluster/join.js";
-import type { Member } from "./cluster/member.js";
-import { resolveUrl } from "./cluster/resolve.js";
-import type { Config } from "./config/config.js";
+import { forceNewCluster, unappliedSteps } from "../cluster/force.js";
+import { BootstrapError, initialCluster } from "../cluster/initial.js";
+import { joinCluster, refuseSecondBootstrap } from "../cluster/join.js";
+import type { Member } from "../cluster/member.js";
+import { resolveUrl } from "../cluster/resolve.js";
+import type { Config } from "../config/config.js";
+import type { Logger } from "../log/logger.js";
+import type { Recovered } from "../native/binding.js";
+import { isEmpty } from "../replica/bootstrap.js";
 import { type Identity, makeMemberDir, writeIdentity } from "./datadir.js";
-import type { Logger } from "./log/logger.js";
-import type { Recovered } from "./native/binding.js";
 import type { Opening } from "./opening.js";
-import { isEmpty } from "./replica/bootstrap.js";
 
 interface Found {
   readonly clusterId: bigint;

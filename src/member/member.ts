@@ -1,21 +1,21 @@
 // The composition root: opens a member's data, has its parts built, and starts and stops them in order.
 
-import { createIdentity, firstMembers, recover } from "./bootstrap.js";
-import { Membership } from "./cluster/membership.js";
-import { type Publication, publishMember } from "./cluster/publish.js";
-import { refuseDowngrade } from "./cluster/versions.js";
-import type { Config, ListenUrl } from "./config/config.js";
+import { Membership } from "../cluster/membership.js";
+import { type Publication, publishMember } from "../cluster/publish.js";
+import { refuseDowngrade } from "../cluster/versions.js";
+import type { Config, ListenUrl } from "../config/config.js";
+import { rpcError } from "../errors.js";
+import { Metrics } from "../http/metrics.js";
+import type { Logger } from "../log/logger.js";
+import type { NativeBinding, NativeEngine } from "../native/binding.js";
+import { systemClock } from "../replica/clock.js";
+import type { Leadership, OtherEvent } from "../replica/replica.js";
 import { inspectDataDir, openToOthers, readIdentity } from "./datadir.js";
-import { rpcError } from "./errors.js";
-import { Metrics } from "./http/metrics.js";
+import { memberDirectory, requestTimeoutMs } from "./derived.js";
+import { createIdentity, firstMembers, recover } from "./identity.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
-import type { Logger } from "./log/logger.js";
-import type { NativeBinding, NativeEngine } from "./native/binding.js";
 import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
-import { systemClock } from "./replica/clock.js";
-import type { Leadership, OtherEvent } from "./replica/replica.js";
-import { memberDirectory, requestTimeoutMs } from "./settings.js";
 import { logNoTransfer, logStart } from "./startlog.js";
 
 /** How long calls may go on after a signal. */
