@@ -17,10 +17,9 @@ function isInstalled() {
   });
 }
 
-/** Resolves when node_modules is as package-lock.json says. */
+/** Resolves when node_modules is as package-lock.json says. Throws StepFailed. */
 export async function install() {
   if (isInstalled()) return;
   say("installing npm dependencies");
-  // Not `npm ci`: it refuses a lock file that lacks packages of other platforms, which are of no use here.
-  await must("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
+  await must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 }

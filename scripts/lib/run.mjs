@@ -10,9 +10,20 @@ import { fileURLToPath } from "node:url";
 /** The root of the repository. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** Whether a version is in a range of the two forms that package.json uses: `^20.19.0 || >=24.0.0`. */
+export function isInRange(version, range) {
+  const numbers = (text) => [...text.match(/\d+/g).map(Number), 0, 0].slice(0, 3);
+  const [major, minor, patch] = numbers(version);
+  return range.split("||").some((part) => {
+    const [least, leastMinor, leastPatch] = numbers(part);
+    if (major !== least) return major > least && part.includes(">=");
+    return minor > leastMinor || (minor === leastMinor && patch >= leastPatch);
+  });
+}
+
 // Every script imports this module, so a Node.js that is too old ends here and not in an error that hides why.
 const { engines } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-if (Number.parseInt(process.versions.node, 10) < Number(/\d+/.exec(engines.node)[0])) {
+if (!isInRange(process.versions.node, engines.node)) {
   process.stderr.write(`netcd: Node.js ${engines.node} is needed, this is ${process.version}\n`);
   process.exit(1);
 }
