@@ -1,5 +1,5 @@
-// Renders results as a Markdown table with both servers' figures and their ratio, and picks from such a table what the
-// README shows.
+// Renders results as a Markdown table with both servers' figures and their ratio, and picks from such a table what
+// docs/performance.md and the README show.
 import { clockTicksPerSecond } from "./server.mjs";
 
 const units = {
@@ -55,31 +55,35 @@ function figure(row, label) {
 
 const ofOperations = (row, show) => (row.perOperation === false ? "–" : both(row.results, show));
 
-/** What stands in a column, and how it is called in the README, where it is shown there. */
+/** What stands in a column, and how it is called in the documents, where it is shown there. */
 const columns = [
-  { name: "work", readme: "work", of: (row) => row.title },
+  { name: "work", shown: "work", of: (row) => row.title },
   { name: "figure", of: (row) => row.figure },
-  { name: "netcd", readme: "netcd", of: (row) => figure(row, "netcd") },
-  { name: "etcd", readme: "etcd 3.7.3", of: (row) => figure(row, "etcd") },
+  { name: "netcd", shown: "netcd", of: (row) => figure(row, "netcd") },
+  { name: "etcd", shown: "etcd 3.7.3", of: (row) => figure(row, "etcd") },
   {
     name: "netcd/etcd",
-    readme: "ratio",
+    shown: "ratio",
     of: ({ figure, results }) => ratio(figures[figure].of(results.netcd) / figures[figure].of(results.etcd)),
   },
   { name: "to reach", of: (row) => row.target },
-  { name: "p50 / p99 (netcd)", readme: "p50 / p99 netcd", of: (row) => latency(row.results.netcd) },
-  { name: "p50 / p99 (etcd)", readme: "p50 / p99 etcd", of: (row) => latency(row.results.etcd) },
+  { name: "p50 / p99 (netcd)", shown: "p50 / p99 netcd", of: (row) => latency(row.results.netcd) },
+  { name: "p50 / p99 (etcd)", shown: "p50 / p99 etcd", of: (row) => latency(row.results.etcd) },
   {
     name: "CPU per op",
-    readme: "server CPU per operation, netcd / etcd",
+    shown: "server CPU per operation, netcd / etcd",
     of: (row) => ofOperations(row, serverCpu),
   },
   {
     name: "generator's CPU per op",
-    readme: "load generator's, against netcd / etcd",
+    shown: "load generator's, against netcd / etcd",
     of: (row) => ofOperations(row, (result) => cpu(result.generatorCpuUs, result.operations)),
   },
-  { name: "RssAnon", of: (row) => both(row.results, (result) => units.bytes(result.rssAnonBytes)) },
+  {
+    name: "RssAnon",
+    shown: "RssAnon, netcd / etcd",
+    of: (row) => both(row.results, (result) => units.bytes(result.rssAnonBytes)),
+  },
   { name: "database", of: (row) => both(row.results, (result) => units.bytes(result.databaseBytes)) },
 ];
 
@@ -96,17 +100,47 @@ export function table(rows) {
   return [...head, ...rows.map((row) => line(columns.map(({ of }) => of(row))))].join("\n");
 }
 
-/** The columns that the README shows of the table in a file of results. */
-export function readmeTable(results) {
+/** Columns of the README's figures. */
+const figureColumns = ["work", "netcd", "etcd", "netcd/etcd"];
+
+/** The cells of a file of results, by row and by the name of the column. */
+function rowsOf(results) {
   const [head, , ...rows] = results.split("\n").filter((text) => text.startsWith("| "));
   const names = cellsOf(head);
-  const shown = columns.filter(({ readme }) => readme !== undefined);
-  const places = shown.map(({ name }) => names.indexOf(name));
-  if (places.includes(-1)) {
-    throw new Error(
-      `the results lack ${shown.filter((_, i) => places[i] === -1).map(({ name }) => name)}: run them again`,
-    );
+  return rows.map((text) => new Map(cellsOf(text).map((cell, place) => [names[place], cell])));
+}
+
+function pick(rows, wanted) {
+  const lacking = wanted.filter(({ name }) => rows.some((row) => !row.has(name)));
+  if (lacking.length > 0) {
+    throw new Error(`the results lack ${lacking.map(({ name }) => name)}: run them again`);
   }
-  const picked = rows.map((text) => line(places.map((place) => cellsOf(text)[place])));
-  return [line(shown.map(({ readme }) => readme)), rule(shown.length), ...picked].join("\n");
+  const picked = rows.map((row) => line(wanted.map(({ name }) => row.get(name))));
+  return [line(wanted.map(({ shown }) => shown)), rule(wanted.length), ...picked].join("\n");
+}
+
+/** The columns that docs/performance.md shows of the table in a file of results. */
+export function documentTable(results) {
+  return pick(
+    rowsOf(results),
+    columns.filter(({ shown }) => shown !== undefined),
+  );
+}
+
+/**
+ * A few rows as the README shows them.
+ * @param {{ results: string, work: string, as: string }[]} wanted `work` names the row, `as` is what it is called there
+ */
+export function figuresTable(wanted) {
+  const rows = wanted.map(({ results, work, as }) => {
+    const row = rowsOf(results).find((each) => each.get("work") === work);
+    if (row === undefined) {
+      throw new Error(`the results have no row "${work}"`);
+    }
+    return new Map([...row, ["work", as]]);
+  });
+  return pick(
+    rows,
+    columns.filter(({ name }) => figureColumns.includes(name)),
+  );
 }
