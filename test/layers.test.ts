@@ -1,4 +1,4 @@
-// The order of the folders below src, as ARCHITECTURE.md has it: imports point down only, and programs that talk to
+// The order of the folders below src, as docs/architecture.md has it: imports point down only, and programs that talk to
 // a server over the wire hold none of its code.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-//! The payload of a Batch entry: many clients' requests in one raft log entry (drawn in ARCHITECTURE.md).
+//! The payload of a Batch entry: many clients' requests in one raft log entry (drawn in docs/replication.md).
 //!
 //! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind`, `u64 token`, `u32 length`
 //! and the protobuf request as the client sent it; little endian.

@@ -1,6 +1,6 @@
 //! The leader's side of the fast path: under the append grant the data plane sends what it stamps to the followers that
 //! keep up, counts their acknowledgements, commits, and confirms that it still leads before linearizable reads. Raft
-//! hears of all of it afterwards, in order, and comes to the same (ARCHITECTURE.md, "The append grant").
+//! hears of all of it afterwards, in order, and comes to the same (docs/replication.md).
 
 use std::sync::atomic::Ordering::SeqCst;
 

@@ -1,5 +1,5 @@
-//! The pipeline: takes a request from the transport through batch, log and store to its answer (ARCHITECTURE.md, "A
-//! put"). Two threads of its own, one that writes the WAL and one that applies; the batcher runs on its callers'.
+//! The pipeline: takes a request from the transport through batch, log and store to its answer (docs/architecture.md,
+//! "A put"). Two threads of its own, one that writes the WAL and one that applies; the batcher runs on its callers'.
 //!
 //! Every request that `submit` took is answered exactly once through `Completions`: by apply, by an error of the
 //! control plane or of the disk, or with `server stopped` at the end.

@@ -1,4 +1,4 @@
-//! The bytes of records: their frames, encoded and checked. Pure; native/README.md draws them.
+//! The bytes of records: their frames, encoded and checked. Pure; docs/storage.md draws them.
 
 use crate::types::{EntryKind, LogMark};
 

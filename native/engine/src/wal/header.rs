@@ -1,4 +1,4 @@
-//! The first bytes of a segment: whose it is, and what its frames start from. Pure; native/README.md draws them.
+//! The first bytes of a segment: whose it is, and what its frames start from. Pure; docs/storage.md draws them.
 
 use super::format::{u32_at, u64_at};
 use crate::types::Identity;

@@ -1,5 +1,5 @@
 //! The write-ahead log: raft's entries and hard state in preallocated segments of checksummed, chained records.
-//! native/README.md draws the format and states the rule by which a start tells a torn tail from damage.
+//! docs/storage.md draws the format and states the rule by which a start tells a torn tail from damage.
 //!
 //! One thread owns the `Wal` and appends and syncs; any thread reads entries back through a `WalReader`.
 
