@@ -9,7 +9,8 @@ import { asProgram, filesBelow, installed, must, ROOT, say, whenChanged } from "
 
 /** Resolves when dist is made of the current sources; needs what `generate` makes. Throws StepFailed. */
 export async function compileTypeScript() {
-  const sources = filesBelow("src", (name) => /\.(ts|js)$/.test(name) && !name.endsWith(".test.ts"));
+  const isTest = (path) => /\.test\.ts$|\/tests\//.test(path.slice(ROOT.length));
+  const sources = filesBelow("src", (name) => /\.(ts|js)$/.test(name)).filter((path) => !isTest(path));
   const settings = ["tsconfig.json", "tsconfig.build.json", "package-lock.json"].map((name) => join(ROOT, name));
   await whenChanged(
     "typescript",

@@ -52,7 +52,7 @@ function mayImport(from: string, to: string): boolean {
 }
 
 const modules = readdirSync(SOURCES, { recursive: true, encoding: "utf8" }).filter(
-  (path) => path.endsWith(".ts") && !path.endsWith(".test.ts") && !path.startsWith("proto/"),
+  (path) => path.endsWith(".ts") && !/\.test\.ts$|\/tests\//.test(path) && !path.startsWith("proto/"),
 );
 
 /** What a module imports of this project, from src on. */

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { jointIndex, jointVote, majorityIndex, majorityVote } from "../../src/raft/quorum.js";
+import { jointIndex, jointVote, majorityIndex, majorityVote } from "../quorum.js";
 
 const ids = fc.uniqueArray(fc.bigInt({ min: 1n, max: 9n }), { maxLength: 7 });
 const indices = fc.dictionary(fc.integer({ min: 1, max: 9 }).map(String), fc.integer({ min: 0, max: 12 }));

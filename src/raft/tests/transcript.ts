@@ -13,7 +13,7 @@ import {
   type Raft,
   type RaftOptions,
   type Ready,
-} from "../../src/raft/index.js";
+} from "../index.js";
 import { confOf, raftOf } from "./member.js";
 
 interface Member {

@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { RaftLog } from "../../src/raft/log.js";
-import type { Entry } from "../../src/raft/types.js";
+import { RaftLog } from "../log.js";
+import type { Entry } from "../types.js";
 
 function entry(index: number, term: number): Entry {
   return { index, term, kind: 1, bytes: 1, payload: null };

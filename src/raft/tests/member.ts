@@ -1,6 +1,6 @@
 // A raft as these tests want it: small limits, and nothing that a test did not ask for.
 
-import { type ConfState, type MemberId, Raft, type RaftOptions, type RestoredState } from "../../src/raft/index.js";
+import { type ConfState, type MemberId, Raft, type RaftOptions, type RestoredState } from "../index.js";
 
 export function confOf(voters: MemberId[], learners: MemberId[] = []): ConfState {
   return { voters, votersOutgoing: [], learners, learnersNext: [], autoLeave: false };

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
-const folder = join(import.meta.dirname, "../../src/raft");
+const folder = join(import.meta.dirname, "..");
 const files = readdirSync(folder).filter((name) => name.endsWith(".ts"));
 
 const banned = [

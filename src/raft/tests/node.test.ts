@@ -8,7 +8,7 @@ import {
   type Raft,
   type RestoredState,
   type SteppedMessage,
-} from "../../src/raft/index.js";
+} from "../index.js";
 import { confOf, raftOf } from "./member.js";
 
 const threeVoters = confOf([1n, 2n, 3n]);

@@ -3,7 +3,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Entry, EntryKind, type Message, Raft, type Ready, type RestoredState } from "../../src/raft/index.js";
+import { type Entry, EntryKind, type Message, Raft, type Ready, type RestoredState } from "../index.js";
 import { confOf } from "./member.js";
 
 interface Write {
