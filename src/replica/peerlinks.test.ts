@@ -1,10 +1,10 @@
 // A store of another member, which raft takes or refuses at the end of its turn: it is installed or dropped, once.
 
 import { expect, test } from "vitest";
-import type { NativeEngine } from "../../src/native/binding.js";
-import type { Message, SnapshotMessage } from "../../src/raft/index.js";
-import { encodeMessage } from "../../src/replica/peercodec.js";
-import { PeerLinks, type PeerLinksOptions } from "../../src/replica/peerlinks.js";
+import type { NativeEngine } from "../native/binding.js";
+import type { Message, SnapshotMessage } from "../raft/index.js";
+import { encodeMessage } from "./peercodec.js";
+import { PeerLinks, type PeerLinksOptions } from "./peerlinks.js";
 
 const confState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const announced: SnapshotMessage = {

@@ -1,7 +1,7 @@
 // When the raft log is cut and where: by count, by bytes, after restarts and snapshots.
 
 import { describe, expect, test } from "vitest";
-import { CompactionPolicy, type LogCompaction, type LogRetention } from "../../src/replica/compaction.js";
+import { CompactionPolicy, type LogCompaction, type LogRetention } from "./compaction.js";
 
 const unbounded = Number.POSITIVE_INFINITY;
 
