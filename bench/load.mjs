@@ -1,4 +1,4 @@
-// Runs the two load generators: h2load for unary calls, the Go program of test/load for the rest.
+// Runs the two load generators: h2load for unary calls, the Go program of bench/load for the rest.
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const workMsMax = 15 * 60_000;
 
 /** Builds the Go generator; quick when nothing changed. */
 export function buildLoad() {
-  execFileSync("go", ["build", "-o", generator, "./load"], { cwd: join(root, "test"), stdio: "inherit" });
+  execFileSync("go", ["build", "-o", generator, "."], { cwd: join(root, "bench/load"), stdio: "inherit" });
 }
 
 /** Seconds of CPU that the programs have used that this process ran and waited for. */
@@ -34,7 +34,7 @@ async function generate(program, args) {
 }
 
 /**
- * One work of test/load. Throws with what it said when it fails.
+ * One work of bench/load. Throws with what it said when it fails.
  * @returns {Promise<{ operations: number, seconds: number, p50Ms: number, p99Ms: number, generatorCpuSeconds: number,
  *   extra?: Record<string, number> }>}
  */
@@ -43,7 +43,7 @@ export async function load(work, server, options = {}) {
   return { ...JSON.parse(stdout), generatorCpuSeconds };
 }
 
-/** What `during` results in, while a work of test/load keeps open what it opens; throws when either fails. */
+/** What `during` results in, while a work of bench/load keeps open what it opens; throws when either fails. */
 export async function holding(work, server, options, during) {
   const holder = spawn(generator, argumentsOf(work, server, options), { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(holder, "exit");

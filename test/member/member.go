@@ -1,4 +1,4 @@
-// Package member starts and stops the servers that the tests and the load generator talk to:
+// Package member starts and stops the servers that the tests talk to:
 // netcd and the reference etcd, through the same flags, on loopback ports and their own data directories.
 package member
 
