@@ -117,3 +117,11 @@ test("no dependency needs another Node.js than package.json promises", () => {
   const needs22 = { a: { version: "1.5.3", engines: { node: "^22.20 || ^24.12 || >=25" } } };
   expect(tooNew(needs22, manifest.engines.node)).toEqual(["a 1.5.3: ^22.20 || ^24.12 || >=25"]);
 });
+
+test("the README names the oldest Node.js and Rust that the manifests take", () => {
+  const text = (name: string) => readFileSync(join(import.meta.dirname, "..", name), "utf8");
+  const [node] = /\d+\.\d+/.exec(manifest.engines.node) ?? [];
+  const [, rust] = /^rust-version = "(.+)"$/m.exec(text("Cargo.toml")) ?? [];
+  expect(text("README.md")).toContain(`Node.js ${node} or newer`);
+  expect(text("README.md")).toContain(`Rust ${rust} or newer`);
+});
