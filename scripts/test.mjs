@@ -1,12 +1,14 @@
 // npm test: sets everything up and runs every check, then prints what failed and how many tests passed.
 //
 // NETCD_TEST_ONLY=lint,rust,ts,go,bench runs only these groups (development).
+// NETCD_TEST_DEPTH=full runs what needs length (simulated clusters, kills, long histories) at full length, not a tenth.
 // CI=true: a group that cannot run on this machine is a failure instead of a note.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { build } from "./build.mjs";
 import { filesBelow, installed, ROOT, requireRust, run, StepFailed, say } from "./lib/run.mjs";
+import { Timings } from "./lib/timings.mjs";
 import { LINTERS } from "./lint.mjs";
 
 const SUMMARY = join(ROOT, "target/test-summary.txt");
@@ -20,6 +22,7 @@ const STEP_MS_MAX = 20 * 60_000;
 const FAILURE_LINES_MAX = 60;
 
 const totals = { passed: 0, failed: 0 };
+const timings = new Timings();
 /** Each with what it printed that tells why. */
 const failures = [];
 const notes = [];
@@ -39,7 +42,9 @@ function sayFailure({ name, output }) {
 
 async function command(name, program, args) {
   say(name);
-  const { code, output } = await run(program, args, { capture: true, timeoutMs: STEP_MS_MAX });
+  const { code, output } = await timings.step(name, () =>
+    run(program, args, { capture: true, timeoutMs: STEP_MS_MAX }),
+  );
   check(name, code === 0, output);
 }
 
@@ -52,7 +57,9 @@ async function lint() {
 async function rust() {
   say("cargo test");
   const args = ["test", "--workspace", "--locked", "--no-fail-fast"];
-  const { code, output } = await run("cargo", args, { capture: true, timeoutMs: STEP_MS_MAX });
+  const options = { capture: true, timeoutMs: STEP_MS_MAX };
+  await timings.step("building the Rust tests", () => run("cargo", [...args, "--no-run"], options));
+  const { code, output } = await timings.step("cargo test", () => run("cargo", args, options));
   for (const [, passed, failed] of output.matchAll(/test result: \S+ (\d+) passed; (\d+) failed/g)) {
     totals.passed += Number(passed);
     totals.failed += Number(failed);
@@ -66,18 +73,23 @@ async function typescript() {
   rmSync(VITEST_REPORT, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${VITEST_REPORT}`];
   const options = { capture: true, timeoutMs: STEP_MS_MAX };
-  const { code, output } = await run(installed("vitest"), ["run", ...reporters], options);
+  const { code, output } = await timings.step("vitest", () => run(installed("vitest"), ["run", ...reporters], options));
   check("vitest", code === 0, output);
   if (!existsSync(VITEST_REPORT)) return;
   const report = JSON.parse(readFileSync(VITEST_REPORT, "utf8"));
   totals.passed += report.numPassedTests;
   totals.failed += report.numFailedTests;
+  for (const { name, assertionResults } of report.testResults) {
+    for (const { fullName, duration } of assertionResults) {
+      timings.test(`${relative(ROOT, name)} ${fullName}`, (duration ?? 0) / 1_000);
+    }
+  }
 }
 
 /** The comparison with real etcd and the tools: Go tests against etcd's own binaries. */
 async function go() {
   say("reference binaries");
-  const { code: reference } = await run("sh", ["scripts/setup-reference.sh"]);
+  const { code: reference } = await timings.step("reference binaries", () => run("sh", ["scripts/setup-reference.sh"]));
   if (reference === NO_GO) {
     notes.push("Go is not installed: everything that compares netcd with real etcd was SKIPPED");
     if (process.env.CI === "true") check("comparison with etcd", false);
@@ -91,47 +103,69 @@ async function go() {
   const packages = new Set(
     filesBelow("test", (name) => name.endsWith("_test.go")).map((path) => `./${dirname(relative(GO_MODULE, path))}`),
   );
-  const compared = "./compat";
+  const [compared, clusters] = ["./compat", "./cluster"];
   packages.delete(compared);
-  // Two lanes side by side, since most tests wait more than they compute; each has its own ports.
-  await Promise.all([goTests([compared], "20000-25999"), goTests([...packages], "26000-31999")]);
+  packages.delete(clusters);
+  // Lanes side by side, since most tests wait more than they compute; each has its own ports.
+  await Promise.all([
+    goTests([compared], "20000-23999"),
+    goTests([clusters], "24000-27999"),
+    goTests([...packages], "28000-31999"),
+  ]);
 }
 
 async function goTests(packages, ports) {
-  const args = ["test", "-json", "-count=1", "-p=1", "-timeout=20m", ...packages];
-  const { code, output } = await run("go", args, { cwd: GO_MODULE, env: { NETCD_TEST_PORTS: ports }, quiet: true });
-  check("go test", code === 0, countGoTests(output));
+  const args = ["test", "-json", "-count=1", "-p=1", "-parallel=2", "-timeout=20m", ...packages];
+  const results = new GoResults();
+  const options = {
+    cwd: GO_MODULE,
+    env: { NETCD_TEST_PORTS: ports },
+    quiet: true,
+    onLine: (line) => results.take(line),
+  };
+  const name = `go test ${packages.join(" ")}`;
+  const { code } = await timings.step(name, () => run("go", args, options));
+  check(name, code === 0, results.failed);
 }
 
-/** Returns what tests that failed have printed, and what is not of a test (a build that failed). */
-function countGoTests(output) {
-  const printed = new Map();
-  let failed = "";
-  for (const line of output.split("\n")) {
+/** Reads what `go test -json` prints: says how far it is, counts tests, keeps what those that failed have printed. */
+class GoResults {
+  #printed = new Map();
+  /** What tests that failed have printed, and what is not of a test (a build that failed). */
+  failed = "";
+
+  /** @param {string} line */
+  take(line) {
     if (!line.startsWith("{")) {
-      if (line === "") continue;
-      process.stderr.write(`${line}\n`);
-      failed += `${line}\n`;
-      continue;
+      if (line !== "") this.#keep(`${line}\n`);
+      return;
     }
     const event = JSON.parse(line);
-    if (event.Action === "build-output") {
-      process.stderr.write(event.Output);
-      failed += event.Output;
-      continue;
-    }
+    if (event.Action === "build-output") this.#keep(event.Output);
     const test = `${event.Package} ${event.Test}`;
     if (event.Action === "output" && showsInSummary(event.Output)) {
       process.stderr.write(event.Output);
-      printed.set(test, (printed.get(test) ?? "") + event.Output);
+      this.#printed.set(test, (this.#printed.get(test) ?? "") + event.Output);
     }
-    if (event.Action === "fail") failed += printed.get(test) ?? "";
-    if (!event.Test) continue;
-    if (event.Action === "pass") totals.passed += 1;
-    if (event.Action === "fail") totals.failed += 1;
-    if (event.Action === "skip") notes.push(`skipped: ${event.Test}`);
+    if (event.Action === "fail") this.failed += this.#printed.get(test) ?? "";
+    if (event.Test) this.#ended(event);
   }
-  return failed;
+
+  #keep(text) {
+    process.stderr.write(text);
+    this.failed += text;
+  }
+
+  #ended({ Action, Package, Test, Elapsed }) {
+    if (Action === "pass") totals.passed += 1;
+    if (Action === "fail") totals.failed += 1;
+    if (Action === "skip") notes.push(`skipped: ${Test}`);
+    // A test of its own, not one of its parts.
+    if (Elapsed === undefined || Test.includes("/")) return;
+    const name = `${Package.split("/").at(-1)} ${Test}`;
+    timings.test(name, Elapsed);
+    say(`${Action} ${name} (${Elapsed.toFixed(1)} s)`);
+  }
 }
 
 /** What of the output of Go tests is shown: all but the lines of tests that began or went well. */
@@ -158,7 +192,7 @@ async function main() {
   const started = performance.now();
   try {
     await requireRust();
-    await build();
+    await timings.step("build", build);
     for (const [name, group] of Object.entries(GROUPS)) {
       if (!only || only.includes(name)) await group();
     }
@@ -168,6 +202,7 @@ async function main() {
   }
   // A check without tests of its own (a linter) that failed counts as one.
   const failed = Math.max(totals.failed, failures.length);
+  say(`where the time went\n${timings.table()}`);
   for (const note of notes) say(note);
   for (const failure of failures) sayFailure(failure);
   const minutes = ((performance.now() - started) / 60_000).toFixed(1);

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** The root of the repository. */
@@ -39,10 +40,11 @@ export function say(text) {
 /**
  * Runs a program to its end and resolves with {code, output}; a program that cannot be started is code 127.
  * `capture` collects the output and shows it as well, `quiet` only collects it; without either it goes straight to
- * the terminal, on stderr unless `stdout` says that it is this script's own result. After `timeoutMs` it is ended.
+ * the terminal, on stderr unless `stdout` says that it is this script's own result. `onLine` is called with every line
+ * of stdout as it comes. After `timeoutMs` it is ended.
  */
 export function run(program, args, options = {}) {
-  const { cwd = ROOT, env = {}, capture = false, quiet = false, stdout = 2, timeoutMs } = options;
+  const { cwd = ROOT, env = {}, capture = false, quiet = false, stdout = 2, timeoutMs, onLine } = options;
   return new Promise((resolve) => {
     const collected = capture || quiet;
     const child = spawn(program, args, {
@@ -57,6 +59,7 @@ export function run(program, args, options = {}) {
       if (!quiet) process.stderr.write(chunk);
     };
     child.stdout?.on("data", collect);
+    if (onLine && child.stdout) createInterface({ input: child.stdout }).on("line", onLine);
     child.stderr?.on("data", collect);
     child.on("error", (error) => resolve({ code: 127, output: String(error) }));
     child.on("exit", () => {

@@ -35,7 +35,7 @@ const (
 func TestLeasesExpireTogether(t *testing.T) {
 	for _, size := range []int{1, 3} {
 		t.Run(fmt.Sprintf("members=%d", size), func(t *testing.T) {
-			storm := newStorm(t, member.StartCluster(t, "netcd", member.Netcd(), size), member.Number(t, "LEASE_COUNT", 10_000))
+			storm := newStorm(t, member.StartCluster(t, "netcd", member.Netcd(), size), member.Number(t, "LEASE_COUNT", member.Depth(10_000)))
 			terms := storm.terms()
 			started := put(t, storm.ctx, storm.clients[0], "started", "")
 			deletions := storm.clients[0].Watch(storm.ctx, "leased/", clientv3.WithPrefix(), clientv3.WithFilterPut(), clientv3.WithRev(started))

@@ -84,6 +84,7 @@ func TestAllKilled(t *testing.T) {
 }
 
 func TestMajorityLostAsEtcd(t *testing.T) {
+	t.Parallel()
 	member.Need(t, member.Etcd())
 	expected := lostStory(t, "etcd", member.Etcd())
 	actual := lostStory(t, "netcd", member.Netcd())

@@ -42,7 +42,7 @@ func TestKilledWhileSnapshotArrives(t *testing.T) {
 	}
 	away := otherThan(running.Members, running.Leader(t))
 	kills := map[string]int{}
-	for range member.Number(t, "SNAPSHOT_ROUNDS", 3) {
+	for range member.Number(t, "SNAPSHOT_ROUNDS", member.Depth(3)) {
 		catchUp(t, running, away, func() {
 			for range 1 + random.IntN(killsPerCatchUpMax) {
 				kills[killDuring(t, random, away)]++

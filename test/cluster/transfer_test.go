@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	transfers         = 30
+	transfers         = 30 // at full depth
 	transferClients   = 8
 	transferPause     = 50 * time.Millisecond
 	transferCallMax   = 30 * time.Second
@@ -57,7 +57,7 @@ func TestNothingIsLostWhenTheLeaderIsMoved(t *testing.T) {
 		defer connection.Close()
 		clients.Go(func() { putAndGet(loading, ctx, pb.NewKVClient(connection), fmt.Sprintf("k%d", at), got) })
 	}
-	for range transfers {
+	for range member.Depth(transfers) {
 		moveOn(ctx, t, running)
 		time.Sleep(transferPause)
 	}

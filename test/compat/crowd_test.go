@@ -17,7 +17,7 @@ func TestKVThroughFollowers(t *testing.T) {
 		p := newCrowdPair(t, fmt.Sprintf("KV through followers with COMPAT_SEED=%d", seed), seed)
 		defer p.report()
 		g := newGenerator(seed)
-		steps := member.Number(t, "COMPAT_CROWD_COUNT", uint64(900))
+		steps := member.Number(t, "COMPAT_CROWD_COUNT", member.Depth(uint64(900)))
 		for step := range steps {
 			if key := p.crowd.disturb(p, step, steps, g.revision); key != nil {
 				call := rangeCall(&pb.RangeRequest{Key: key})
@@ -36,7 +36,7 @@ func TestWatchThroughFollowers(t *testing.T) {
 	need(t, clusters)
 	forSeeds(t, "COMPAT_CROWD_RUNS", 1, func(t *testing.T, seed uint64) {
 		run := &watchRun{pair: newCrowdPair(t, fmt.Sprintf("watch through followers with COMPAT_SEED=%d", seed), seed), g: newGenerator(seed)}
-		steps := member.Number(t, "COMPAT_CROWD_COUNT", uint64(900)) / 3
+		steps := member.Number(t, "COMPAT_CROWD_COUNT", member.Depth(uint64(900))) / 3
 		for step := range steps {
 			if step == steps/6*3 {
 				// Streams of the leader would end with it.

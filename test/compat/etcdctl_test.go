@@ -12,6 +12,7 @@ func TestEtcdctl(t *testing.T) {
 	for _, version := range []string{"etcdctl", "etcdctl-3.4"} {
 		for _, script := range scripts(version) {
 			t.Run(version+"/"+script.name, func(t *testing.T) {
+				t.Parallel()
 				need(t, script.needs)
 				etcdctl := member.Reference(version)
 				member.Need(t, etcdctl)

@@ -83,6 +83,7 @@ type h2specServer struct {
 }
 
 func TestH2Spec(t *testing.T) {
+	t.Parallel()
 	netcd, etcd := member.StartPair(t)
 	ours, theirs := h2specOf(t, netcd), h2specOf(t, etcd)
 	var cases []specCase

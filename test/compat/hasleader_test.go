@@ -16,6 +16,7 @@ import (
 const leaderLostMax = 30 * time.Second
 
 func TestStreamsThatNeedALeader(t *testing.T) {
+	t.Parallel()
 	need(t, clusters)
 	member.Need(t, member.Etcd())
 	theirs := leaderlessStory(t, "etcd", member.Etcd())

@@ -36,6 +36,7 @@ type joinStory struct {
 }
 
 func TestJoinRefusals(t *testing.T) {
+	t.Parallel()
 	need(t, clusters)
 	member.Need(t, member.Etcd())
 	spare, err := member.New(member.Options{Label: "spare", Dir: t.TempDir()})

@@ -14,7 +14,7 @@ func TestKV(t *testing.T) {
 		p := newPair(t, fmt.Sprintf("KV with COMPAT_SEED=%d", seed))
 		defer p.report()
 		g := newGenerator(seed)
-		for range member.Number(t, "COMPAT_COUNT", 3000) {
+		for range member.Number(t, "COMPAT_COUNT", member.Depth(3000)) {
 			call := g.next()
 			g.follow(call, p.compare(call))
 		}

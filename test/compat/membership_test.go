@@ -66,6 +66,7 @@ func lists(through int) []memberStep {
 }
 
 func TestEtcdctlMembership(t *testing.T) {
+	t.Parallel()
 	need(t, clusters)
 	etcdctl := member.Reference("etcdctl")
 	member.Need(t, etcdctl)

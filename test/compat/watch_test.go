@@ -45,7 +45,7 @@ func TestWatch(t *testing.T) {
 	need(t, watches)
 	forSeeds(t, "COMPAT_RUNS", 2, func(t *testing.T, seed uint64) {
 		run := &watchRun{pair: newPair(t, fmt.Sprintf("watch with COMPAT_SEED=%d", seed)), g: newGenerator(seed)}
-		for range member.Number(t, "COMPAT_WATCH_COUNT", 600) {
+		for range member.Number(t, "COMPAT_WATCH_COUNT", member.Depth(600)) {
 			run.step()
 		}
 		run.end(t)

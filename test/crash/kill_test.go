@@ -21,7 +21,7 @@ const (
 // TestKill kills the member CRASH_KILLS (30) times under CRASH_WORKERS (64) clients; CRASH_SEED chooses the
 // moments. After every restart all that was acknowledged must be there exactly once.
 func TestKill(t *testing.T) {
-	kills := member.Number(t, "CRASH_KILLS", 30)
+	kills := member.Number(t, "CRASH_KILLS", member.Depth(30))
 	seed := member.Number(t, "CRASH_SEED", 1)
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	server := member.StartNetcd(t)

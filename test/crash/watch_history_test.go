@@ -34,7 +34,7 @@ func TestWatchHistories(t *testing.T) {
 	defer cancel()
 	var last atomic.Int64
 	followers, followed := startFollowers(t, ctx, server, seed, last.Load)
-	for range member.Number(t, "WATCH_KILLS", 10) {
+	for range member.Number(t, "WATCH_KILLS", member.Depth(10)) {
 		load := startWriters(t, server, seed, random.Uint64())
 		time.Sleep(time.Duration(random.Int64N(int64(lifeTimeMax))))
 		if err := server.Kill(); err != nil {

@@ -19,3 +19,14 @@ func Number[N int | uint64](t testing.TB, variable string, fallback N) N {
 	}
 	return N(number)
 }
+
+// FullDepth is whether tests run at their full length.
+func FullDepth() bool { return os.Getenv("NETCD_TEST_DEPTH") == "full" }
+
+// Depth is how often something that needs length is done: the number at NETCD_TEST_DEPTH=full, else a tenth of it.
+func Depth[N int | uint64](full N) N {
+	if FullDepth() {
+		return full
+	}
+	return max(1, full/10)
+}

@@ -1,11 +1,12 @@
 // A number of seeds of the simulation in every test run; any number by `npm run sim -- --seeds N --from S`.
 
 import { expect, test } from "vitest";
+import { depth } from "../depth.js";
 import { simulate } from "./simulation.js";
 
-const seedsMin = 2_000;
+const seedsMin = depth(2_000);
 const firstSeed = 1;
-const seedsPerTest = 250;
+const seedsPerTest = seedsMin / 8;
 
 const starts = Array.from({ length: seedsMin / seedsPerTest }, (_, i) => firstSeed + i * seedsPerTest);
 
