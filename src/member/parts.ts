@@ -98,7 +98,14 @@ export function buildParts(base: Foundation): Parts {
     members: clustering.changes(replica),
     transferLeader: (to) => clustering.transferLeader(replica, to),
     quotaBytes: backendQuotaBytes(config),
-    defragment: () => defragment(engine, join(memberDirectory(config), STORE_FILE), log),
+    defragment: () =>
+      defragment({
+        store: engine,
+        path: join(memberDirectory(config), STORE_FILE),
+        hasLeader: () => replica.leader() !== 0n,
+        linearizable: () => replica.readIndex(),
+        log,
+      }),
     electionMs: config.electionTimeoutMs,
     lessor,
     watches,

@@ -1,6 +1,6 @@
 // What the services see of the member, made of its parts.
 
-import type { Alarms } from "../cluster/alarms.js";
+import type { Alarm, Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import { rpcErrorOfText } from "../errors.js";
@@ -68,8 +68,6 @@ export function serviceContext(parts: ContextParts): ServiceContext {
         throw rpcErrorOfText(error.message) ?? error;
       }),
     defragment: parts.defragment,
-    changeAlarm: async (change) => {
-      await replica.proposeControl({ type: "alarm", ...change });
-    },
+    changeAlarm: async (change) => (await replica.proposeControl({ type: "alarm", ...change })) as Alarm | null,
   };
 }

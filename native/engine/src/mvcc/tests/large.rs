@@ -214,3 +214,37 @@ fn defragmentation_gives_pages_back() {
         .collect();
     assert_eq!(names, Vec::<String>::new());
 }
+
+/// Who compacts and defragments wants the room of what was compacted, and does not ask in between.
+#[test]
+fn defragmentation_waits_for_the_compactions_before_it() {
+    let mut kit = filled(4000, 1000);
+    kit.store.flush();
+    let before = kit.store.status();
+    kit.delete("k", "k003900");
+    let now = kit.store.revision();
+    kit.compact(now - 1).unwrap();
+    kit.compact(now).unwrap();
+    kit.store.defragment().unwrap();
+    assert!(kit.store.status().db_bytes < before.db_bytes / 2);
+    // Nothing is left to be done, and nothing waits.
+    kit.settle(now);
+    kit.store.defragment().unwrap();
+    kit.store.close();
+    kit.store.defragment().unwrap();
+}
+
+/// The next regular commit is a whole interval away; who asks for a compaction does not wait for it.
+#[test]
+fn a_compaction_begins_at_once() {
+    const COMPACTIONS: u32 = 20;
+    let mut kit = Kit::new();
+    let start = std::time::Instant::now();
+    for number in 0..COMPACTIONS {
+        let revision = kit.set("a", &number.to_string());
+        kit.compact_wholly(revision);
+    }
+    let interval = std::time::Duration::from_millis(crate::limits::FLUSH_INTERVAL_MS);
+    let took = start.elapsed();
+    assert!(took < interval * COMPACTIONS, "{took:?}");
+}
