@@ -36,7 +36,8 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
         header: responseHeader(context, found.revision),
         hash: found.hash,
         compactRevision: toInt64(found.compactRevision),
-        hashRevision: toInt64(found.hashRevision),
+        // Exact, as the request has it, also where a number is not.
+        hashRevision: request.revision.isZero() ? toInt64(found.hashRevision) : request.revision,
       };
     }),
     moveLeader: unary(context, async (request) => {

@@ -12,8 +12,8 @@ use parking_lot::RwLockWriteGuard;
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
     COMPACTION_BATCH_FACTOR, COMPACTION_COMPUTE, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
-    COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_WAIT_MS,
-    COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
+    COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE,
+    COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
 
@@ -212,6 +212,10 @@ impl Compaction {
     /// must not fill up meanwhile. False while there is nothing to remove from the tree.
     pub fn prepare(&mut self, store: &Store) -> Result<bool, TreeError> {
         self.waiting = store.pins.any_below(self.at);
+        while self.waiting && self.started.elapsed() < COMPACTION_PIN_BRIEF {
+            std::thread::sleep(COMPACTION_PAUSE);
+            self.waiting = store.pins.any_below(self.at);
+        }
         if self.waiting {
             if self.started.elapsed() < Duration::from_millis(COMPACTION_PIN_WAIT_MS) {
                 return Ok(false);
