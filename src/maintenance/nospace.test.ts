@@ -60,7 +60,7 @@ it("answers refused writes when the alarm is set, those that came meanwhile too"
     new Promise((resolve) => {
       applied = () => {
         alarms.activate({ memberId: OWN, type: AlarmType.NoSpace });
-        resolve();
+        resolve(null);
       };
     });
   const raised = alarm();

@@ -26,7 +26,7 @@ import { HealthState } from "../services/health.js";
 import { registerServices } from "../services/register.js";
 import { Clustering } from "./clustering.js";
 import type { Identity } from "./datadir.js";
-import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./derived.js";
+import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
 import type { FirstMembers } from "./identity.js";
 import { serviceContext } from "./servicecontext.js";
 import { SnapshotLog } from "./snapshotlog.js";
@@ -106,7 +106,7 @@ export function buildParts(base: Foundation): Parts {
         linearizable: () => replica.readIndex(),
         log,
       }),
-    electionMs: config.electionTimeoutMs,
+    leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     lessor,
     watches,
   });
@@ -142,6 +142,7 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
     id: identity.memberId,
     heartbeatMs: config.heartbeatIntervalMs,
     electionMs: config.electionTimeoutMs,
+    requestTimeoutMs: requestTimeoutMs(config),
     preVote: config.preVote,
     appendGrant: true,
     logRetention: {

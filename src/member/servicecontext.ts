@@ -22,7 +22,7 @@ export interface ContextParts {
   readonly transferLeader: (to: bigint) => Promise<void>;
   readonly quotaBytes: number;
   readonly defragment: () => Promise<void>;
-  readonly electionMs: number;
+  readonly leaseTtlSecondsMin: number;
   readonly lessor: Lessor;
   readonly watches: WatchStreams;
 }
@@ -55,8 +55,7 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     propose: (kind, request) => replica.proposeOp(kind, request),
     range: (request) => engine.range(request),
     leases: {
-      // It outlives an election.
-      ttlSecondsMin: Math.ceil((3 * parts.electionMs) / 2_000),
+      ttlSecondsMin: parts.leaseTtlSecondsMin,
       nextId: () => engine.nextLeaseId(),
       all: () => engine.leases(),
       timeToLive: (id, keys) => lessor.timeToLive(id, keys),
