@@ -133,6 +133,10 @@ func leaseEndCases() []Call {
 		ttl := int64(30 + i)
 		calls = append(calls, grantCall(&pb.LeaseGrantRequest{ID: ttl, TTL: id}), revokeCall(&pb.LeaseRevokeRequest{ID: ttl}))
 	}
+	for _, id := range append(numbersBeyond, 0, 12345) {
+		calls = append(calls, Call{Method: "/etcdserverpb.Lease/LeaseKeepAlive", Request: &pb.LeaseKeepAliveRequest{ID: id}, Streams: true,
+			Answer: func() proto.Message { return &pb.LeaseKeepAliveResponse{} }})
+	}
 	return append(calls, revokeCall(&pb.LeaseRevokeRequest{ID: -1}), revokeCall(&pb.LeaseRevokeRequest{}),
 		timeToLiveCall(&pb.LeaseTimeToLiveRequest{}), timeToLiveCall(&pb.LeaseTimeToLiveRequest{ID: -1}))
 }

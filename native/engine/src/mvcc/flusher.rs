@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
+use crate::limits::{
+    COMPACTION_PIN_POLL_MS, FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES,
+};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
@@ -49,6 +51,14 @@ struct ControlState {
     ended: bool,
     /// Cycles that ended with everything committed that was applied when they began.
     cycles: u64,
+}
+
+impl FlushControl {
+    /// Says whether the disk is full, to those who wait for a commit.
+    pub fn report_blocked(&self, blocked: bool) {
+        self.state.lock().blocked = blocked;
+        self.committed.notify_all();
+    }
 }
 
 impl Store {
@@ -179,10 +189,9 @@ impl Flusher {
             let idle = {
                 let mut control = self.store.flush.state.lock();
                 control.cycles += u64::from(done);
-                control.blocked = self.complained;
                 !control.dirty
             };
-            self.store.flush.committed.notify_all();
+            self.store.flush.report_blocked(self.complained);
             if stop || (idle && self.compaction.is_none()) {
                 self.settle()?;
             }
@@ -219,12 +228,13 @@ impl Flusher {
         match &self.compaction {
             // The disk was full, whatever was to be written.
             _ if self.complained => FLUSH_RETRY_MS,
+            Some(compaction) if compaction.is_waiting() => COMPACTION_PIN_POLL_MS,
             Some(compaction) if compaction.is_removing() => {
                 self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
             }
             // It sums or goes through the index, and takes its pauses there.
-            Some(compaction) if !compaction.is_waiting() => 0,
-            _ => FLUSH_INTERVAL_MS,
+            Some(_) => 0,
+            None => FLUSH_INTERVAL_MS,
         }
     }
 
