@@ -2,7 +2,7 @@
 
 import type { MetaRow, MetaWrite } from "../native/binding.js";
 
-/** Numbers of the AlarmType enum of the wire. */
+/** Numbers of the AlarmType enum of the wire. Others come from clients too, and are alarms like these, as with etcd. */
 export const AlarmType = { None: 0, NoSpace: 1, Corrupt: 2 } as const;
 
 const NAMES: Readonly<Record<number, string>> = {
@@ -13,7 +13,7 @@ const NAMES: Readonly<Record<number, string>> = {
 
 export interface Alarm {
   readonly memberId: bigint;
-  /** A number of AlarmType. */
+  /** A number of AlarmType, or any other that fits into 32 bits. */
   readonly type: number;
 }
 
@@ -39,7 +39,7 @@ export class Alarms {
     for (const row of rows) {
       if (row.table !== "alarms") continue;
       const key = Buffer.from(row.key);
-      this.activate({ memberId: key.readBigUInt64BE(0), type: key.readUInt32BE(8) });
+      this.activate({ memberId: key.readBigUInt64BE(0), type: key.readInt32BE(8) });
     }
   }
 
@@ -54,8 +54,9 @@ export class Alarms {
     return this.list(type).length > 0;
   }
 
-  /** Sets an alarm; returns the writes that make it last. */
+  /** Sets an alarm; returns the writes that make it last. None is no alarm, though logs and stores of before have it. */
   activate(alarm: Alarm): MetaWrite[] {
+    if (alarm.type === AlarmType.None) return [];
     this.#set.set(keyOf(alarm).toString("hex"), alarm);
     return [{ table: "alarms", key: keyOf(alarm), value: new Uint8Array() }];
   }
@@ -71,6 +72,6 @@ export class Alarms {
 function keyOf(alarm: Alarm): Buffer {
   const key = Buffer.alloc(12);
   key.writeBigUInt64BE(alarm.memberId, 0);
-  key.writeUInt32BE(alarm.type, 8);
+  key.writeInt32BE(alarm.type, 8);
   return key;
 }

@@ -155,10 +155,31 @@ describe("a control entry", () => {
     const { alarm } = controlHandlers(state);
     const set = { type: "alarm", action: "activate", memberId: 2n, alarm: AlarmType.NoSpace } as const;
     const end = { ...set, action: "deactivate" } as const;
-    expect(alarm(set, MARK).writes).toHaveLength(1);
-    expect(alarm(end, MARK).writes).toHaveLength(1);
-    expect(alarm(end, MARK).writes).toEqual([]);
-    expect(told).toEqual(["alarms 1", "alarms 0", "alarms 0"]);
+    const changed = { memberId: 2n, type: AlarmType.NoSpace };
+    expect(alarm(set, MARK)).toMatchObject({ result: changed, writes: [{ table: "alarms" }] });
+    expect(alarm(set, MARK)).toMatchObject({ result: changed });
+    expect(alarm(end, MARK)).toMatchObject({ result: changed, writes: [{ table: "alarms", value: null }] });
+    expect(alarm(end, MARK)).toEqual({ result: null, writes: [] });
+    expect(told).toEqual(["alarms 1", "alarms 1", "alarms 0", "alarms 0"]);
+  });
+
+  it("takes entries with every number for an alarm, of which 0 is none", () => {
+    const { alarm } = controlHandlers(state);
+    const entry = (action: "activate" | "deactivate", type: number) =>
+      alarm({ type: "alarm", action, memberId: 2n ** 64n - 1n, alarm: type }, MARK);
+    for (const action of ["activate", "deactivate"] as const) {
+      expect(entry(action, AlarmType.None)).toEqual({ result: null, writes: [] });
+    }
+    expect(state.alarms.list()).toEqual([]);
+    for (const type of [7, -1, 2 ** 31 - 1, -(2 ** 31)]) {
+      expect(entry("deactivate", type)).toEqual({ result: null, writes: [] });
+      const { writes } = entry("activate", type);
+      const rows = writes.map(({ table, key }) => ({ table, key, value: new Uint8Array() }));
+      expect(Alarms.restore(rows).list()).toEqual([{ memberId: 2n ** 64n - 1n, type }]);
+      expect(entry("deactivate", type).writes).toMatchObject([{ key: writes[0]?.key, value: null }]);
+    }
+    const ofBefore = { table: "alarms", key: new Uint8Array(12), value: new Uint8Array() } as const;
+    expect(Alarms.restore([ofBefore]).list()).toEqual([]);
   });
 
   it("of a newer version of netcd ends the process", () => {

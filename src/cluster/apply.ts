@@ -61,7 +61,7 @@ export function controlHandlers(state: ClusterState): ControlHandlers {
       const change = { memberId, type: alarm };
       const writes = action === "activate" ? alarms.activate(change) : alarms.deactivate(change);
       state.alarmsChanged();
-      return { result: null, writes };
+      return { result: writes.length > 0 ? change : null, writes };
     },
     downgrade: () => unknown("downgrade"),
     auth: () => unknown("auth"),

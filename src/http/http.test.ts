@@ -48,7 +48,7 @@ class FakeMember implements ServiceContext {
     this.reads.push("serializable");
     if (this.serializableError) throw this.serializableError;
   };
-  changeAlarm = async () => {};
+  changeAlarm = async () => null;
   hashKv = async (revision: number) => {
     if (revision > 1) throw rpcError("futureRevision");
     return { hash: 1084519789, hashRevision: revision, compactRevision: -1, revision: 1 };

@@ -5,11 +5,22 @@ import { formatBytes } from "../log/bytes.js";
 import type { Logger } from "../log/logger.js";
 import type { NativeEngine } from "../native/binding.js";
 
-type Store = Pick<NativeEngine, "defragment" | "storeStatus">;
+export interface DefragmentParts {
+  readonly store: Pick<NativeEngine, "defragment" | "storeStatus">;
+  /** The database. */
+  readonly path: string;
+  /** Whether this member knows a leader. */
+  readonly hasLeader: () => boolean;
+  /** Resolves when everything acknowledged before is applied here. Rejects with an error that has a status. */
+  readonly linearizable: () => Promise<void>;
+  readonly log: Logger;
+}
 
-/** Gives back the free pages of the database at `path`. Rejects with the data plane's reason. */
-export async function defragment(store: Store, path: string, log: Logger): Promise<void> {
+/** Gives back the free pages of the database. Rejects with the data plane's reason. */
+export async function defragment(parts: DefragmentParts): Promise<void> {
+  const { store, path, log } = parts;
   log.info("starting defragment");
+  await catchUp(parts);
   const before = store.storeStatus();
   const startedMs = performance.now();
   log.info("defragmenting", {
@@ -37,4 +48,17 @@ export async function defragment(store: Store, path: string, log: Logger): Promi
     took: formatDuration(performance.now() - startedMs),
   });
   log.info("finished defragment");
+}
+
+/**
+ * A compaction that another member has answered may not be applied here yet, and its room is what this is for. Without
+ * the others the member defragments what it has.
+ */
+async function catchUp({ hasLeader, linearizable, log }: DefragmentParts): Promise<void> {
+  if (!hasLeader()) return;
+  try {
+    await linearizable();
+  } catch (error) {
+    log.warn("failed to catch up with the cluster before defragment", { error: error as Error });
+  }
 }

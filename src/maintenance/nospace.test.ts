@@ -10,7 +10,7 @@ const OWN = 7n;
 let alarms: Alarms;
 let lines: string[];
 let changes: AlarmChange[];
-let outcome: () => Promise<void>;
+let outcome: () => Promise<null>;
 /** How many alarms were set at each answer to the refused writes. */
 let answered: number[];
 
@@ -18,7 +18,7 @@ beforeEach(() => {
   alarms = new Alarms();
   lines = [];
   changes = [];
-  outcome = async () => {};
+  outcome = async () => null;
   answered = [];
 });
 
@@ -60,7 +60,7 @@ it("answers refused writes when the alarm is set, those that came meanwhile too"
     new Promise((resolve) => {
       applied = () => {
         alarms.activate({ memberId: OWN, type: AlarmType.NoSpace });
-        resolve();
+        resolve(null);
       };
     });
   const raised = alarm();
@@ -89,7 +89,7 @@ it("tries again at the next refusal when the proposal failed", async () => {
   outcome = () => Promise.reject(new Error("etcdserver: request timed out"));
   await raised.quotaExceeded();
   expect(answered).toEqual([0]);
-  outcome = async () => {};
+  outcome = async () => null;
   await raised.quotaExceeded();
   expect(changes).toHaveLength(2);
   expect(lines.map((line) => JSON.parse(line).msg)).toContain("failed to raise alarm");

@@ -232,7 +232,7 @@ describe("a member", () => {
     await expect(call(kvService.put, { key: Buffer.from("small") })).rejects.toMatchObject(refused);
 
     const deleted = await call(kvService.deleteRange, { key: Buffer.from("k"), rangeEnd: Buffer.from("l") });
-    await call(kvService.compact, { revision: deleted.header?.revision, physical: true });
+    await call(kvService.compact, { revision: deleted.header?.revision });
     await call(maintenanceService.defragment, {});
     expect(messages()).toContain("finished defragmenting directory");
     await call(maintenanceService.alarm, { action: 2, memberID: set?.memberID, alarm: 1 });

@@ -5,7 +5,7 @@ import type { Config } from "../config/config.js";
 import type { EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
-import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./derived.js";
+import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
 
 /** A data plane that reads its disk. */
 export interface Opening {
@@ -32,6 +32,8 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     compactionSleepIntervalMs: config.compactionSleepIntervalMs,
     watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
     requestTimeoutMs: requestTimeoutMs(config),
+    electionTimeoutMs: config.electionTimeoutMs,
+    leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     extensiveMetrics: config.extensiveMetrics,
     frontThreads: 0,
     appendGrant: true,

@@ -26,7 +26,7 @@ import { HealthState } from "../services/health.js";
 import { registerServices } from "../services/register.js";
 import { Clustering } from "./clustering.js";
 import type { Identity } from "./datadir.js";
-import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./derived.js";
+import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
 import type { FirstMembers } from "./identity.js";
 import { serviceContext } from "./servicecontext.js";
 import { SnapshotLog } from "./snapshotlog.js";
@@ -98,8 +98,15 @@ export function buildParts(base: Foundation): Parts {
     members: clustering.changes(replica),
     transferLeader: (to) => clustering.transferLeader(replica, to),
     quotaBytes: backendQuotaBytes(config),
-    defragment: () => defragment(engine, join(memberDirectory(config), STORE_FILE), log),
-    electionMs: config.electionTimeoutMs,
+    defragment: () =>
+      defragment({
+        store: engine,
+        path: join(memberDirectory(config), STORE_FILE),
+        hasLeader: () => replica.leader() !== 0n,
+        linearizable: () => replica.readIndex(),
+        log,
+      }),
+    leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     lessor,
     watches,
   });
@@ -135,6 +142,7 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
     id: identity.memberId,
     heartbeatMs: config.heartbeatIntervalMs,
     electionMs: config.electionTimeoutMs,
+    requestTimeoutMs: requestTimeoutMs(config),
     preVote: config.preVote,
     appendGrant: true,
     logRetention: {

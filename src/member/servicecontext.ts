@@ -1,6 +1,6 @@
 // What the services see of the member, made of its parts.
 
-import type { Alarms } from "../cluster/alarms.js";
+import type { Alarm, Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import { rpcErrorOfText } from "../errors.js";
@@ -22,7 +22,7 @@ export interface ContextParts {
   readonly transferLeader: (to: bigint) => Promise<void>;
   readonly quotaBytes: number;
   readonly defragment: () => Promise<void>;
-  readonly electionMs: number;
+  readonly leaseTtlSecondsMin: number;
   readonly lessor: Lessor;
   readonly watches: WatchStreams;
 }
@@ -55,8 +55,7 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     propose: (kind, request) => replica.proposeOp(kind, request),
     range: (request) => engine.range(request),
     leases: {
-      // It outlives an election.
-      ttlSecondsMin: Math.ceil((3 * parts.electionMs) / 2_000),
+      ttlSecondsMin: parts.leaseTtlSecondsMin,
       nextId: () => engine.nextLeaseId(),
       all: () => engine.leases(),
       timeToLive: (id, keys) => lessor.timeToLive(id, keys),
@@ -68,8 +67,6 @@ export function serviceContext(parts: ContextParts): ServiceContext {
         throw rpcErrorOfText(error.message) ?? error;
       }),
     defragment: parts.defragment,
-    changeAlarm: async (change) => {
-      await replica.proposeControl({ type: "alarm", ...change });
-    },
+    changeAlarm: async (change) => (await replica.proposeControl({ type: "alarm", ...change })) as Alarm | null,
   };
 }

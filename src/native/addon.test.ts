@@ -40,6 +40,8 @@ function options(dir: string, changes: Partial<EngineOptions> = {}): EngineOptio
     grpcKeepaliveIntervalMs: 7_200_000,
     grpcKeepaliveTimeoutMs: 20_000,
     requestTimeoutMs: 7000,
+    electionTimeoutMs: 1000,
+    leaseTtlSecondsMin: 2,
     extensiveMetrics: false,
     compactionBatchLimit: 1000,
     compactionSleepIntervalMs: 10,

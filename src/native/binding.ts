@@ -53,6 +53,9 @@ export interface EngineOptions {
   grpcKeepaliveTimeoutMs: number;
   /** How long a proposal or a read index may take before its client gets `request timed out`. */
   requestTimeoutMs: number;
+  electionTimeoutMs: number;
+  /** The shortest time to live that a lease is granted. */
+  leaseTtlSecondsMin: number;
   /** --metrics=extensive: measure how long each gRPC call takes. */
   extensiveMetrics: boolean;
   compactionBatchLimit: number;

@@ -30,7 +30,6 @@ export type NativeEvent =
   | { type: "leaseRenew"; renewal: number; lease: bigint }
   /** A message of a watch stream that `watchOpen` made: an encoded WatchResponse. */
   | { type: "watchMessage"; stream: number; data: Uint8Array }
-  | { type: "leaseChanged"; granted: { id: bigint; ttlSeconds: number }[]; revoked: bigint[] }
   /** A write or sync failed, or data is damaged: the process must end with this message. */
   | { type: "fatal"; message: string }
   /** Writes are refused because the database has reached its quota; once in a drain. Answer with quotaRefused. */

@@ -36,6 +36,8 @@ export interface ReplicaOptions {
   id: MemberId;
   heartbeatMs: number;
   electionMs: number;
+  /** How long a proposal, a read index or a transfer may take. */
+  requestTimeoutMs: number;
   preVote: boolean;
   /** Off in tests of the slow path. */
   appendGrant: boolean;

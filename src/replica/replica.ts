@@ -28,8 +28,6 @@ import { ReadIndexer } from "./reads.js";
 export type { Leadership } from "./leadership.js";
 export type { OtherEvent, ReplicaOptions } from "./options.js";
 
-/** Beyond the election timeouts in which a leader may be found: etcd's request timeout. */
-const requestTimeoutBaseMs = 5_000;
 const readRetryMs = 500;
 const randomOriginBelow = 2 ** 47;
 
@@ -50,14 +48,12 @@ export class Replica {
   #ticker: Timer | null = null;
   #campaigned = false;
   #stopped = false;
-  readonly #requestTimeoutMs: number;
 
   constructor(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions) {
     this.#options = options;
     this.#engine = engine;
     const { clock, random, heartbeatMs } = options;
     const origin = random(randomOriginBelow).toString(36);
-    this.#requestTimeoutMs = requestTimeoutBaseMs + 2 * options.electionMs;
     this.#raft = createRaft(engine, recovered, options);
     this.#applied = recovered.appliedIndex;
     this.#compaction = this.#createCompaction(recovered.appliedIndex);
@@ -68,7 +64,7 @@ export class Replica {
       options.transport,
       () => this.#raft.status().confState.voters,
     );
-    const timeoutMs = this.#requestTimeoutMs;
+    const timeoutMs = options.requestTimeoutMs;
     const timedOut = (startedMs: number) => this.#leadership.timeoutError(startedMs);
     this.#driver = this.#createDriver(recovered.appliedIndex);
     const leaderOutOfReach = () => this.#leaderOutOfReach();
@@ -241,7 +237,7 @@ export class Replica {
     else if (!this.#raft.status().confState.voters.includes(to)) {
       reply.failed(replicaErrors.badTransferee());
     } else {
-      this.#leadership.awaitLeader(to, this.#requestTimeoutMs, reply);
+      this.#leadership.awaitLeader(to, this.#options.requestTimeoutMs, reply);
       this.#driver.transferLeader(to);
     }
   }

@@ -1,6 +1,6 @@
 // What the gRPC services and the HTTP endpoints see of the member that they serve.
 
-import type { Alarms } from "../cluster/alarms.js";
+import type { Alarm, Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import type { LeaseStatus } from "../lease/forward.js";
@@ -62,8 +62,8 @@ export interface ServiceContext {
   hashKv(revision: number): Promise<StoreHash>;
   /** Rejects with the data plane's reason. */
   defragment(): Promise<void>;
-  /** Sets or clears an alarm on all members. Rejects with an RpcError. */
-  changeAlarm(change: AlarmChange): Promise<void>;
+  /** Sets or clears an alarm on all members. Resolves with it; null: there was none to clear. Rejects with an RpcError. */
+  changeAlarm(change: AlarmChange): Promise<Alarm | null>;
 }
 
 /** Whether this member has no vote. */

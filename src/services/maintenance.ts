@@ -1,7 +1,7 @@
 // etcdserverpb.Maintenance: status, alarms, hashes, defragmentation. What else it has is in missing.ts until it is there.
 
 import { status } from "@grpc/grpc-js";
-import { alarmName } from "../cluster/alarms.js";
+import { type Alarm, AlarmType, alarmName } from "../cluster/alarms.js";
 import { RpcError, rpcError } from "../errors.js";
 import type { etcdserverpb } from "../proto/index.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
@@ -36,7 +36,8 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
         header: responseHeader(context, found.revision),
         hash: found.hash,
         compactRevision: toInt64(found.compactRevision),
-        hashRevision: toInt64(found.hashRevision),
+        // Exact, as the request has it, also where a number is not.
+        hashRevision: request.revision.isZero() ? toInt64(found.hashRevision) : request.revision,
       };
     }),
     moveLeader: unary(context, async (request) => {
@@ -74,13 +75,24 @@ async function alarm(
   context: ServiceContext,
   request: etcdserverpb.AlarmRequest,
 ): Promise<etcdserverpb.AlarmResponse.$Properties> {
-  const action = ALARM_ACTIONS[request.action];
-  if (action === undefined) throw new RpcError(status.UNKNOWN, "etcdserver: unknown method");
-  const memberId = toBigint(request.memberID);
-  if (action !== "get") await context.changeAlarm({ action, memberId, alarm: request.alarm });
-  const alarms = action === "get" ? context.alarms.list(request.alarm) : [{ memberId, type: Number(request.alarm) }];
+  const alarms = await alarmsOf(context, request);
   return {
     header: responseHeader(context, context.store().revision),
     alarms: alarms.map((set) => ({ memberID: toUint64(set.memberId), alarm: set.type })),
   };
+}
+
+/** The alarms that an answer holds: those asked for, or the one that was set or cleared. */
+async function alarmsOf(context: ServiceContext, request: etcdserverpb.AlarmRequest): Promise<readonly Alarm[]> {
+  const action = ALARM_ACTIONS[request.action];
+  if (action === undefined) throw new RpcError(status.UNKNOWN, "etcdserver: unknown method");
+  const type: number = request.alarm;
+  if (action === "get") {
+    await context.linearizable();
+    return context.alarms.list(type);
+  }
+  // It has no meaning, so nothing of it enters the log.
+  if (action === "activate" && type === AlarmType.None) return [];
+  const changed = await context.changeAlarm({ action, memberId: toBigint(request.memberID), alarm: type });
+  return changed === null ? [] : [changed];
 }

@@ -26,6 +26,11 @@ func normalized(call Call, answer Answer) Answer {
 		case *pb.LeaseTimeToLiveResponse:
 			typed.TTL = min(typed.TTL, 1)
 			sort.Slice(typed.Keys, func(i, j int) bool { return bytes.Compare(typed.Keys[i], typed.Keys[j]) < 0 })
+		case *pb.AlarmResponse:
+			sort.Slice(typed.Alarms, func(i, j int) bool {
+				a, b := typed.Alarms[i], typed.Alarms[j]
+				return a.MemberID < b.MemberID || a.MemberID == b.MemberID && a.Alarm < b.Alarm
+			})
 		case *pb.LeaseLeasesResponse:
 			sort.Slice(typed.Leases, func(i, j int) bool { return typed.Leases[i].ID < typed.Leases[j].ID })
 		}

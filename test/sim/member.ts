@@ -21,6 +21,7 @@ export interface MemberSettings {
   fastChance: number;
   heartbeatMs: number;
   electionMs: number;
+  requestTimeoutMs: number;
   logRetention: LogRetention;
   /** A sync takes up to so long on a disk that is well. */
   syncMsMax: number;

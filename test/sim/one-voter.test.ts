@@ -60,6 +60,7 @@ class Alone {
       id: 1n,
       heartbeatMs: 100,
       electionMs: 1000,
+      requestTimeoutMs: 7_000,
       preVote: true,
       appendGrant: this.appendGrant,
       logRetention: { snapshotCount: 150, catchUpEntries: 100, bytesMax: Number.POSITIVE_INFINITY },

@@ -36,6 +36,7 @@ class Trio {
         fastChance: appendGrant ? 1 : 0,
         heartbeatMs: 50,
         electionMs: 500,
+        requestTimeoutMs: 6_000,
         logRetention: { snapshotCount: 1, catchUpEntries: 5, bytesMax: Number.POSITIVE_INFINITY },
         syncMsMax: 1,
       },

@@ -35,6 +35,7 @@ const finalTriesMax = 20;
 const payloadsLeftMax = 4;
 const heartbeatMs = 50;
 const electionMs = 500;
+const requestTimeoutMs = 6_000;
 
 class Simulation implements World {
   readonly scheduler = new Scheduler();
@@ -56,6 +57,7 @@ class Simulation implements World {
       fastChance: this.random.pick([0, 0.5, 1, 1]),
       heartbeatMs,
       electionMs,
+      requestTimeoutMs,
       logRetention: {
         snapshotCount: this.random.pick([1, 10, 200]),
         catchUpEntries: this.random.pick([5, 20, 1000]),

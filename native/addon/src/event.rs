@@ -31,11 +31,6 @@ pub enum Event {
     },
     /// A message of a watch stream of the control plane.
     WatchMessage { stream: u64, data: Bytes },
-    /// Leases that an operation granted or revoked.
-    LeaseChanged {
-        granted: Vec<(i64, i64)>,
-        revoked: Vec<i64>,
-    },
     /// The process must end.
     Fatal(String),
     /// A log line.

@@ -140,7 +140,6 @@ impl<'e> Objects<'e> {
                 Ok(object)
             }
             Event::Proposed { token, result } => self.proposed(token, result),
-            Event::LeaseChanged { granted, revoked } => self.lease_changed(granted, revoked),
             Event::Fatal(message) => {
                 let mut object = self.object(c"fatal")?;
                 set(&mut object, c"message", message)?;
@@ -176,23 +175,6 @@ impl<'e> Objects<'e> {
                 set(&mut object, c"error", status)?;
             }
         }
-        Ok(object)
-    }
-
-    fn lease_changed(&self, granted: Vec<(i64, i64)>, revoked: Vec<i64>) -> Result<Object<'e>> {
-        let mut object = self.object(c"leaseChanged")?;
-        let granted: Result<Vec<Object<'e>>> = granted
-            .into_iter()
-            .map(|(id, ttl)| {
-                let mut lease = Object::new(self.0)?;
-                set(&mut lease, c"id", BigInt::from(id))?;
-                set(&mut lease, c"ttlSeconds", ttl as f64)?;
-                Ok(lease)
-            })
-            .collect();
-        set(&mut object, c"granted", granted?)?;
-        let revoked: Vec<BigInt> = revoked.into_iter().map(BigInt::from).collect();
-        set(&mut object, c"revoked", revoked)?;
         Ok(object)
     }
 

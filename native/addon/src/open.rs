@@ -70,27 +70,13 @@ impl Settings {
                 keepalive_timeout: milliseconds(options.grpc_keepalive_timeout_ms)?,
                 request_timeout: milliseconds(options.request_timeout_ms)?,
                 watch_progress_interval: milliseconds(options.watch_progress_notify_interval_ms)?,
-                leader_loss_timeout: 3 * election_timeout(milliseconds(
-                    options.request_timeout_ms,
-                )?),
-                lease_ttl_seconds_min: lease_ttl_seconds_min(election_timeout(milliseconds(
-                    options.request_timeout_ms,
-                )?)),
+                leader_loss_timeout: 3 * milliseconds(options.election_timeout_ms)?,
+                lease_ttl_seconds_min: options.lease_ttl_seconds_min.into(),
                 extensive_metrics: options.extensive_metrics,
                 patience: Patience::default(),
             },
         })
     }
-}
-
-/// The election timeout: the request timeout is 5 s and two of them.
-fn election_timeout(request_timeout: Duration) -> Duration {
-    request_timeout.saturating_sub(Duration::from_secs(5)) / 2
-}
-
-/// A lease lasts for one and a half election timeouts at least, so that it outlives an election.
-fn lease_ttl_seconds_min(election_timeout: Duration) -> i64 {
-    (election_timeout.as_millis() * 3).div_ceil(2000) as i64
 }
 
 /// An open engine.

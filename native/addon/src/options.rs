@@ -39,6 +39,10 @@ pub struct EngineOptions {
     pub grpc_keepalive_timeout_ms: f64,
     /// How long a proposal or a read index may take.
     pub request_timeout_ms: f64,
+    /// How long followers wait for a leader before they elect another.
+    pub election_timeout_ms: f64,
+    /// The shortest time to live that a lease is granted.
+    pub lease_ttl_seconds_min: u32,
     /// Measure how long calls take.
     pub extensive_metrics: bool,
     /// Revisions that one step of a compaction removes.

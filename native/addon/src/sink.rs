@@ -85,13 +85,6 @@ impl StoreEvents for Sink {
         self.0.put_mark(|waiting| waiting.flushed = Some(mark));
     }
 
-    fn lease_changed(&self, granted: &[(i64, i64)], revoked: &[i64]) {
-        self.0.push(Event::LeaseChanged {
-            granted: granted.to_vec(),
-            revoked: revoked.to_vec(),
-        });
-    }
-
     fn fatal(&self, message: String) {
         self.0.push(Event::Fatal(message));
     }

@@ -25,7 +25,6 @@ struct Silent;
 
 impl StoreEvents for Silent {
     fn flushed(&self, _mark: LogMark) {}
-    fn lease_changed(&self, _granted: &[(i64, i64)], _revoked: &[i64]) {}
     fn fatal(&self, message: String) {
         panic!("{message}");
     }

@@ -74,6 +74,10 @@ pub const RANGE_PAGE_KEYS: usize = 1_000;
 pub const READ_RETRIES_MAX: usize = 16;
 /// Milliseconds for which a compaction waits for reads below its revision; then they end with the compacted error.
 pub const COMPACTION_PIN_WAIT_MS: u64 = 10_000;
+/// For so long a compaction waits for older reads without a commit in between: nearly all end within it.
+pub const COMPACTION_PIN_BRIEF: Duration = Duration::from_millis(5);
+/// Milliseconds after which it looks again, once it has waited longer: reads do not tell when they end.
+pub const COMPACTION_PIN_POLL_MS: u64 = 100;
 /// Revisions that a compaction sums between two commits of the flusher.
 pub const COMPACTION_HASH_STEP: usize = 200_000;
 /// Sums of compactions that are kept for HashKV, as etcd's.

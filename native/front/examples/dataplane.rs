@@ -58,7 +58,6 @@ impl StoreEvents for Alone {
             pipeline.compact_log(mark);
         }
     }
-    fn lease_changed(&self, _granted: &[(i64, i64)], _revoked: &[i64]) {}
     fn fatal(&self, message: String) {
         panic!("{message}");
     }

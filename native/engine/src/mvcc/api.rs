@@ -166,8 +166,6 @@ pub enum LogLevel {
 pub trait StoreEvents: Send + Sync {
     /// The store is durable up to this entry: the log before it may be compacted.
     fn flushed(&self, mark: LogMark);
-    /// Leases that were granted (id, TTL in seconds) and revoked by an applied operation.
-    fn lease_changed(&self, granted: &[(i64, i64)], revoked: &[i64]);
     /// The process must end with this message.
     fn fatal(&self, message: String);
     /// A log line.

@@ -134,7 +134,6 @@ impl Store {
         state.tail.push_row(lease_row(request.id, request.ttl, 0));
         let header = self.header(state.revision, raft_term);
         drop(state);
-        self.events.lease_changed(&[(request.id, request.ttl)], &[]);
         Ok(encode::lease_grant_response(header, request.id, request.ttl).into())
     }
 
@@ -154,7 +153,6 @@ impl Store {
             value: None,
         });
         let header = self.header(write.end(), raft_term);
-        self.events.lease_changed(&[], &[request.id]);
         Ok(encode::header_response(header).into())
     }
 

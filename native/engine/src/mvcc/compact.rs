@@ -4,6 +4,7 @@
 //! Within a round revisions are removed in ascending order. So after a crash at any point what is left of a key's
 //! history is its newest part, and an index built from it is right; the scheduled mark starts the compaction again.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLockWriteGuard;
@@ -11,8 +12,8 @@ use parking_lot::RwLockWriteGuard;
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
     COMPACTION_BATCH_FACTOR, COMPACTION_COMPUTE, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
-    COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_WAIT_MS,
-    COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
+    COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE,
+    COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
 
@@ -26,8 +27,9 @@ pub(super) struct Compactions {
     pub target: i64,
     /// The newest one whose removals are committed.
     pub finished: i64,
-    /// The newest one that was asked for, and the one before it.
-    newest: Option<(i64, i64)>,
+    /// Those that were asked for and are not begun, in order, each with the compacted revision before it. Every one is
+    /// carried out, since HashKV answers with what each of them found.
+    asked: VecDeque<(i64, i64)>,
     waiting: Vec<(i64, Box<dyn FnOnce() + Send>)>,
 }
 
@@ -36,21 +38,32 @@ impl Compactions {
         Self {
             target,
             finished,
-            newest: None,
+            asked: VecDeque::new(),
             waiting: Vec::new(),
         }
     }
 
-    /// Notes that a compaction at `revision` was asked for after one at `before`.
+    /// Notes that a compaction at `revision` was asked for after one at `before`. Where more wait than have their sums
+    /// kept, the oldest is left to the next, which then has no sum either: neither would be kept to the end.
     pub fn asked(&mut self, revision: i64, before: i64) {
-        self.newest = Some((revision, before));
+        if self.asked.len() > COMPACTION_HASHES_MAX {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((revision, before));
     }
 
-    /// The compaction before the one at `at`, if that one is finished and no later one was asked for: what `at` finds is
-    /// then what a single compaction leaves.
-    fn before(&self, at: i64) -> Option<i64> {
-        let (_, before) = self.newest.filter(|(newest, _)| *newest == at)?;
-        (before == self.finished).then_some(before)
+    /// The next one whose schedule is committed. One that nobody asked this process for is what a crash or the store
+    /// of another member left.
+    fn next(&mut self) -> Option<Compaction> {
+        if self.target <= self.finished {
+            return None;
+        }
+        let target = self.target;
+        let (at, before) = match self.asked.pop_front_if(|(at, _)| *at <= target) {
+            Some((at, before)) => (at, (before == self.finished).then_some(before)),
+            None => (target, None),
+        };
+        Some(Compaction::new(at, before))
     }
 }
 
@@ -67,10 +80,16 @@ impl Store {
         }
     }
 
-    /// The revision of the compaction to begin now.
-    pub(super) fn next_compaction(&self) -> Option<i64> {
-        let compactions = self.compactions.lock();
-        (compactions.target > compactions.finished).then_some(compactions.target)
+    /// The compaction to begin now.
+    pub(super) fn next_compaction(&self) -> Option<Compaction> {
+        self.compactions.lock().next()
+    }
+
+    /// Returns when every compaction that was accepted before is physically done, or none can be: the disk is full, or
+    /// the store is closed.
+    pub(super) fn await_compactions(&self) {
+        let accepted = self.state.read().compact_revision;
+        self.await_flusher(|| self.compactions.lock().finished >= accepted);
     }
 
     /// The store of another member is in place of this one: its compactions count now. Who waited for one that is done
@@ -79,6 +98,7 @@ impl Store {
         let mut compactions = self.compactions.lock();
         compactions.target = target;
         compactions.finished = finished;
+        compactions.asked.clear();
         drop(compactions);
         self.compaction_done();
     }
@@ -102,6 +122,8 @@ impl Store {
 /// A running compaction.
 pub(super) struct Compaction {
     at: i64,
+    /// The compaction before, if what this one finds is what that one left: then it can be summed.
+    before: Option<i64>,
     started: Instant,
     /// Where the index goes on; None when it is through.
     cursor: Option<CompactCursor>,
@@ -155,16 +177,17 @@ pub(super) struct Slice {
 }
 
 impl Compaction {
-    pub fn new(at: i64) -> Self {
+    fn new(at: i64, before: Option<i64>) -> Self {
         Self {
             at,
+            before,
             started: Instant::now(),
             cursor: Some(CompactCursor::default()),
             round: Vec::new(),
             position: 0,
             removed: 0,
             done: false,
-            waiting: true,
+            waiting: false,
             collecting: true,
             hash: Hashing::Wanted,
             pace: Pace::new(),
@@ -188,13 +211,18 @@ impl Compaction {
     /// Waits for older reads, then sums what there is and takes revisions out of the index, a part in each call: the tail
     /// must not fill up meanwhile. False while there is nothing to remove from the tree.
     pub fn prepare(&mut self, store: &Store) -> Result<bool, TreeError> {
-        if self.waiting && store.pins.any_below(self.at) {
+        self.waiting = store.pins.any_below(self.at);
+        while self.waiting && self.started.elapsed() < COMPACTION_PIN_BRIEF {
+            std::thread::sleep(COMPACTION_PAUSE);
+            self.waiting = store.pins.any_below(self.at);
+        }
+        if self.waiting {
             if self.started.elapsed() < Duration::from_millis(COMPACTION_PIN_WAIT_MS) {
                 return Ok(false);
             }
             store.pins.break_below(self.at);
+            self.waiting = false;
         }
-        self.waiting = false;
         if !self.hashed(store)? {
             return Ok(false);
         }
@@ -212,8 +240,7 @@ impl Compaction {
     /// Sums a part. True when the sum is there, or none is to be had.
     fn hashed(&mut self, store: &Store) -> Result<bool, TreeError> {
         if matches!(self.hash, Hashing::Wanted) {
-            let before = store.compactions.lock().before(self.at);
-            self.hash = match before {
+            self.hash = match self.before {
                 Some(before) => Hashing::Running(CompactionSum::new(store, self.at, before)?),
                 None => Hashing::Done(None),
             };

@@ -30,8 +30,10 @@ pub enum DefragmentError {
 }
 
 impl Store {
-    /// Gives back the database's free pages. Blocks its caller for the time of a copy; puts and reads go on.
+    /// Gives back the database's free pages, with those of the compactions that were accepted before: who compacts and
+    /// defragments wants room. Blocks its caller until they are done and for the time of a copy; puts and reads go on.
     pub fn defragment(&self) -> Result<(), DefragmentError> {
+        self.await_compactions();
         let _running = self.metrics.defragmenting();
         let _gate = self.flush.gate.lock();
         let path = self.copy_path();

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
+use crate::limits::{
+    COMPACTION_PIN_POLL_MS, FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES,
+};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
@@ -43,26 +45,39 @@ struct ControlState {
     /// Ends without a last commit, as a crash would.
     #[cfg(test)]
     abandon: bool,
+    /// The disk is full; the flusher tries again and again.
+    blocked: bool,
     /// The flusher has ended; nothing will be committed any more.
     ended: bool,
     /// Cycles that ended with everything committed that was applied when they began.
     cycles: u64,
 }
 
+impl FlushControl {
+    /// Says whether the disk is full, to those who wait for a commit.
+    pub fn report_blocked(&self, blocked: bool) {
+        self.state.lock().blocked = blocked;
+        self.committed.notify_all();
+    }
+}
+
 impl Store {
     /// The whole entry is applied: the consistent index moves with it. Blocks while the tail is full.
     pub fn entry_applied(&self, mark: LogMark) {
-        let (active, total) = {
+        let (urgent, total) = {
             let mut state = self.state.write();
             let revision = state.revision;
             state.tail.complete(mark, revision);
-            (state.tail.active_bytes(), state.tail.bytes())
+            let tail = &state.tail;
+            // A compaction is begun once it is committed as scheduled, and there are calls that wait for it.
+            let urgent = tail.active_bytes() >= TAIL_FLUSH_BYTES || tail.compacts();
+            (urgent, tail.bytes())
         };
         self.marks.lock().applied = mark;
         let mut control = self.flush.state.lock();
-        if !control.dirty || (active >= TAIL_FLUSH_BYTES && !control.hurry) {
+        if !control.dirty || (urgent && !control.hurry) {
             control.dirty = true;
-            control.hurry |= active >= TAIL_FLUSH_BYTES;
+            control.hurry |= urgent;
             self.flush.wake.notify_one();
         }
         if total <= TAIL_BYTES_MAX {
@@ -82,6 +97,15 @@ impl Store {
             control.dirty = true;
             control.hurry = true;
             self.flush.wake.notify_one();
+            self.flush.committed.wait(&mut control);
+        }
+    }
+
+    /// Returns when `done` says so after one of the flusher's commits, or when there are none for now: the disk is full,
+    /// or the store is closed.
+    pub(super) fn await_flusher(&self, done: impl Fn() -> bool) {
+        let mut control = self.flush.state.lock();
+        while !control.ended && !control.blocked && !done() {
             self.flush.committed.wait(&mut control);
         }
     }
@@ -122,10 +146,10 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub fn new(store: Arc<Store>, resume: Option<i64>) -> Self {
+    pub fn new(store: Arc<Store>, resume: Option<Compaction>) -> Self {
         Self {
             store,
-            compaction: resume.map(Compaction::new),
+            compaction: resume,
             retry: None,
             newest: None,
             complained: false,
@@ -140,7 +164,7 @@ impl Flusher {
             self.installs = installs;
             self.retry = None;
             self.newest = None;
-            self.compaction = self.store.next_compaction().map(Compaction::new);
+            self.compaction = self.store.next_compaction();
         }
     }
 
@@ -167,7 +191,7 @@ impl Flusher {
                 control.cycles += u64::from(done);
                 !control.dirty
             };
-            self.store.flush.committed.notify_all();
+            self.store.flush.report_blocked(self.complained);
             if stop || (idle && self.compaction.is_none()) {
                 self.settle()?;
             }
@@ -204,12 +228,13 @@ impl Flusher {
         match &self.compaction {
             // The disk was full, whatever was to be written.
             _ if self.complained => FLUSH_RETRY_MS,
+            Some(compaction) if compaction.is_waiting() => COMPACTION_PIN_POLL_MS,
             Some(compaction) if compaction.is_removing() => {
                 self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
             }
             // It sums or goes through the index, and takes its pauses there.
-            Some(compaction) if !compaction.is_waiting() => 0,
-            _ => FLUSH_INTERVAL_MS,
+            Some(_) => 0,
+            None => FLUSH_INTERVAL_MS,
         }
     }
 
@@ -291,7 +316,7 @@ impl Flusher {
             store.compaction_done();
         }
         if self.compaction.is_none() {
-            self.compaction = store.next_compaction().map(Compaction::new);
+            self.compaction = store.next_compaction();
         }
         Ok(())
     }

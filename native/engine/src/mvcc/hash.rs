@@ -171,7 +171,7 @@ struct Hasher<'s> {
 
 impl Store {
     /// The hash of the store at `revision`, 0 = the current one. That of one of the newest compactions is as it was before
-    /// it, and it answers for revisions that are compacted by now.
+    /// it, and it answers for revisions that are compacted by now. Below 0 there is nothing, which has a hash too.
     pub fn hash_kv(&self, revision: i64) -> Result<KvHash, EtcdError> {
         let kept = self.compaction_hashes.lock().find(revision);
         if let Some(kept) = kept {
@@ -181,6 +181,9 @@ impl Store {
                 compact_revision: kept.compact_revision,
                 revision: self.revision(),
             });
+        }
+        if revision < 0 {
+            return Ok(self.hash_of_nothing(revision));
         }
         let started = Instant::now();
         let (hasher, current, records, pin) = self.look(|state| {
@@ -214,6 +217,16 @@ impl Store {
             hash_revision: at,
             compact_revision,
             revision: current,
+        })
+    }
+
+    /// The hash at a revision before the first.
+    fn hash_of_nothing(&self, revision: i64) -> KvHash {
+        self.look(|state| KvHash {
+            hash: Sum::new(revision, state.compact_revision, false).crc,
+            hash_revision: revision,
+            compact_revision: state.compact_revision,
+            revision: state.revision,
         })
     }
 }

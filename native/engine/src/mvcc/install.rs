@@ -4,7 +4,6 @@
 //! Both stores have the same history, so a reader that holds a revision finds it in either, unless it is compacted in
 //! the new one: then it gets the compacted error.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,7 +51,6 @@ impl Store {
             },
         );
         let old_leases = std::mem::replace(&mut *leases, recovered.leases);
-        let granted = leases.ids();
         drop(state);
         drop(leases);
         *self.marks.lock() = StoreMarks {
@@ -65,22 +63,6 @@ impl Store {
         let hub = self.watch_hub();
         hub.jumped(marks.revision);
         hub.compacted(marks.compact_scheduled);
-        self.tell_leases(&old_leases.ids(), &granted, &recovered.lease_rows);
-        drop(old_state);
-    }
-
-    /// Says which leases came and went with the change of the store.
-    fn tell_leases(&self, old: &[i64], new: &[i64], rows: &[super::RecoveredLease]) {
-        let (old, new): (BTreeSet<i64>, BTreeSet<i64>) =
-            (old.iter().copied().collect(), new.iter().copied().collect());
-        let granted: Vec<(i64, i64)> = rows
-            .iter()
-            .filter(|row| !old.contains(&row.id))
-            .map(|row| (row.id, row.ttl_seconds))
-            .collect();
-        let revoked: Vec<i64> = old.difference(&new).copied().collect();
-        if !granted.is_empty() || !revoked.is_empty() {
-            self.events.lease_changed(&granted, &revoked);
-        }
+        drop((old_state, old_leases));
     }
 }

@@ -174,6 +174,11 @@ impl Tail {
         self.active.bytes
     }
 
+    /// Whether what waits for the next freeze has a compaction.
+    pub fn compacts(&self) -> bool {
+        self.active.compact.is_some()
+    }
+
     /// Whether there is something to freeze.
     #[cfg(test)]
     pub fn has_active(&self) -> bool {

@@ -57,7 +57,6 @@ struct Unheard;
 
 impl StoreEvents for Unheard {
     fn flushed(&self, _: LogMark) {}
-    fn lease_changed(&self, _: &[(i64, i64)], _: &[i64]) {}
     fn fatal(&self, message: String) {
         panic!("{message}");
     }

@@ -39,6 +39,10 @@ fn never_compacted() {
     kit.store.flush();
     expect(&kit);
     assert_eq!(kit.store.hash_kv(10), Err(error::FUTURE_REVISION));
+    // Before the first revision there is nothing, which has a sum too.
+    for revision in [-1, i64::MIN] {
+        assert_eq!(hash(&kit, revision), (1_084_519_789, -1, revision));
+    }
 }
 
 #[test]
@@ -59,6 +63,35 @@ fn compacted_at_tombstones() {
     assert_eq!(hash(&kit, 0), (3_621_566_307, 9, 10));
     kit.compact_wholly(10);
     assert_eq!(hash(&kit, 0), (1_084_519_789, 10, 10));
+}
+
+/// Compactions that come faster than they are carried out: each is summed as if it had come alone.
+#[test]
+fn compactions_right_after_each_other() {
+    let mut kit = history();
+    for revision in [6, 7, 9] {
+        kit.compact(revision).unwrap();
+    }
+    kit.settle(9);
+    assert_eq!(hash(&kit, 6), (2_242_937_166, -1, 6));
+    assert_eq!(hash(&kit, 7).1, 6);
+    assert_eq!(hash(&kit, 9).1, 7);
+    let mut alone = history();
+    for revision in [6, 7, 9] {
+        alone.compact_wholly(revision);
+        assert_eq!(hash(&kit, revision), hash(&alone, revision));
+    }
+    for revision in 10..=40 {
+        kit.set("z", &revision.to_string());
+    }
+    for revision in 10..=40 {
+        kit.compact(revision).unwrap();
+    }
+    kit.settle(40);
+    for revision in 31..=40 {
+        assert_eq!(hash(&kit, revision).1, revision - 1);
+    }
+    assert_eq!(kit.store.hash_kv(30), Err(error::COMPACTED));
 }
 
 /// etcd keeps the sum that a compaction found, and answers with it for the revisions of the last ten.

@@ -17,26 +17,16 @@ use crate::watch::{KeyRange, TakenEvent, WatchSink, WatchSpec, Watched, WatcherH
 /// Term of every header in these tests.
 pub const TERM: u64 = 3;
 
-/// Granted leases and revoked ones.
-pub type LeaseChange = (Vec<(i64, i64)>, Vec<i64>);
-
 /// Collects what the store tells.
 #[derive(Default)]
 pub struct Told {
     pub flushed: Mutex<Vec<LogMark>>,
-    pub leases: Mutex<Vec<LeaseChange>>,
     pub fatal: Mutex<Vec<String>>,
 }
 
 impl StoreEvents for Told {
     fn flushed(&self, mark: LogMark) {
         self.flushed.lock().push(mark);
-    }
-
-    fn lease_changed(&self, granted: &[(i64, i64)], revoked: &[i64]) {
-        self.leases
-            .lock()
-            .push((granted.to_vec(), revoked.to_vec()));
     }
 
     fn fatal(&self, message: String) {

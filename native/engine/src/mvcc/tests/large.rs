@@ -214,3 +214,60 @@ fn defragmentation_gives_pages_back() {
         .collect();
     assert_eq!(names, Vec::<String>::new());
 }
+
+/// Who compacts and defragments wants the room of what was compacted, and does not ask in between.
+#[test]
+fn defragmentation_waits_for_the_compactions_before_it() {
+    let mut kit = filled(4000, 1000);
+    kit.store.flush();
+    let before = kit.store.status();
+    kit.delete("k", "k003900");
+    let now = kit.store.revision();
+    kit.compact(now - 1).unwrap();
+    kit.compact(now).unwrap();
+    kit.store.defragment().unwrap();
+    assert!(kit.store.status().db_bytes < before.db_bytes / 2);
+    // Nothing is left to be done, and nothing waits.
+    kit.settle(now);
+    kit.store.defragment().unwrap();
+    kit.store.close();
+    kit.store.defragment().unwrap();
+}
+
+/// The next regular commit is a whole interval away; who asks for a compaction does not wait for it.
+#[test]
+fn a_compaction_begins_at_once() {
+    const COMPACTIONS: u32 = 20;
+    const INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
+    let mut kit = Kit::new();
+    let start = std::time::Instant::now();
+    for number in 0..COMPACTIONS {
+        let revision = kit.set("a", &number.to_string());
+        kit.compact_wholly(revision);
+    }
+    let took = start.elapsed();
+    assert!(took < INTERVAL * COMPACTIONS, "{took:?}");
+}
+
+/// While the disk is full no compaction ends; who waits for one must not wait for room.
+#[test]
+fn nobody_waits_for_a_compaction_that_the_full_disk_holds_up() {
+    let mut kit = filled(10, 10);
+    kit.store.flush();
+    let store = std::sync::Arc::clone(&kit.store);
+    let commits = store.flush.gate.lock();
+    let now = store.revision();
+    kit.compact(now).unwrap();
+    let waiting = std::sync::Arc::clone(&store);
+    let waiter = std::thread::spawn(move || waiting.await_compactions());
+    while !waiter.is_finished() {
+        // The end of the last commit may still say otherwise.
+        store.flush.report_blocked(true);
+        std::thread::yield_now();
+    }
+    assert!(store.compactions.lock().finished < now);
+    drop(commits);
+    // The next commit finds room.
+    kit.settle(now);
+    kit.store.await_compactions();
+}
