@@ -18,8 +18,8 @@ import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
 import { logNoTransfer, logStart } from "./startlog.js";
 
-/** How long calls may go on after a signal. */
-const SHUTDOWN_GRACE_MS = 5_000;
+/** How long other members' calls over HTTP may go on after the links to them ended, as in etcd. */
+const PEER_GRACE_MS = 1_000;
 
 /** A removed member lives on for so long, so that others hear that its removal is committed. */
 const REMOVED_STOP_DELAY_MS = 1_000;
@@ -155,7 +155,11 @@ export class Member {
     return this.#ready;
   }
 
-  /** Stops serving, then raft, then the store; what was acknowledged is on disk. May be called at any time. */
+  /**
+   * Ends clients' calls while raft and the links live, as they may need a quorum; then hands over the leadership, then
+   * what others have passed on to this member; then links, raft and the store end. What was acknowledged is on disk.
+   * May be called at any time.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -171,20 +175,22 @@ export class Member {
     this.#log.info("closing etcd server", fields);
     this.#neverReady(new StoppedError());
     const running = this.#running;
+    running?.health.stop();
+    running?.watches.closeAll(rpcError("stopped"));
+    await this.#engine?.drainClients(requestTimeoutMs(this.#config));
     if (running) {
-      running.health.set(false);
       if (running.replica.isLeader && running.membership.voters().length > 1) {
         await running.clustering.handOver(running.replica);
       } else logNoTransfer(this.#log, running.replica, running.identity);
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopping serving peer traffic", { address: url.address });
       }
+      await running.clustering.leave(running.replica);
     }
-    await this.#engine?.close(SHUTDOWN_GRACE_MS);
+    await this.#engine?.close(PEER_GRACE_MS);
     running?.lessor.stop();
     running?.clustering.stop();
     running?.replica.stop();
-    running?.watches.closeAll(rpcError("stopped"));
     if (running) {
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopped serving peer traffic", { address: url.address });

@@ -70,9 +70,10 @@ export class Replica {
     );
     const timeoutMs = this.#requestTimeoutMs;
     const timedOut = (startedMs: number) => this.#leadership.timeoutError(startedMs);
+    const proposalTimedOut = (startedMs: number) => this.#leadership.proposalTimeoutError(startedMs);
     this.#driver = this.#createDriver(recovered.appliedIndex);
     const leaderOutOfReach = () => this.#leaderOutOfReach();
-    const proposing = { clock, heartbeatMs, timeoutMs, origin, timedOut, leaderOutOfReach };
+    const proposing = { clock, heartbeatMs, timeoutMs, origin, timedOut: proposalTimedOut, leaderOutOfReach };
     this.#proposer = new Proposer(engine, this.#driver, proposing);
     this.#reads = new ReadIndexer(
       (input) => this.#driver.act(input),
@@ -162,6 +163,7 @@ export class Replica {
     this.#ticker?.cancel();
     this.#reads.stop();
     this.#proposer.stop();
+    this.#leadership.stop();
     for (const { reply } of this.#appliedWaiters.splice(0)) reply.failed(replicaErrors.stopped());
   }
 
@@ -263,6 +265,11 @@ export class Replica {
 
   get appliedIndex(): number {
     return this.#applied;
+  }
+
+  /** Proposals, own ones and those of other members, that wait for their place in the log or for a leader. */
+  get waitingProposals(): number {
+    return this.#proposer.waiting;
   }
 
   status(): RaftStatus {
