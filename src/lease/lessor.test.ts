@@ -77,7 +77,12 @@ class FakeTable implements LessorEngine {
 
 let clock: FakeClock;
 let table: FakeTable;
-let replica: { isLeader: boolean; leader: () => bigint; readIndex: () => Promise<void> };
+let replica: {
+  isLeader: boolean;
+  leader: () => bigint;
+  readIndex: () => Promise<void>;
+  caughtUp: () => Promise<void>;
+};
 let revoked: bigint[];
 let answerRevoke: (() => void)[];
 let warnings: string[];
@@ -85,7 +90,7 @@ let warnings: string[];
 beforeEach(() => {
   clock = new FakeClock();
   table = new FakeTable();
-  replica = { isLeader: true, leader: () => 1n, readIndex: async () => {} };
+  replica = { isLeader: true, leader: () => 1n, readIndex: async () => {}, caughtUp: async () => {} };
   revoked = [];
   answerRevoke = [];
   warnings = [];

@@ -208,16 +208,28 @@ export class Replica {
       return;
     }
     this.#requestRead({
-      done: (index) => {
-        if (this.#applied >= index) {
-          reply.done();
-          return;
-        }
-        this.#appliedWaiters.push({ index, reply });
-        this.#engine.awaitApplied(index);
-      },
+      done: (index) => this.#awaitApplied(index, reply),
       failed: reply.failed,
     });
+  }
+
+  /** Resolves when everything is applied here that this member knows to be committed; asks nobody. @throws ReplicaError */
+  caughtUp(): Promise<void> {
+    return promised((reply) => {
+      if (this.#isStoppedFor(reply)) return;
+      if (this.#raft.holdsGrant) this.#driver.learn();
+      this.#driver.act(() => {});
+      this.#awaitApplied(this.#raft.committed, reply);
+    });
+  }
+
+  #awaitApplied(index: number, reply: Reply<void>): void {
+    if (this.#applied >= index) {
+      reply.done();
+      return;
+    }
+    this.#appliedWaiters.push({ index, reply });
+    this.#engine.awaitApplied(index);
   }
 
   #requestRead(reply: Reply<number>): void {

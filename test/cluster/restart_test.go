@@ -68,8 +68,14 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 	defer stop()
 	var clients sync.WaitGroup
 	for at := range restartClients {
+		key := fmt.Sprintf("k%d", at)
+		if at%2 == 0 {
+			client := etcdClient(ctx, t, running)
+			clients.Go(func() { putAndGetRetried(loading, ctx, client, key, got) })
+			continue
+		}
 		kv := pb.NewKVClient(anyOf(t, running))
-		clients.Go(func() { putAndGet(loading, ctx, kv, fmt.Sprintf("k%d", at), got) })
+		clients.Go(func() { putAndGet(loading, ctx, kv, key, got) })
 	}
 	members, leases := pb.NewClusterClient(anyOf(t, running)), pb.NewLeaseClient(anyOf(t, running))
 	clients.Go(func() { othersThanKV(loading, ctx, members, leases, got) })
@@ -90,8 +96,36 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 			t.Errorf("a call took %v: %s", got.slowest[told], told)
 		}
 	}
-	kept(got.counted["put: OK"])
+	kept(got.counted["put: OK"] + got.counted["client's put: OK"])
 	sameContent(t, running)
+}
+
+// putAndGetRetried is putAndGet with etcd's own client, which asks again where it may: its user sees no error at all.
+func putAndGetRetried(loading, ctx context.Context, client *clientv3.Client, key string, got *answers) {
+	for at := 0; loading.Err() == nil; at++ {
+		value := fmt.Sprint(at)
+		_ = timed(ctx, got, "client's put", func(ctx context.Context) error {
+			_, err := client.Put(ctx, key, value)
+			return err
+		})
+		_ = timed(ctx, got, "client's get", func(ctx context.Context) error {
+			answer, err := client.Get(ctx, key)
+			if err == nil && (len(answer.Kvs) != 1 || string(answer.Kvs[0].Value) != value) {
+				err = fmt.Errorf("%s is %v after %s was put", key, answer.Kvs, value)
+			}
+			return err
+		})
+	}
+}
+
+func etcdClient(ctx context.Context, t *testing.T, running *member.Cluster) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(running.Endpoints(), ","), Context: ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
 }
 
 // mayBeAskedAgain: a read that waits while another member is elected, as in etcd. Clients ask again by themselves, since
@@ -111,6 +145,7 @@ func restart(t *testing.T, one *member.Member, round int) {
 	if err := one.Start(); err != nil {
 		t.Fatal(err)
 	}
+	if stopped > 300*time.Millisecond { t.Logf("SLOW\n%s", one.LogTail()) }
 	t.Logf("round %d: %s stopped in %v, served again %v after the signal",
 		round, one.Label, stopped, time.Since(began).Round(time.Millisecond))
 }
@@ -142,11 +177,7 @@ func othersThanKV(loading, ctx context.Context, members pb.ClusterClient, leases
 // ended: the watch must have missed none, and the lease must live.
 func keepAndWatch(ctx context.Context, t *testing.T, running *member.Cluster) (check func(puts int)) {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(running.Endpoints(), ","), Context: ctx})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
+	client := etcdClient(ctx, t, running)
 	lease, err := client.Grant(ctx, restartLeaseSeconds)
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +296,26 @@ func TestAStopWaitsForNothingThatIsIdle(t *testing.T) {
 				t.Errorf("%s on %s ended with %s", name, one.Label, how)
 			}
 		}
+	}
+}
+
+func TestAllMembersStopAtOnce(t *testing.T) {
+	running := member.StartCluster(t, "netcd", member.Netcd(), 3)
+	running.Leader(t)
+	began := time.Now()
+	var stopping sync.WaitGroup
+	for _, one := range running.Members {
+		stopping.Go(func() {
+			if err := one.Stop(); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%s stopped in %v", one.Label, time.Since(began).Round(time.Millisecond))
+		})
+	}
+	stopping.Wait()
+	// A leader must not wait for one that stops as well to take over: that would be the request timeout.
+	if took := time.Since(began); took > idleStopMax {
+		t.Errorf("it took %v", took)
 	}
 }
 
