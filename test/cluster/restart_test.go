@@ -142,10 +142,10 @@ func restart(t *testing.T, one *member.Member, round int) {
 		t.Fatal(err)
 	}
 	stopped := time.Since(began).Round(time.Millisecond)
+	if stopped > 300*time.Millisecond { t.Logf("SLOW\n%s", one.LogTail()) }
 	if err := one.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if stopped > 300*time.Millisecond { t.Logf("SLOW\n%s", one.LogTail()) }
 	t.Logf("round %d: %s stopped in %v, served again %v after the signal",
 		round, one.Label, stopped, time.Since(began).Round(time.Millisecond))
 }
