@@ -222,6 +222,17 @@ describe("renewal", () => {
     expect(table.calls).toEqual([`renewed 1 0 ${late}`]);
   });
 
+  it("tells the time of a lease that there is without the others, and asks them before it says that there is none", async () => {
+    replica.readIndex = () => new Promise(() => {});
+    const it = lessor();
+    expect((await it.timeToLive(7n, false))?.ttlSeconds).toBe(12);
+    const none = it.timeToLive(8n, false).then(String, ({ message }) => message);
+    await clock.pass(1_000);
+    expect(await none).toBe("etcdserver: request timed out, waiting for the applied index took too long");
+    replica.readIndex = async () => {};
+    expect(await it.timeToLive(8n, false)).toBeNull();
+  });
+
   it("fails without a leader after the request timeout, and asks a new leader when there is one", async () => {
     replica.isLeader = false;
     replica.leader = () => 0n;

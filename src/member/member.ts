@@ -24,6 +24,9 @@ const PEER_GRACE_MS = 1_000;
 /** A removed member lives on for so long, so that others hear that its removal is committed. */
 const REMOVED_STOP_DELAY_MS = 1_000;
 
+/** How long calls may go on after that: nobody commits anything for it any more. */
+const REMOVED_GRACE_MS = 1_000;
+
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 
 /** `stop` was called before the member had started. */
@@ -161,11 +164,15 @@ export class Member {
    * May be called at any time.
    */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    return this.#stopWithin(requestTimeoutMs(this.#config));
+  }
+
+  #stopWithin(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(graceMs: number): Promise<void> {
     const fields = {
       name: this.#config.name,
       "data-dir": this.#config.dataDir,
@@ -177,7 +184,7 @@ export class Member {
     const running = this.#running;
     running?.health.stop();
     running?.watches.closeAll(rpcError("stopped"));
-    await this.#engine?.drainClients(requestTimeoutMs(this.#config));
+    await this.#engine?.drainClients(graceMs);
     if (running) {
       if (running.replica.isLeader && running.membership.voters().length > 1) {
         await running.clustering.handOver(running.replica);
@@ -203,7 +210,7 @@ export class Member {
     if (this.#stopping) return;
     this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
     this.#log.warn("data-dir used by this member must be removed");
-    await this.stop().catch((error: Error) => this.#log.error("shutdown failed", { error }));
+    await this.#stopWithin(REMOVED_GRACE_MS).catch((error: Error) => this.#log.error("shutdown failed", { error }));
     ended();
   }
 

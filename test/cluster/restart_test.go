@@ -142,7 +142,6 @@ func restart(t *testing.T, one *member.Member, round int) {
 		t.Fatal(err)
 	}
 	stopped := time.Since(began).Round(time.Millisecond)
-	if stopped > 300*time.Millisecond { t.Logf("SLOW\n%s", one.LogTail()) }
 	if err := one.Start(); err != nil {
 		t.Fatal(err)
 	}
