@@ -104,10 +104,13 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 func putAndGetRetried(loading, ctx context.Context, client *clientv3.Client, key string, got *answers) {
 	for at := 0; loading.Err() == nil; at++ {
 		value := fmt.Sprint(at)
-		_ = timed(ctx, got, "client's put", func(ctx context.Context) error {
+		err := timed(ctx, got, "client's put", func(ctx context.Context) error {
 			_, err := client.Put(ctx, key, value)
 			return err
 		})
+		if err != nil {
+			continue
+		}
 		_ = timed(ctx, got, "client's get", func(ctx context.Context) error {
 			answer, err := client.Get(ctx, key)
 			if err == nil && (len(answer.Kvs) != 1 || string(answer.Kvs[0].Value) != value) {
