@@ -77,7 +77,12 @@ class FakeTable implements LessorEngine {
 
 let clock: FakeClock;
 let table: FakeTable;
-let replica: { isLeader: boolean; leader: () => bigint; readIndex: () => Promise<void> };
+let replica: {
+  isLeader: boolean;
+  leader: () => bigint;
+  readIndex: () => Promise<void>;
+  caughtUp: () => Promise<void>;
+};
 let revoked: bigint[];
 let answerRevoke: (() => void)[];
 let warnings: string[];
@@ -85,7 +90,7 @@ let warnings: string[];
 beforeEach(() => {
   clock = new FakeClock();
   table = new FakeTable();
-  replica = { isLeader: true, leader: () => 1n, readIndex: async () => {} };
+  replica = { isLeader: true, leader: () => 1n, readIndex: async () => {}, caughtUp: async () => {} };
   revoked = [];
   answerRevoke = [];
   warnings = [];
@@ -215,6 +220,17 @@ describe("renewal", () => {
     await clock.pass(1);
     const late = "etcdserver: request timed out, waiting for the applied index took too long";
     expect(table.calls).toEqual([`renewed 1 0 ${late}`]);
+  });
+
+  it("tells the time of a lease that there is without the others, and asks them before it says that there is none", async () => {
+    replica.readIndex = () => new Promise(() => {});
+    const it = lessor();
+    expect((await it.timeToLive(7n, false))?.ttlSeconds).toBe(12);
+    const none = it.timeToLive(8n, false).then(String, ({ message }) => message);
+    await clock.pass(1_000);
+    expect(await none).toBe("etcdserver: request timed out, waiting for the applied index took too long");
+    replica.readIndex = async () => {};
+    expect(await it.timeToLive(8n, false)).toBeNull();
   });
 
   it("fails without a leader after the request timeout, and asks a new leader when there is one", async () => {

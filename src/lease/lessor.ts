@@ -30,6 +30,8 @@ export interface LessorReplica {
   leader(): bigint;
   /** Resolves when everything that was committed at the call is applied here; rejects on a member that is cut off. */
   readIndex(): Promise<void>;
+  /** Resolves when everything is applied here that this member knows to be committed. */
+  caughtUp(): Promise<void>;
 }
 
 export interface LessorOptions {
@@ -168,9 +170,14 @@ export class Lessor {
 
   /** As `timeToLive`, if this member leads: for calls that another member forwarded. */
   async timeToLiveHere(id: bigint, keys: boolean): Promise<LeaseStatus | null> {
-    await this.#applied();
-    const { engine } = this.#options;
-    const times = engine.leaseTimes(id);
+    const { engine, replica } = this.#options;
+    await this.#within(APPLY_WAIT_MS, replica.caughtUp(), leaseErrors.appliedTooLate);
+    let times = engine.leaseTimes(id);
+    if (times === null) {
+      // That there is none must not be said by who leads no longer: the others may have granted it since.
+      await this.#applied();
+      times = engine.leaseTimes(id);
+    }
     if (times === null) return null;
     if (times.expiresInMs === null) throw leaseErrors.notPrimary();
     return {

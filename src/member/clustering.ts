@@ -11,7 +11,8 @@ import type { Config } from "../config/config.js";
 import { formatDuration } from "../config/duration.js";
 import type { Logger } from "../log/logger.js";
 import type { NativeEngine } from "../native/binding.js";
-import { systemClock } from "../replica/clock.js";
+import { systemClock, type Timer } from "../replica/clock.js";
+import { replicaErrors } from "../replica/errors.js";
 import { PeerLinks } from "../replica/peerlinks.js";
 import type { Replica } from "../replica/replica.js";
 import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "../version.js";
@@ -20,6 +21,11 @@ import type { Identity } from "./datadir.js";
 /** How long the first links are waited for before the first election is left to its timeout. */
 const FIRST_LINKS_WAIT_MS = 5_000;
 const FIRST_LINKS_INTERVAL_MS = 50;
+/** How often a leader that stops looks whether the next one is still there. */
+const HEIR_LOOK_MS = 10;
+/** How long a member that stops waits for a leader to which it can pass on what it was given, and how often it looks. */
+const PASS_ON_MAX_MS = 1_000;
+const PASS_ON_LOOK_MS = 5;
 
 export interface ClusteringParts {
   readonly config: Config;
@@ -155,13 +161,55 @@ export class Clustering {
 
   /** Before a stop: another voter takes over, so that the cluster is not without a leader for an election timeout. */
   async handOver(replica: Replica): Promise<void> {
-    const { identity, membership, log } = this.#parts;
-    const heir = membership.voters().find(({ id }) => id !== identity.memberId && this.links.isConnected(id));
-    if (heir === undefined) return;
+    const { identity, log } = this.#parts;
+    for (const heir of this.#heirs()) {
+      if (!replica.isLeader) return;
+      try {
+        await this.#transferTo(heir, replica);
+        return;
+      } catch (error) {
+        log.warn("leadership transfer failed", { "local-member-id": identity.memberId, error: error as Error });
+      }
+    }
+  }
+
+  /** The other voters that are linked, those first that have been for longest: they are linked with each other, too. */
+  #heirs(): bigint[] {
+    const { identity, membership } = this.#parts;
+    return membership
+      .voters()
+      .flatMap(({ id }) => {
+        const sinceMs = id === identity.memberId ? null : this.links.connectedAtMs(id);
+        return sinceMs === null ? [] : [{ id, sinceMs }];
+      })
+      .sort((one, other) => one.sinceMs - other.sinceMs)
+      .map(({ id }) => id);
+  }
+
+  /** As `transferLeader`, but rejects as soon as it will not come true: the heir may be stopping as well. */
+  async #transferTo(heir: bigint, replica: Replica): Promise<void> {
+    // Raft gives the heir one election timeout to take over.
+    const untilMs = systemClock.nowMs() + 2 * this.#parts.config.electionTimeoutMs;
+    let look: Timer | null = null;
+    const hopeless = new Promise<never>((_resolve, reject) => {
+      look = systemClock.every(HEIR_LOOK_MS, () => {
+        if (!this.links.isConnected(heir)) reject(new Error("the link to the transferee was lost"));
+        else if (systemClock.nowMs() >= untilMs) reject(replicaErrors.transferTimeout());
+      });
+    });
     try {
-      await this.transferLeader(replica, heir.id);
-    } catch (error) {
-      log.warn("leadership transfer failed", { "local-member-id": identity.memberId, error: error as Error });
+      await Promise.race([this.transferLeader(replica, heir), hopeless]);
+    } finally {
+      (look as Timer | null)?.cancel();
+    }
+  }
+
+  /** Before the links end: what other members have passed on to this one goes to who leads now. Never rejects. */
+  async leave(replica: Replica): Promise<void> {
+    await this.#parts.engine.leavePeers();
+    replica.wake();
+    for (let waited = 0; waited < PASS_ON_MAX_MS && replica.waitingProposals > 0; waited += PASS_ON_LOOK_MS) {
+      await new Promise<void>((resolve) => systemClock.after(PASS_ON_LOOK_MS, resolve));
     }
   }
 }

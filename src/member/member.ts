@@ -18,11 +18,14 @@ import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
 import { logNoTransfer, logStart } from "./startlog.js";
 
-/** How long calls may go on after a signal. */
-const SHUTDOWN_GRACE_MS = 5_000;
+/** How long other members' calls over HTTP may go on after the links to them ended, as in etcd. */
+const PEER_GRACE_MS = 1_000;
 
 /** A removed member lives on for so long, so that others hear that its removal is committed. */
 const REMOVED_STOP_DELAY_MS = 1_000;
+
+/** How long calls may go on after that: nobody commits anything for it any more. */
+const REMOVED_GRACE_MS = 1_000;
 
 const texts = (urls: readonly ListenUrl[]) => urls.map((url) => url.text);
 
@@ -155,13 +158,21 @@ export class Member {
     return this.#ready;
   }
 
-  /** Stops serving, then raft, then the store; what was acknowledged is on disk. May be called at any time. */
+  /**
+   * Ends clients' calls while raft and the links live, as they may need a quorum; then hands over the leadership, then
+   * what others have passed on to this member; then links, raft and the store end. What was acknowledged is on disk.
+   * May be called at any time.
+   */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    return this.#stopWithin(requestTimeoutMs(this.#config));
+  }
+
+  #stopWithin(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(graceMs: number): Promise<void> {
     const fields = {
       name: this.#config.name,
       "data-dir": this.#config.dataDir,
@@ -171,20 +182,22 @@ export class Member {
     this.#log.info("closing etcd server", fields);
     this.#neverReady(new StoppedError());
     const running = this.#running;
+    running?.health.stop();
+    running?.watches.closeAll(rpcError("stopped"));
+    await this.#engine?.drainClients(graceMs);
     if (running) {
-      running.health.set(false);
       if (running.replica.isLeader && running.membership.voters().length > 1) {
         await running.clustering.handOver(running.replica);
       } else logNoTransfer(this.#log, running.replica, running.identity);
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopping serving peer traffic", { address: url.address });
       }
+      await running.clustering.leave(running.replica);
     }
-    await this.#engine?.close(SHUTDOWN_GRACE_MS);
+    await this.#engine?.close(PEER_GRACE_MS);
     running?.lessor.stop();
     running?.clustering.stop();
     running?.replica.stop();
-    running?.watches.closeAll(rpcError("stopped"));
     if (running) {
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopped serving peer traffic", { address: url.address });
@@ -197,7 +210,7 @@ export class Member {
     if (this.#stopping) return;
     this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
     this.#log.warn("data-dir used by this member must be removed");
-    await this.stop().catch((error: Error) => this.#log.error("shutdown failed", { error }));
+    await this.#stopWithin(REMOVED_GRACE_MS).catch((error: Error) => this.#log.error("shutdown failed", { error }));
     ended();
   }
 

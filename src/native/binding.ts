@@ -272,8 +272,15 @@ export interface NativeEngine {
   /** The data plane's metrics in Prometheus text exposition format. */
   metrics(): string;
 
+  /** GOAWAY to clients, and their calls finish, for at most graceMs. All else goes on: the calls may need a quorum. */
+  drainClients(graceMs: number): Promise<void>;
   /**
-   * GOAWAY to clients, let calls finish for at most graceMs, then flush and close everything. Events go on coming
+   * Asks all peers to send nothing more; what they sent before is among the events when it resolves. Peers that do not
+   * answer are not waited for.
+   */
+  leavePeers(): Promise<void>;
+  /**
+   * End the links, let calls finish for at most graceMs, then flush and close everything. Events go on coming
    * meanwhile and may be answered; what is called after it resolved is ignored, or refused where there is an answer.
    */
   close(graceMs: number): Promise<void>;

@@ -22,6 +22,8 @@ const { WatchRequest, WatchResponse } = etcdserverpb;
 export class WatchStreams {
   readonly #open = new Map<number, WatchStream>();
   #last = 0;
+  /** Why there are no streams any more. */
+  #ended: Error | null = null;
 
   constructor(private readonly engine: WatchEngine) {}
 
@@ -31,6 +33,7 @@ export class WatchStreams {
     const number = this.#last;
     const stream = new WatchStream(this.engine, number, () => this.#open.delete(number));
     this.#open.set(number, stream);
+    if (this.#ended !== null) stream.fail(this.#ended);
     return stream;
   }
 
@@ -39,8 +42,9 @@ export class WatchStreams {
     this.#open.get(event.stream)?.deliver(event.data);
   }
 
-  /** Ends all streams with this error; what they wait for is rejected. */
+  /** Ends all streams with this error, also those that are opened later; what they wait for is rejected. */
   closeAll(error: Error): void {
+    this.#ended = error;
     for (const stream of [...this.#open.values()]) stream.fail(error);
   }
 }

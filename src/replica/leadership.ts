@@ -16,9 +16,13 @@ export interface Leadership {
 
 export class LeadershipWatch {
   readonly #listeners = new Set<(leadership: Leadership) => void>();
+  /** Who waits for a member to lead. */
+  readonly #awaiting = new Set<Reply<void>>();
   #leader: MemberId = NONE;
   /** When the leader of now was elected, in the clock's milliseconds. */
   #sinceMs = Number.NEGATIVE_INFINITY;
+  /** Since when there is none. */
+  #leaderlessMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly self: MemberId,
@@ -31,6 +35,7 @@ export class LeadershipWatch {
   /** True: a leader was elected that is not the one of before. */
   note(leader: MemberId): boolean {
     const isNew = leader !== NONE && leader !== this.#leader;
+    if (leader === NONE && this.#leader !== NONE) this.#leaderlessMs = this.clock.nowMs();
     this.#leader = leader;
     if (isNew) this.#sinceMs = this.clock.nowMs();
     return isNew;
@@ -48,16 +53,37 @@ export class LeadershipWatch {
 
   /** Replies when `to` leads, or that it took too long. */
   awaitLeader(to: MemberId, timeoutMs: number, reply: Reply<void>): void {
-    const timer = this.clock.after(timeoutMs, () => {
-      unsubscribe();
-      reply.failed(replicaErrors.transferTimeout());
-    });
-    const unsubscribe = this.subscribe(({ leader }) => {
-      if (leader !== to) return;
+    const end = () => {
       unsubscribe();
       timer.cancel();
-      reply.done();
+      this.#awaiting.delete(awaiting);
+    };
+    const awaiting: Reply<void> = {
+      done: () => {
+        end();
+        reply.done();
+      },
+      failed: (error) => {
+        end();
+        reply.failed(error);
+      },
+    };
+    const timer = this.clock.after(timeoutMs, () => awaiting.failed(replicaErrors.transferTimeout()));
+    const unsubscribe = this.subscribe(({ leader }) => {
+      if (leader === to) awaiting.done();
     });
+    this.#awaiting.add(awaiting);
+  }
+
+  /** Fails everything that waits. */
+  stop(): void {
+    for (const reply of [...this.#awaiting]) reply.failed(replicaErrors.stopped());
+  }
+
+  /** The same distinction for a proposal: without any leader since `startedMs` it never left this member. */
+  proposalTimeoutError(startedMs: number): ReplicaError {
+    if (this.#leader === NONE && this.#leaderlessMs <= startedMs) return replicaErrors.deadlineExceeded();
+    return this.timeoutError(startedMs);
   }
 
   /** etcd's distinction of why nobody answered a request that was made at `startedMs`. */

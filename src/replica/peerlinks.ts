@@ -189,6 +189,11 @@ export class PeerLinks implements PeerTransport {
     return this.#connected.has(id);
   }
 
+  /** Since when the link is up, in the clock's milliseconds; null: it is not. */
+  connectedAtMs(id: MemberId): number | null {
+    return this.#connected.get(id) ?? null;
+  }
+
   /** The server version that a peer named when its link came up; null: it never did. */
   version(id: MemberId): string | null {
     return this.#versions.get(id) ?? null;

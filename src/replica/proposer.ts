@@ -140,6 +140,10 @@ export class Proposer {
     return this.#confChanges.advance() || proposed;
   }
 
+  get waiting(): number {
+    return this.#line.waiting + this.#confChanges.waiting;
+  }
+
   /** Fails everything that waits. */
   stop(): void {
     for (const timer of this.#forwardedBatches) timer.cancel();

@@ -62,7 +62,8 @@ export class ReadIndexer {
 
   answered(states: ReadState[], dropped: number[]): void {
     for (const { context, index } of states) this.#pending.done(context, index);
-    for (const context of dropped) this.#pending.fail(context, replicaErrors.leaderChanged());
+    // This member leads no more, and nobody else may: they wait for the next leader, or for their deadline.
+    for (const context of dropped) if (this.#pending.has(context)) this.#unsent.add(context);
   }
 
   /** Another member leads: what was asked of the old leader may never be answered. */

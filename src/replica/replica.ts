@@ -66,9 +66,10 @@ export class Replica {
     );
     const timeoutMs = options.requestTimeoutMs;
     const timedOut = (startedMs: number) => this.#leadership.timeoutError(startedMs);
+    const proposalTimedOut = (startedMs: number) => this.#leadership.proposalTimeoutError(startedMs);
     this.#driver = this.#createDriver(recovered.appliedIndex);
     const leaderOutOfReach = () => this.#leaderOutOfReach();
-    const proposing = { clock, heartbeatMs, timeoutMs, origin, timedOut, leaderOutOfReach };
+    const proposing = { clock, heartbeatMs, timeoutMs, origin, timedOut: proposalTimedOut, leaderOutOfReach };
     this.#proposer = new Proposer(engine, this.#driver, proposing);
     this.#reads = new ReadIndexer(
       (input) => this.#driver.act(input),
@@ -158,6 +159,7 @@ export class Replica {
     this.#ticker?.cancel();
     this.#reads.stop();
     this.#proposer.stop();
+    this.#leadership.stop();
     for (const { reply } of this.#appliedWaiters.splice(0)) reply.failed(replicaErrors.stopped());
   }
 
@@ -202,16 +204,28 @@ export class Replica {
       return;
     }
     this.#requestRead({
-      done: (index) => {
-        if (this.#applied >= index) {
-          reply.done();
-          return;
-        }
-        this.#appliedWaiters.push({ index, reply });
-        this.#engine.awaitApplied(index);
-      },
+      done: (index) => this.#awaitApplied(index, reply),
       failed: reply.failed,
     });
+  }
+
+  /** Resolves when everything is applied here that this member knows to be committed; asks nobody. @throws ReplicaError */
+  caughtUp(): Promise<void> {
+    return promised((reply) => {
+      if (this.#isStoppedFor(reply)) return;
+      if (this.#raft.holdsGrant) this.#driver.learn();
+      this.#driver.act(() => {});
+      this.#awaitApplied(this.#raft.committed, reply);
+    });
+  }
+
+  #awaitApplied(index: number, reply: Reply<void>): void {
+    if (this.#applied >= index) {
+      reply.done();
+      return;
+    }
+    this.#appliedWaiters.push({ index, reply });
+    this.#engine.awaitApplied(index);
   }
 
   #requestRead(reply: Reply<number>): void {
@@ -259,6 +273,11 @@ export class Replica {
 
   get appliedIndex(): number {
     return this.#applied;
+  }
+
+  /** Proposals, own ones and those of other members, that wait for their place in the log or for a leader. */
+  get waitingProposals(): number {
+    return this.#proposer.waiting;
   }
 
   status(): RaftStatus {

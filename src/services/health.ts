@@ -15,7 +15,10 @@ const { SERVING, NOT_SERVING, SERVICE_UNKNOWN } = grpc.health.v1.HealthCheckResp
 /** Whether the server serves, and who wants to know when that changes. */
 export class HealthState {
   readonly #watchers = new Set<WatchCall>();
+  /** Watch the state of a service that there is not. */
+  readonly #strangers = new Set<WatchCall>();
   #serving = true;
+  #stopped = false;
 
   get response(): Response {
     return { status: this.#serving ? SERVING : NOT_SERVING };
@@ -30,11 +33,32 @@ export class HealthState {
 
   /** Sends the state now and at every change, until the call ends. */
   watch(call: WatchCall): void {
-    this.#watchers.add(call);
-    call.on("cancelled", () => this.#watchers.delete(call));
-    call.on("close", () => this.#watchers.delete(call));
-    call.write(this.response);
+    this.#keep(call, this.#watchers, this.response);
   }
+
+  /** The stream of an unknown service stays open: it might appear later, says the protocol. */
+  watchUnknown(call: WatchCall): void {
+    this.#keep(call, this.#strangers, { status: SERVICE_UNKNOWN });
+  }
+
+  #keep(call: WatchCall, among: Set<WatchCall>, response: Response): void {
+    among.add(call);
+    call.on("cancelled", () => among.delete(call));
+    call.on("close", () => among.delete(call));
+    call.write(response);
+    if (this.#stopped) end(call);
+  }
+
+  /** The server serves no more: all who watch are told, and their streams end so that they ask elsewhere. */
+  stop(): void {
+    this.set(false);
+    this.#stopped = true;
+    for (const call of [...this.#watchers, ...this.#strangers]) end(call);
+  }
+}
+
+function end(call: WatchCall): void {
+  call.emit("error", rpcError("stopped"));
 }
 
 export function healthHandlers(context: ServiceContext, state: HealthState): HandlersOf<typeof healthService> {
@@ -45,9 +69,8 @@ export function healthHandlers(context: ServiceContext, state: HealthState): Han
     }),
     list: unary(context, () => ({ statuses: { "": state.response } })),
     watch: serverStream(context, (call) => {
-      // The stream of an unknown service stays open: it might appear later, says the protocol.
       if (call.request.service === "") state.watch(call);
-      else call.write({ status: SERVICE_UNKNOWN });
+      else state.watchUnknown(call);
     }),
   };
 }

@@ -29,7 +29,7 @@ export class Recipe {
     this.#context = context;
   }
 
-  /** Runs `work` for a call. Its errors become those of etcd's: Unknown, whatever code the operation gave. */
+  /** Runs `work` for a call. Its errors become those of etcd's: Unknown, but for `keptCode`. */
   static async run<T>(
     context: ServiceContext,
     call: CancellableCall,
@@ -45,7 +45,7 @@ export class Recipe {
       return await work(recipe);
     } catch (error) {
       const { code, details } = toRpcError(error);
-      throw new RpcError(code === status.CANCELLED ? code : status.UNKNOWN, details);
+      throw new RpcError(keptCode(code, details) ? code : status.UNKNOWN, details);
     } finally {
       Recipe.#open -= 1;
       call.off("cancelled", abort);
@@ -134,6 +134,11 @@ export class Recipe {
       ? new RpcError(status.CANCELLED, "context canceled")
       : new RpcError(status.UNKNOWN, text);
   }
+}
+
+/** Codes that are not etcd's own keep what they are; and what may be tried elsewhere must not look like an answer. */
+function keptCode(code: status, details: string): boolean {
+  return code === status.CANCELLED || code === status.DEADLINE_EXCEEDED || details === rpcError("stopped").details;
 }
 
 function canceled({ compactRevision, cancelReason }: etcdserverpb.WatchResponse): RpcError {

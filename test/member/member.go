@@ -176,10 +176,15 @@ func (m *Member) AwaitServing() error {
 
 // Dial makes a client connection of its own; reconnects are quick, since tests restart servers.
 func (m *Member) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return m.DialTarget("passthrough:///"+m.Endpoint(), options...)
+}
+
+// DialTarget is Dial for another target, which a resolver among the options makes endpoints of.
+func (m *Member) DialTarget(target string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if m.place.Dial != nil {
 		options = append(options, grpc.WithContextDialer(m.place.Dial))
 	}
-	return grpc.NewClient("passthrough:///"+m.Endpoint(), append([]grpc.DialOption{
+	return grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(

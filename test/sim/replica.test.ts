@@ -178,6 +178,35 @@ describe("errors", () => {
     expect(read).toBe("14 etcdserver: request timed out");
   });
 
+  test("a read of a leader that steps down ends with the request timeout, not with the leadership", () => {
+    const trio = new Trio();
+    trio.cutOff(trio.leader);
+    const replica = replicaOf(trio.leader);
+    const read = trio.outcome<void>(8_000, (reply) => replica.readIndexThen(reply));
+    expect(replica.leader()).toBe(0n);
+    expect(read).toBe("14 etcdserver: request timed out");
+  });
+
+  test("it fails when the next leader is found, as in etcd, and not before", () => {
+    const trio = new Trio();
+    const { leader } = trio;
+    trio.cutOff(leader);
+    let outcome: string | undefined = "none";
+    replicaOf(leader).readIndexThen({
+      done: () => {
+        outcome = "done";
+      },
+      failed: (error) => {
+        outcome = error.message;
+      },
+    });
+    trio.scheduler.run(3_000);
+    expect([replicaOf(leader).leader(), outcome]).toEqual([0n, "none"]);
+    trio.network.heal();
+    trio.scheduler.run(2_000);
+    expect(outcome).toBe("etcdserver: leader changed");
+  });
+
   test("a read that a lost leader was asked for fails when the next one is elected", () => {
     const trio = new Trio();
     const [follower] = trio.followers as [SimMember];
@@ -248,6 +277,27 @@ describe("why a request timed out", () => {
     expect(watch.timeoutError(1_500).message).toMatch(/previous leader failure$/);
     expect(watch.timeoutError(900).message).toBe("etcdserver: request timed out");
     expect(watch.timeoutError(2_500).message).toBe("etcdserver: request timed out");
+  });
+
+  test("a proposal that never had a leader ends with the deadline, one that had with a timeout", () => {
+    const { scheduler, watch } = watchWith(true);
+    expect(watch.proposalTimeoutError(0).message).toBe("context deadline exceeded");
+    watch.note(2n);
+    scheduler.run(4_000);
+    watch.note(0n);
+    expect(watch.proposalTimeoutError(3_000).message).toBe("etcdserver: request timed out");
+    expect(watch.proposalTimeoutError(4_500).message).toBe("context deadline exceeded");
+  });
+
+  test("who waits for a leader when the member stops is told so", () => {
+    const { watch } = watchWith(true);
+    const heard: string[] = [];
+    const failed = ({ message }: { message: string }) => heard.push(message);
+    watch.awaitLeader(2n, 7_000, { done: () => heard.push("done"), failed });
+    watch.stop();
+    watch.note(2n);
+    watch.tell({ leader: 2n, term: 2, isLeader: false });
+    expect(heard).toEqual(["etcdserver: server stopped"]);
   });
 
   test.each([1n, 2n])("the connection to leader %s, or its quorum, was lost", (leader) => {

@@ -15,7 +15,7 @@ use crate::object::Objects;
 use crate::open::{Running, Settings};
 use crate::options::{EngineOptions, ListenerOptions, ServingOptions, number};
 use crate::queue::EventQueue;
-use crate::tasks::{Close, Listen, Open};
+use crate::tasks::{Close, DrainClients, LeavePeers, Listen, Open};
 
 /// What the methods and their promises share.
 pub struct Shared {
@@ -168,6 +168,22 @@ impl NativeEngine {
             + &running.store.watch_hub().metrics()
             + &running.front.metrics()
             + &running.peers.metrics())
+    }
+
+    /// GOAWAY to clients, and their calls finish, for at most `grace_ms`; members talk on meanwhile.
+    #[napi]
+    pub fn drain_clients(&self, grace_ms: f64) -> Result<AsyncTask<DrainClients>> {
+        let grace = Duration::from_millis(number(grace_ms)?);
+        Ok(AsyncTask::new(DrainClients(
+            Arc::clone(&self.shared),
+            grace,
+        )))
+    }
+
+    /// Takes nothing more from other members than what they have sent by now, which is in the queue of events then.
+    #[napi]
+    pub fn leave_peers(&self) -> AsyncTask<LeavePeers> {
+        AsyncTask::new(LeavePeers(Arc::clone(&self.shared)))
     }
 
     /// Lets calls finish for at most `grace_ms`, then closes everything.

@@ -255,7 +255,8 @@ fn start_peers(
 }
 
 impl Running {
-    /// GOAWAY to clients, lets calls finish for at most `grace`, then flushes and closes everything.
+    /// Ends the links to other members, lets their calls finish for at most `grace`, as those of clients that are left,
+    /// then flushes and closes everything.
     pub fn close(&self, grace: Duration) {
         self.peers.close();
         self.front.shutdown(grace);

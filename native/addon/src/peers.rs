@@ -279,7 +279,7 @@ impl NativeEngine {
             let bytes = held.iter().map(|entry| entry.payload.len()).sum();
             Ok(running
                 .peers
-                .send(to, copy(&header), Payload::Held(held), bytes))
+                .send(to, copy(&header), Payload::Proposals(held), bytes))
         })
     }
 }

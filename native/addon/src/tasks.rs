@@ -318,6 +318,46 @@ impl Task for Defragment {
     }
 }
 
+/// `drainClients`.
+pub struct DrainClients(pub Arc<Shared>, pub Duration);
+
+impl Task for DrainClients {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        // What is not open has no clients.
+        if let Ok(running) = self.0.running() {
+            running.front.drain_clients(self.1);
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, _: Env, (): ()) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// `leavePeers`.
+pub struct LeavePeers(pub Arc<Shared>);
+
+impl Task for LeavePeers {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        // What is not open has no links.
+        if let Ok(running) = self.0.running() {
+            running.peers.leave();
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, _: Env, (): ()) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// `close`.
 pub struct Close(pub Arc<Shared>, pub Duration);
 

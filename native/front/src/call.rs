@@ -51,10 +51,11 @@ impl Call {
     /// The deadline passed: the client's own, or the server's for a proposal or a read index.
     pub(crate) fn expire(self, worker: &Rc<Worker>, work: &Work) {
         let by_client = self.timeout.is_some_and(|timeout| timeout <= worker.now());
-        let leaderless = !worker.shared.serving().has_leader;
+        // A leader's own proposal was made, though it may be no leader any more.
+        let unproposed = worker.shared.is_leaderless_since(self.started);
         let error = match work {
             _ if by_client => error::DEADLINE,
-            Work::Write | Work::PhysicalCompaction(_) if leaderless => error::DEADLINE,
+            Work::Write | Work::PhysicalCompaction(_) if unproposed => error::DEADLINE,
             _ => error::TIMEOUT,
         };
         self.finish(worker, Err(error));

@@ -12,7 +12,7 @@ use netcd_engine::error::EtcdError;
 use netcd_engine::types::{Completions, OpResult, Token};
 use parking_lot::Mutex;
 
-use crate::conn::ListenerInfo;
+use crate::conn::{Drain, ListenerInfo};
 use crate::limits::WORKERS_MAX;
 
 const WORKER_SHIFT: u32 = 56;
@@ -61,8 +61,8 @@ pub(crate) enum Message {
     Listen(Bound, Arc<ListenerInfo>),
     /// Since this many losses of the leader there is none.
     LeaderLost(u64),
-    /// Stop accepting, GOAWAY to all, end connections as they become idle.
-    Drain,
+    /// Stop accepting these, GOAWAY to those that are there, end connections as they become idle.
+    Drain(Drain),
     /// End everything now.
     Stop,
 }

@@ -36,7 +36,7 @@ pub(crate) fn accept(
     (request, body, respond): (Rc<RequestHead>, Body, Responder),
     cx: &mut Context<'_>,
 ) {
-    if conn.listener.role == "peer"
+    if conn.listener.is_for_peers()
         && PeerAcceptor::takes(request.path())
         && let Some(acceptor) = worker.shared.peers.get().cloned()
     {

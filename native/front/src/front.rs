@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use netcd_engine::error::{Code, EtcdError};
@@ -19,12 +19,12 @@ use crate::handover::{Back, Handovers};
 use crate::http::Head;
 use crate::lease::LeaseIds;
 use crate::limits::WORKERS_MAX;
+use crate::listener;
 use crate::metrics::{self, WorkerMetrics};
 use crate::outbound::Pushed;
 use crate::peer::PeerAcceptor;
 use crate::readers::Readers;
 use crate::worker::{self, Gauges, Shared};
-use crate::{limits, listener};
 
 /// A socket that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +53,10 @@ pub struct FrontCounts {
 
 /// A running transport.
 pub struct Front {
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
     /// Listeners that wait for `release`.
-    held: Mutex<Vec<(Bound, Arc<ListenerInfo>)>>,
+    pub(crate) held: Mutex<Vec<(Bound, Arc<ListenerInfo>)>>,
 }
 
 impl Front {
@@ -95,6 +95,7 @@ impl Front {
             events,
             serving: AtomicU8::new(ServingState::default().to_bits()),
             leader_losses: AtomicU64::new(0),
+            leaderless_since: Mutex::new(Some(Instant::now())),
             readers: Readers::start()?,
             handovers: Handovers::default(),
             lease_ids,
@@ -102,6 +103,7 @@ impl Front {
             mailboxes: completions.mailboxes.clone(),
             gauges: (0..workers).map(|_| Gauges::default()).collect(),
             connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            clients: AtomicUsize::new(0),
             peers: OnceLock::new(),
             ended: (Mutex::new(()), Condvar::new()),
         });
@@ -173,7 +175,11 @@ impl Front {
     /// What calls are refused from now on.
     pub fn set_serving(&self, state: ServingState) {
         let bits = self.shared.serving.swap(state.to_bits(), Ordering::Relaxed);
-        if ServingState::from_bits(bits).has_leader && !state.has_leader {
+        let had_leader = ServingState::from_bits(bits).has_leader;
+        if had_leader != state.has_leader {
+            *self.shared.leaderless_since.lock() = (!state.has_leader).then(Instant::now);
+        }
+        if had_leader && !state.has_leader {
             let losses = self.shared.leader_losses.fetch_add(1, Ordering::Relaxed) + 1;
             self.tell_all(|| Message::LeaderLost(losses));
         }
@@ -310,44 +316,9 @@ impl Front {
         metrics::render(&self.shared.metrics)
     }
 
-    /// Stops accepting, sends GOAWAY, lets calls finish for at most `grace`, then ends all. Blocks until it is done; a
-    /// second call does nothing.
-    pub fn shutdown(&self, grace: Duration) {
-        let mut threads = self.threads.lock();
-        if threads.is_empty() {
-            return;
-        }
-        self.held.lock().clear();
-        self.tell_all(|| Message::Drain);
-        let until = Instant::now() + grace;
-        let mut looked = self.shared.ended.0.lock();
-        while self.shared.connection_count() > 0 {
-            if self
-                .shared
-                .ended
-                .1
-                .wait_until(&mut looked, until)
-                .timed_out()
-            {
-                break;
-            }
-        }
-        drop(looked);
-        self.tell_all(|| Message::Stop);
-        for thread in threads.drain(..) {
-            assert!(thread.join().is_ok(), "a transport thread panicked");
-        }
-    }
-
-    fn tell_all(&self, message: impl Fn() -> Message) {
+    pub(crate) fn tell_all(&self, message: impl Fn() -> Message) {
         for mailbox in &self.shared.mailboxes {
             mailbox.push(message());
         }
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.shutdown(limits::DROP_GRACE);
     }
 }

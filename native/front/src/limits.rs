@@ -43,6 +43,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(120);
 /// A streamed answer whose client opens no window for so long is reset: it pins a read transaction.
 pub const STREAM_STALL_MAX: Duration = Duration::from_secs(120);
+/// Time for a client to answer the ping behind the first GOAWAY; what it opens later is not served, and it is told so.
+pub const FAREWELL_ANSWER_MAX: Duration = Duration::from_millis(250);
 /// Time for the last bytes (GOAWAY, a final answer) of a connection that is being closed.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes that wait in a connection's write buffer before data has to wait; at twice as many nothing more is read.

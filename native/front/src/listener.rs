@@ -69,6 +69,10 @@ fn bind_unix(path: &Path) -> io::Result<(Bound, String)> {
 /// Accepts on a bound socket until the worker drains.
 pub(crate) fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInfo>) {
     let shared = worker.shared.clone();
+    let served = info.clone();
+    if worker.draining.get().includes(&served) {
+        return;
+    }
     let task = async move {
         let outcome = match bound {
             Bound::Tcp(listener) => accept_tcp(&shared, listener, &info).await,
@@ -84,7 +88,10 @@ pub(crate) fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInf
         }
     };
     let accepting = tokio::task::spawn_local(task);
-    worker.accepting.borrow_mut().push(accepting.abort_handle());
+    worker
+        .accepting
+        .borrow_mut()
+        .push((accepting.abort_handle(), served));
 }
 
 async fn accept_tcp(
@@ -139,7 +146,7 @@ async fn dispatch(shared: &Shared, accepted: io::Result<Accepted>, info: &Arc<Li
                 .enumerate()
                 .min_by_key(|(_, count)| count.load(Ordering::Relaxed));
             let index = least.map_or(0, |(index, _)| index);
-            shared.connections[index].fetch_add(1, Ordering::Relaxed);
+            shared.connection_began(index, info);
             shared.mailboxes[index].push(Message::Serve(accepted, info.clone()));
         }
         // The client may have gone before it was accepted; a pause is for when descriptors run out.
@@ -167,13 +174,16 @@ fn log(shared: &Shared, level: LogLevel, message: &str, problem: &io::Error) {
 /// Counts a connection out when its task ends, however it ends.
 struct ConnGuard {
     worker: Rc<Worker>,
+    listener: Arc<ListenerInfo>,
     key: usize,
 }
 
 impl Drop for ConnGuard {
     fn drop(&mut self) {
         self.worker.conns.borrow_mut().remove(self.key);
-        self.worker.shared.connection_ended(self.worker.index);
+        self.worker
+            .shared
+            .connection_ended(self.worker.index, &self.listener);
     }
 }
 
@@ -183,13 +193,14 @@ pub(crate) fn serve(worker: &Rc<Worker>, accepted: Accepted, info: Arc<ListenerI
         Accepted::Tcp(_, peer) => peer.clone(),
         Accepted::Unix(_) => "@".to_owned(),
     };
-    let conn = ConnCtx::new(info, peer, false);
-    if worker.draining.get() {
+    let conn = ConnCtx::new(info.clone(), peer, false);
+    if worker.draining.get().includes(&info) {
         conn.stage.set(Stage::Draining);
     }
     let key = worker.conns.borrow_mut().insert(conn.clone());
     let guard = ConnGuard {
         worker: worker.clone(),
+        listener: info,
         key,
     };
     spawn(async move {

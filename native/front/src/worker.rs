@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, LocalSet};
 use crate::backend::Backend;
 use crate::completions::{Mailbox, Message};
 use crate::config::{FrontConfig, ServingState};
-use crate::conn::ConnCtx;
+use crate::conn::{ConnCtx, Drain, ListenerInfo};
 use crate::events::FrontEvents;
 use crate::handover::Handovers;
 use crate::lease::{LeaseIds, Renewals};
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) serving: AtomicU8,
     /// Times that the leader was lost.
     pub(crate) leader_losses: AtomicU64,
+    /// Since when there is none.
+    pub(crate) leaderless_since: Mutex<Option<Instant>>,
     pub(crate) readers: Readers,
     pub(crate) handovers: Handovers,
     pub(crate) lease_ids: LeaseIds,
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) gauges: Vec<Gauges>,
     /// Connections of each worker.
     pub(crate) connections: Vec<AtomicUsize>,
+    /// Those of all workers that are not other members'.
+    pub(crate) clients: AtomicUsize,
     /// Takes the streams of other members that come in through peer listeners, once there is one.
     pub(crate) peers: OnceLock<PeerAcceptor>,
     /// Signalled when a connection ended.
@@ -64,6 +68,13 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn serving(&self) -> ServingState {
         ServingState::from_bits(self.serving.load(Ordering::Relaxed))
+    }
+
+    /// Whether there has been no leader since then: what waits since then was proposed to nobody.
+    pub(crate) fn is_leaderless_since(&self, then: Instant) -> bool {
+        self.leaderless_since
+            .lock()
+            .is_some_and(|since| since <= then)
     }
 
     pub(crate) fn leader_losses(&self) -> u64 {
@@ -77,8 +88,18 @@ impl Shared {
             .sum()
     }
 
-    pub(crate) fn connection_ended(&self, worker: usize) {
+    pub(crate) fn connection_began(&self, worker: usize, listener: &ListenerInfo) {
+        self.connections[worker].fetch_add(1, Ordering::Relaxed);
+        if !listener.is_for_peers() {
+            self.clients.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn connection_ended(&self, worker: usize, listener: &ListenerInfo) {
         self.connections[worker].fetch_sub(1, Ordering::Relaxed);
+        if !listener.is_for_peers() {
+            self.clients.fetch_sub(1, Ordering::Relaxed);
+        }
         // The lock makes sure that who looked at the count before this is waiting by now.
         let _looked = self.ended.0.lock();
         self.ended.1.notify_all();
@@ -92,10 +113,10 @@ pub(crate) struct Worker {
     pub(crate) slots: RefCell<Slots>,
     pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
     pub(crate) calls: Cell<usize>,
-    pub(crate) draining: Cell<bool>,
+    pub(crate) draining: Cell<Drain>,
     pub(crate) watches: Watches,
     /// The accept loops of listeners that this worker has.
-    pub(crate) accepting: RefCell<Vec<AbortHandle>>,
+    pub(crate) accepting: RefCell<Vec<(AbortHandle, Arc<ListenerInfo>)>>,
     now: Cell<Instant>,
     /// Wakes the deadline sweep when the first call begins to wait.
     sweep: RefCell<Option<Waker>>,
@@ -179,7 +200,7 @@ impl Worker {
                     Message::Serve(accepted, info) => listener::serve(self, accepted, info),
                     Message::Listen(bound, info) => listener::accept_on(self, bound, info),
                     Message::LeaderLost(losses) => spawn(self.clone().leader_lost(losses)),
-                    Message::Drain => self.drain(),
+                    Message::Drain(who) => self.drain(who),
                     Message::Stop => return Poll::Ready(()),
                 }
             }
@@ -187,13 +208,19 @@ impl Worker {
         Poll::Pending
     }
 
-    fn drain(&self) {
-        self.draining.set(true);
-        for accepting in self.accepting.borrow_mut().drain(..) {
-            accepting.abort();
-        }
+    fn drain(&self, who: Drain) {
+        self.draining.set(self.draining.get().max(who));
+        self.accepting.borrow_mut().retain(|(accepting, listener)| {
+            let ends = who.includes(listener);
+            if ends {
+                accepting.abort();
+            }
+            !ends
+        });
         for (_, conn) in self.conns.borrow().iter() {
-            conn.drain();
+            if who.includes(&conn.listener) {
+                conn.drain();
+            }
         }
         // Clients take this for a reason to connect elsewhere; etcd's `watch canceled` they would take for the end.
         self.watches.end(&error::STOPPED, false);
@@ -248,7 +275,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize) -> std::io::Result<()> {
         slots: RefCell::new(Slots::new(index)),
         conns: RefCell::new(Slab::new()),
         calls: Cell::new(0),
-        draining: Cell::new(false),
+        draining: Cell::new(Drain::Nobody),
         watches: Watches::default(),
         accepting: RefCell::new(Vec::new()),
         now: Cell::new(Instant::now()),

@@ -66,17 +66,28 @@ async fn deadlines_end_the_wait_and_late_answers_are_dropped() {
     });
     assert_eq!(client.call(PUT, &put("k", b"v")).await.code, 4);
     server.front.set_serving(common::leading());
+    // Proposed by a leader that is none any more when the time is up: what became of it is not known.
+    let proposed = client.clone();
+    let call = tokio::spawn(async move { proposed.call(PUT, &put("k", b"v")).await });
+    until("it is proposed", || server.fake.held() == 4).await;
+    server.front.set_serving(ServingState {
+        has_leader: false,
+        ..common::leading()
+    });
+    let late = call.await.unwrap();
+    assert_eq!(late.status(), (14, "etcdserver: request timed out"));
+    server.front.set_serving(common::leading());
     // New calls take the slots of the old ones; the late answers must not reach them.
     let waiting = client.clone();
     let call = tokio::spawn(async move { waiting.call_with(RANGE, &[], &get("mine")).await });
-    assert_eq!(server.fake.held(), 3);
+    assert_eq!(server.fake.held(), 4);
     server.fake.release();
     let answer = call.await.unwrap();
     assert_eq!(answer.key(), "mine");
     assert_eq!(client.call(PUT, &put("k", b"v")).await.code, 0);
     assert_eq!(
         server.fake.applied.load(Ordering::SeqCst),
-        4,
+        5,
         "what timed out is applied all the same"
     );
     drop(client);

@@ -348,6 +348,14 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.serving = state;
   }
 
+  drainClients(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  leavePeers(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

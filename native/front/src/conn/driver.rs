@@ -14,7 +14,7 @@ use super::pings::PingPolicy;
 use super::{ConnCtx, Stage};
 use crate::dispatch;
 use crate::http2::{Config, Connection};
-use crate::limits::{FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
+use crate::limits::{FAREWELL_ANSWER_MAX, FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::worker::Worker;
 
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -24,6 +24,8 @@ struct Driver<S> {
     conn: Rc<ConnCtx>,
     http2: Connection<S>,
     draining: bool,
+    /// When the answer to the first GOAWAY's ping is waited for no longer.
+    farewell_due: Option<Instant>,
     /// When the client must have said its part of the handshake.
     greeting_due: Instant,
     /// When the server's own ping went out, until anything comes back.
@@ -41,7 +43,7 @@ where
 {
     let config = &worker.shared.config;
     // Members measure their links with pings, whatever clients are allowed.
-    let counts_pings = conn.listener.role != "peer";
+    let counts_pings = !conn.listener.is_for_peers();
     let limits = Config {
         max_concurrent_streams: config
             .max_concurrent_streams
@@ -53,6 +55,7 @@ where
     let mut driver = Driver {
         http2: Connection::new(stream, &first, limits, now),
         draining: false,
+        farewell_due: None,
         greeting_due: now + config.patience.handshake,
         pinged: None,
         timer: Box::pin(tokio::time::sleep_until(due.into())),
@@ -75,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
         self.conn.register(cx.waker());
         if self.conn.stage.get() == Stage::Draining && !self.draining {
             self.draining = true;
+            self.farewell_due = Some(self.worker.now() + FAREWELL_ANSWER_MAX);
             self.http2.announce_end();
         }
         let (worker, conn) = (&self.worker, &self.conn);
@@ -116,6 +120,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
             due = self.greeting_due;
             if now >= due {
                 return None;
+            }
+        }
+        if let Some(answered_by) = self.farewell_due {
+            if now >= answered_by {
+                self.farewell_due = None;
+                self.http2.end_announced();
+            } else {
+                due = due.min(answered_by);
             }
         }
         if let Some(since) = self.http2.stalled_since() {

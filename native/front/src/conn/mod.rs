@@ -25,6 +25,31 @@ pub(crate) struct ListenerInfo {
     pub(crate) http: bool,
 }
 
+impl ListenerInfo {
+    /// Other members come in here, not clients.
+    pub(crate) fn is_for_peers(&self) -> bool {
+        self.role == "peer"
+    }
+}
+
+/// Whose connections end. Members talk on while clients' calls finish: those may need a quorum.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Drain {
+    Nobody,
+    Clients,
+    Everybody,
+}
+
+impl Drain {
+    pub(crate) fn includes(self, listener: &ListenerInfo) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Clients => !listener.is_for_peers(),
+            Self::Everybody => true,
+        }
+    }
+}
+
 /// How far a connection is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {

@@ -18,7 +18,7 @@ use super::deframe::{Deframer, Encoding};
 use super::head::encode_binary;
 use super::status::{self, ContentType};
 use crate::call::Call;
-use crate::conn::ActiveCall;
+use crate::conn::{ActiveCall, Drain};
 use crate::dispatch::message_bytes_max;
 use crate::events::MetadataValue;
 use crate::grpc::methods::MethodId;
@@ -129,7 +129,7 @@ impl CallStream {
         encoding: Encoding,
     ) -> Option<Self> {
         let mut stream = Self::new(worker, call, body, encoding);
-        if worker.draining.get() {
+        if worker.draining.get() != Drain::Nobody {
             stream.finish(&End::from(&error::STOPPED));
             return None;
         }

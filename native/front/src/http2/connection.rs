@@ -82,6 +82,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.state.borrow_mut().announce_end();
     }
 
+    /// The client does not answer to the announcement: what it has opened by now is all that is served.
+    pub(crate) fn end_announced(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.end_announced();
+        state.rouse();
+    }
+
     /// Asks the client for a sign of life.
     pub(crate) fn ping(&self) {
         let state = &mut *self.state.borrow_mut();

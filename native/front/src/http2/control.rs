@@ -4,7 +4,7 @@ use super::Reason;
 use super::frame::{self, Head};
 use super::receive::{PRIORITY_BYTES, dependency};
 use super::request::TABLE_BYTES;
-use super::state::{Phase, State};
+use super::state::State;
 use crate::limits::RAPID_RESETS_MAX;
 
 /// Payload of the ping that follows the first GOAWAY.
@@ -138,9 +138,8 @@ impl State {
             if let Some(pings) = self.config.pings.as_mut() {
                 self.too_many_pings |= !pings.ping(self.now, calls);
             }
-        } else if self.phase == Phase::Announced && payload == FAREWELL_PING {
-            self.phase = Phase::Last(self.last_stream);
-            frame::put_goaway(&mut self.out, self.last_stream, Reason::NoError, b"");
+        } else if payload == FAREWELL_PING {
+            self.end_announced();
         }
         Ok(())
     }

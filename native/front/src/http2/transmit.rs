@@ -217,4 +217,12 @@ impl State {
             frame::put_ping(&mut self.out, 0, FAREWELL_PING);
         }
     }
+
+    /// Says which stream is the last that is served, if the end was announced.
+    pub(crate) fn end_announced(&mut self) {
+        if self.phase == Phase::Announced {
+            self.phase = Phase::Last(self.last_stream);
+            frame::put_goaway(&mut self.out, self.last_stream, Reason::NoError, b"");
+        }
+    }
 }

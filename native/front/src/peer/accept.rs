@@ -35,6 +35,10 @@ impl PeerAcceptor {
             |id| shared.counters(id).is_some(),
         );
         let headers = wire::response_headers(&identity);
+        if *shared.leaving.borrow() {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return refuse(&mut respond, status, &headers, wire::LEAVING);
+        }
         let from = match sender {
             Ok(from) => from,
             Err(refusal) => {
@@ -62,10 +66,15 @@ impl PeerAcceptor {
             let _ = respond.send_data(SendBuf::raw(verdict.into()), true);
             return;
         }
-        if receive(shared, from, &counters, body).await.is_err() {
-            add(&counters.received_failures, 1);
+        let _present = shared.incoming.enter();
+        match receive(shared, from, &counters, body, &mut respond).await {
+            // The sender learns that all it sent has been taken. One that is gone does not ask.
+            Ok(()) => drop(respond.send_data(SendBuf::raw(Bytes::new()), true)),
+            Err(Broken) => {
+                add(&counters.received_failures, 1);
+                respond.reset(Reason::Cancel);
+            }
         }
-        respond.reset(Reason::Cancel);
     }
 }
 
@@ -85,12 +94,23 @@ async fn receive(
     from: u64,
     counters: &PeerCounters,
     mut body: Body,
+    respond: &mut Responder,
 ) -> Result<(), Broken> {
     let mut decoder = Decoder::default();
+    let mut leaving = shared.leaving.subscribe();
+    let mut told = false;
     loop {
-        let chunk = timeout(limits::SILENCE_MAX, body.data())
-            .await
-            .map_err(|_| Broken)?;
+        let chunk = tokio::select! {
+            chunk = timeout(limits::SILENCE_MAX, body.data()) => chunk.map_err(|_| Broken)?,
+            // An error means that this member's links are gone.
+            left = leaving.wait_for(|leaving| *leaving), if !told => {
+                left.map_err(|_| Broken)?;
+                told = true;
+                let word = SendBuf::raw(wire::LEAVING.into());
+                respond.send_data(word, false).map_err(|_| Broken)?;
+                continue;
+            }
+        };
         let Some(chunk) = chunk else { return Ok(()) };
         let chunk = chunk.map_err(|_| Broken)?;
         add(&counters.received_bytes, chunk.len() as u64);

@@ -28,6 +28,14 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Ends the stream; resolves when the peer has read all of it, or the connection is gone.
+    pub async fn end(&mut self) {
+        if self.stream.send_data(Bytes::new(), true).is_err() {
+            return;
+        }
+        while let Some(Ok(_word)) = self.answer.data().await {}
+    }
+
     /// The few words that the peer's answer consists of; empty if it is gone.
     pub async fn words(&mut self) -> String {
         match self.answer.data().await {
@@ -94,7 +102,10 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
         return Ok(channel);
     }
     let text = channel.words().await;
-    Err(DialError::Refused(status, text))
+    Err(match status {
+        StatusCode::SERVICE_UNAVAILABLE => failed(&text),
+        _ => DialError::Refused(status, text),
+    })
 }
 
 /// Gives all of `bytes` to the stream as its window opens.

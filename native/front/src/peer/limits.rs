@@ -38,5 +38,9 @@ pub const SNAPSHOT_PIECES_QUEUED_MAX: usize = 64;
 pub const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(30);
 /// The receiver needs at most so long to check a copy.
 pub const SNAPSHOT_CHECK_MAX: Duration = Duration::from_secs(300);
+/// A member that stops waits so long for the others to end their streams to it.
+pub const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// A link that ends waits so long for its peer to have read all of it.
+pub const FLUSH_MAX: Duration = Duration::from_millis(500);
 /// A link that brings nothing for so long is closed by the receiver.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);

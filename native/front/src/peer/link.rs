@@ -34,8 +34,11 @@ pub enum Payload {
         /// Term of the last.
         last_term: u64,
     },
-    /// Here (proposals that are forwarded to the leader).
+    /// Here.
     Held(Vec<LogEntry>),
+    /// Here, and in no log: proposals on their way to the leader. Nobody sends them again, so those that cannot be sent
+    /// come back to this member, as if the peer had passed them on.
+    Proposals(Vec<LogEntry>),
 }
 
 /// A message that waits for its turn.
@@ -117,7 +120,13 @@ impl Link {
             tokio::select! {
                 () = &mut end => break true,
                 message = self.queue.recv() => match message {
-                    Some(message) => { self.dequeued(&message); dropped += 1; }
+                    Some(message) => {
+                        self.dequeued(&message);
+                        dropped += 1;
+                        if let Payload::Proposals(entries) = message.payload {
+                            self.shared.events.message(self.id, message.header, entries);
+                        }
+                    }
                     None => break false,
                 },
             }
@@ -155,8 +164,9 @@ impl Link {
         }
     }
 
-    /// Sends until the stream breaks (Err: why) or the link is no longer wanted (Ok).
+    /// Sends until the stream breaks or the peer leaves (Err: why) or the link is no longer wanted (Ok).
     async fn pump(&mut self, mut channel: Channel) -> Result<(), String> {
+        let _present = self.shared.outgoing.enter();
         let counters = Arc::clone(&self.counters);
         let measuring = measure_round_trips(channel.pings.take(), &counters);
         tokio::pin!(measuring);
@@ -170,8 +180,16 @@ impl Link {
                         Err(error) => error.to_string(),
                     });
                 }
+                word = channel.answer.data() => {
+                    let Some(Ok(_leaving)) = word else { return Err("stream closed by peer".into()) };
+                    return Err(self.finish(channel).await);
+                }
                 message = self.queue.recv() => {
-                    let Some(message) = message else { return Ok(()) };
+                    let Some(message) = message else {
+                        // A peer that does not read any more is not waited for.
+                        let _late = timeout(limits::FLUSH_MAX, channel.end()).await;
+                        return Ok(());
+                    };
                     self.dequeued(&message);
                     self.send(&mut channel.stream, message).await?;
                 }
@@ -183,10 +201,27 @@ impl Link {
         }
     }
 
+    /// The peer is about to stop: it still gets what was queued for it by now. Says why the link ended.
+    async fn finish(&mut self, mut channel: Channel) -> String {
+        let rest = async {
+            while let Ok(message) = self.queue.try_recv() {
+                self.dequeued(&message);
+                self.send(&mut channel.stream, message).await?;
+            }
+            channel.end().await;
+            Ok::<(), String>(())
+        };
+        match timeout(limits::LEAVE_MAX, rest).await {
+            Ok(Ok(())) => "peer is stopping".into(),
+            Ok(Err(broken)) => broken,
+            Err(_) => "peer is stopping, and took too long".into(),
+        }
+    }
+
     async fn send(&self, stream: &mut SendStream<Bytes>, message: Outgoing) -> Result<(), String> {
         let entries = match message.payload {
             Payload::None => Vec::new(),
-            Payload::Held(entries) => entries,
+            Payload::Held(entries) | Payload::Proposals(entries) => entries,
             Payload::Log {
                 first,
                 last,

@@ -9,6 +9,7 @@ pub mod limits;
 mod link;
 mod metrics;
 mod ports;
+mod presence;
 mod shared;
 mod snapshot;
 mod wire;
@@ -208,9 +209,18 @@ impl Peers {
         self.shared.all_counters()
     }
 
-    /// Ends all links and waits for their thread.
+    /// Asks all peers to send nothing more, and waits until what they have sent is here, for at most `LEAVE_MAX`. What
+    /// they had still to send goes elsewhere. Blocks.
+    pub fn leave(&self) {
+        self.shared.leaving.send_replace(true);
+        self.shared.incoming.await_none(limits::LEAVE_MAX);
+    }
+
+    /// Ends all links when what is queued has reached the peers, or after `FLUSH_MAX`, and waits for their thread.
     pub fn close(&self) {
+        self.shared.leaving.send_replace(true);
         self.handles.lock().clear();
+        self.shared.outgoing.await_none(limits::FLUSH_MAX);
         if let Some((stop, thread)) = self.thread.lock().take() {
             // The thread may have ended by itself.
             let _ = stop.send(());

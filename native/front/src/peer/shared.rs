@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use netcd_engine::metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::metrics::Copies;
 use super::ports::{PeerEvents, PeerLog, PeerStore};
+use super::presence::Presence;
 use super::wire::Identity;
 
 /// Counters of one peer, for metrics.
@@ -71,6 +72,12 @@ pub struct Shared {
     roster: RwLock<Roster>,
     /// The transfer that comes from each peer: dropped, it ends.
     receiving: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    /// True: this member stops, and takes no more from its peers.
+    pub(super) leaving: watch::Sender<bool>,
+    /// Streams from peers, and those to them.
+    pub(super) incoming: Presence,
+    /// See `incoming`.
+    pub(super) outgoing: Presence,
     pub(super) log: Arc<dyn PeerLog>,
     pub(super) store: Arc<dyn PeerStore>,
     pub(super) events: Arc<dyn PeerEvents>,
@@ -87,6 +94,9 @@ impl Shared {
             identity: RwLock::new(Arc::new(identity)),
             roster: RwLock::default(),
             receiving: Mutex::default(),
+            leaving: watch::Sender::new(false),
+            incoming: Presence::default(),
+            outgoing: Presence::default(),
             log,
             store,
             events,

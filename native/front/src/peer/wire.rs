@@ -10,6 +10,9 @@ pub const SNAPSHOT_PATH: &str = "/netcd/peer/snapshot";
 /// Body of the answer to a copy that arrived whole.
 pub const STORED: &str = "stored";
 
+/// Body of the answer to a stream of messages whose receiver is about to stop: nothing more should come on it.
+pub const LEAVING: &str = "leaving";
+
 const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
 const FROM: HeaderName = HeaderName::from_static("x-server-from");
 const TO: HeaderName = HeaderName::from_static("x-raft-to");

@@ -1,6 +1,7 @@
 //! Two members' links over loopback: delivery in order, refusals, loss of the peer, entries that are gone.
 
 mod kit;
+mod leave;
 
 use std::time::Instant;
 
