@@ -15,6 +15,7 @@ use crate::conn::ConnCtx;
 use crate::events::{FrontEvent, MetadataValue};
 use crate::grpc::stream::{CallOutbound, CallStream, End, Outcome};
 use crate::http::HttpOutbound;
+use crate::http2::Held;
 use crate::limits::{CALL_BYTES_UNDRAINED_MAX, CALL_MESSAGES_UNDRAINED_MAX, HANDED_OVER_MAX};
 use crate::worker::{Shared, spawn};
 
@@ -118,6 +119,7 @@ pub(crate) fn start(
     mut stream: CallStream,
     conn: &Rc<ConnCtx>,
     metadata: Vec<(String, MetadataValue)>,
+    held: Rc<Held>,
     timeout: Option<Instant>,
 ) {
     let shared = stream.worker.shared.clone();
@@ -140,6 +142,7 @@ pub(crate) fn start(
         receiving: true,
         undrained: Undrained::default(),
         over: false,
+        _held: held,
     };
     spawn(poll_fn(move |cx| call.poll(cx)));
 }
@@ -152,6 +155,8 @@ struct HandedCall {
     receiving: bool,
     undrained: Undrained,
     over: bool,
+    /// The control plane has a copy of the call's headers.
+    _held: Rc<Held>,
 }
 
 impl HandedCall {

@@ -146,7 +146,14 @@ impl WatchCall {
         }
     }
 
+    /// Ends the stream behind what the session said before: a message of which a part is sent has to be whole before
+    /// there can be trailers.
     fn end(&mut self, error: &EtcdError) -> Poll<()> {
+        while let Some(frame) = self.frames.next() {
+            if self.stream.send(frame).is_err() {
+                break;
+            }
+        }
         let error = match error.code {
             Code::Canceled => &error::WATCH_CANCELED,
             _ => error,
