@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::conn::ConnCtx;
 use crate::events::{FrontEvent, MetadataValue};
+use crate::grpc::decode;
 use crate::grpc::stream::{CallOutbound, CallStream, End, Outcome};
 use crate::http::HttpOutbound;
 use crate::http2::Held;
@@ -186,6 +187,11 @@ impl HandedCall {
         {
             match self.stream.poll_message(cx) {
                 Poll::Ready(Ok(Some(data))) => {
+                    // The control plane's decoder neither skips what Go skips nor checks what Go checks.
+                    let data = match decode::clean(self.stream.method, &data) {
+                        Ok(data) => data,
+                        Err(malformed) => return self.cancel(&malformed),
+                    };
                     self.undrained.add(data.len());
                     self.emit(FrontEvent::CallMessage {
                         call: self.id,
