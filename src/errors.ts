@@ -31,6 +31,9 @@ const TABLE = {
   timeout: [status.UNAVAILABLE, "etcdserver: request timed out"],
   tooManyRequests: [status.UNKNOWN, "etcdserver: too many requests"],
   invalidClientApiVersion: [status.INVALID_ARGUMENT, "etcdserver: invalid client api version"],
+  authNotEnabled: [status.FAILED_PRECONDITION, "etcdserver: authentication is not enabled"],
+  userNotFound: [status.FAILED_PRECONDITION, "etcdserver: user name not found"],
+  roleNotFound: [status.FAILED_PRECONDITION, "etcdserver: role name not found"],
   unknownHealthService: [status.NOT_FOUND, "unknown service"],
 } as const satisfies Record<string, readonly [status, string]>;
 

@@ -290,10 +290,28 @@ describe("a member", () => {
       code: status.NOT_FOUND,
       details: "unknown service",
     });
-    await expect(call(authService.userList, {})).rejects.toMatchObject({
+    await expect(call(authService.userAdd, {})).rejects.toMatchObject({
       code: status.UNIMPLEMENTED,
-      details: "netcd does not have etcdserverpb.Auth/UserList yet",
+      details: "netcd does not have etcdserverpb.Auth/UserAdd yet",
     });
+  });
+
+  it("answers of users and roles what is true while there are none", async () => {
+    const where = await ports();
+    await started(where);
+    const call = connect(where);
+    expect(await call(authService.authStatus, {})).toMatchObject({ enabled: false });
+    await call(authService.authDisable, {});
+    expect(await call(authService.userList, {})).toMatchObject({ users: [] });
+    expect(await call(authService.roleList, {})).toMatchObject({ roles: [] });
+    const refusals = [
+      [call(authService.authenticate, { name: "a", password: "b" }), "etcdserver: authentication is not enabled"],
+      [call(authService.userGet, { name: "a" }), "etcdserver: user name not found"],
+      [call(authService.roleGet, { role: "a" }), "etcdserver: role name not found"],
+    ] as const;
+    for (const [refused, details] of refusals) {
+      await expect(refused).rejects.toMatchObject({ code: status.FAILED_PRECONDITION, details });
+    }
   });
 
   it("answers HTTP on the client, peer and metrics URLs", async () => {

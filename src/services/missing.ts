@@ -11,7 +11,7 @@ interface Definition {
 /** Methods that have no handler. */
 export const MISSING = {
   lease: { leaseKeepAlive: leaseService.leaseKeepAlive },
-  auth: authService,
+  auth: without(authService, "authStatus", "authDisable", "authenticate", "userGet", "userList", "roleGet", "roleList"),
   maintenance: without(maintenanceService, "status", "alarm", "moveLeader", "defragment", "hash", "hashKv"),
 } as const;
 

@@ -2,6 +2,7 @@
 
 import type { ServiceDefinition, UntypedHandleCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { toRpcError } from "../errors.js";
+import { authHandlers } from "./auth.js";
 import { clusterHandlers } from "./cluster.js";
 import type { ServiceContext } from "./context.js";
 import {
@@ -39,7 +40,7 @@ export function registerServices(server: ServiceRegistry, context: ServiceContex
   add(healthService, healthHandlers(context, health));
   // Keep-alives never come here: the data plane serves the stream.
   add(leaseService, { ...missing(MISSING.lease), ...leaseHandlers(context) });
-  add(authService, missing(MISSING.auth));
+  add(authService, { ...missing(MISSING.auth), ...authHandlers(context) });
   add(electionService, electionHandlers(context));
   add(lockService, lockHandlers(context));
 }

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, History, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
+use netcd_engine::wire;
 use netcd_front::Backend;
 use parking_lot::Mutex;
 use prost::Message;
@@ -63,12 +65,16 @@ impl EngineBackend {
         }
         // The transport has decoded and checked the request already: it decodes. What does not is refused by apply.
         let cost = match kind {
-            OpKind::Put => PutRequest::decode(request).map(|put| validate::put_cost(&put)),
-            OpKind::Txn => TxnRequest::decode(request).map(|txn| validate::txn_cost(&txn)),
-            OpKind::LeaseGrant => Ok(validate::LEASE_COST_BYTES),
-            _ => Ok(0),
+            OpKind::Put => PutRequest::decode(request)
+                .ok()
+                .map(|put| validate::put_cost(&put)),
+            OpKind::Txn => wire::decode_txn(Bytes::copy_from_slice(request))
+                .ok()
+                .map(|txn| validate::txn_cost(&txn)),
+            OpKind::LeaseGrant => Some(validate::LEASE_COST_BYTES),
+            _ => Some(0),
         };
-        cost.map_or(true, |cost| self.store().quota_admits(cost))
+        cost.is_none_or(|cost| self.store().quota_admits(cost))
     }
 }
 

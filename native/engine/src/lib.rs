@@ -16,3 +16,4 @@ pub mod tree;
 pub mod types;
 pub mod wal;
 pub mod watch;
+pub mod wire;

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// Txns that may nest in one another, whatever --max-txn-ops allows. Reading, checking, applying and dropping them takes
+/// a stretch of the thread's stack each; etcd's default of 128 operations does not let them come near.
+pub const TXN_DEPTH_MAX: usize = 512;
+/// Messages that may nest in one another in a request: Go's protobuf follows them so far.
+pub const MESSAGE_DEPTH_MAX: usize = 10_000;
+/// Groups that may nest in one another in a field that is skipped, likewise.
+pub const GROUP_DEPTH_MAX: usize = 10_001;
 /// Bytes at which an open batch closes even while two batches are being synced.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Batches that may be between proposal and stable storage before the open batch waits.

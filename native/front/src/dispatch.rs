@@ -134,7 +134,7 @@ fn hand_over(
     };
     let (conn, deadline) = (call.active.conn.clone(), call.timeout);
     let stream = CallStream::new(worker, call, body, encoding);
-    handover::start(stream, &conn, metadata, deadline);
+    handover::start(stream, &conn, metadata, request.held(), deadline);
 }
 
 /// Takes the one message of a call: in this turn if it is there, else in a task that waits for it.

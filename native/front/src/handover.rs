@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 
 use crate::conn::ConnCtx;
 use crate::events::{FrontEvent, MetadataValue};
+use crate::grpc::decode;
 use crate::grpc::stream::{CallOutbound, CallStream, End, Outcome};
 use crate::http::HttpOutbound;
+use crate::http2::Held;
 use crate::limits::{CALL_BYTES_UNDRAINED_MAX, CALL_MESSAGES_UNDRAINED_MAX, HANDED_OVER_MAX};
 use crate::worker::{Shared, spawn};
 
@@ -118,6 +120,7 @@ pub(crate) fn start(
     mut stream: CallStream,
     conn: &Rc<ConnCtx>,
     metadata: Vec<(String, MetadataValue)>,
+    held: Rc<Held>,
     timeout: Option<Instant>,
 ) {
     let shared = stream.worker.shared.clone();
@@ -140,6 +143,7 @@ pub(crate) fn start(
         receiving: true,
         undrained: Undrained::default(),
         over: false,
+        _held: held,
     };
     spawn(poll_fn(move |cx| call.poll(cx)));
 }
@@ -152,6 +156,8 @@ struct HandedCall {
     receiving: bool,
     undrained: Undrained,
     over: bool,
+    /// The control plane has a copy of the call's headers.
+    _held: Rc<Held>,
 }
 
 impl HandedCall {
@@ -181,6 +187,11 @@ impl HandedCall {
         {
             match self.stream.poll_message(cx) {
                 Poll::Ready(Ok(Some(data))) => {
+                    // The control plane's decoder neither skips what Go skips nor checks what Go checks.
+                    let data = match decode::clean(self.stream.method, &data) {
+                        Ok(data) => data,
+                        Err(malformed) => return self.cancel(&malformed),
+                    };
                     self.undrained.add(data.len());
                     self.emit(FrontEvent::CallMessage {
                         call: self.id,

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use netcd_engine::error::{self, Code, EtcdError};
+use netcd_engine::error::{self, EtcdError};
 use netcd_engine::mvcc::validate;
 use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
@@ -15,39 +15,36 @@ use prost::Message;
 
 use crate::backend::{RangeAnswer, ReadBarrier, ReadKind};
 use crate::call::Call;
+use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, UNSENT_PER_CONNECTION_MAX};
 use crate::slots::Work;
 use crate::worker::{Worker, spawn};
 use crate::{lease, send};
 
-fn decode<T: Message + Default>(message: &Bytes) -> Result<T, EtcdError> {
-    T::decode(message.clone()).map_err(|_| {
-        EtcdError::new(
-            Code::Internal,
-            "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
-        )
-    })
-}
-
 /// Serves a KV call whose message is there.
 pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
     worker.metrics.message_received(call.method, message.len());
     let max_ops = worker.shared.config.max_txn_ops;
-    match call.method.get().route {
-        Route::Range => match decode(&message).and_then(|request| checked_range(worker, request)) {
-            Ok(request) => read(worker, call, request.serializable, Work::Range(request)),
-            Err(error) => call.finish(worker, Err(error)),
-        },
-        Route::RangeStream => match decode(&message).and_then(checked_range_stream) {
-            Ok(request) => read(
-                worker,
-                call,
-                request.serializable,
-                Work::RangeStream(request),
-            ),
-            Err(error) => call.finish(worker, Err(error)),
-        },
+    let method = call.method;
+    match method.get().route {
+        Route::Range => {
+            match decode(method, message).and_then(|(request, _)| checked_range(worker, request)) {
+                Ok(request) => read(worker, call, request.serializable, Work::Range(request)),
+                Err(error) => call.finish(worker, Err(error)),
+            }
+        }
+        Route::RangeStream => {
+            match decode(method, message).and_then(|(request, _)| checked_range_stream(request)) {
+                Ok(request) => read(
+                    worker,
+                    call,
+                    request.serializable,
+                    Work::RangeStream(request),
+                ),
+                Err(error) => call.finish(worker, Err(error)),
+            }
+        }
         Route::Put => write::<PutRequest>(worker, call, OpKind::Put, message, validate::check_put),
         Route::DeleteRange => {
             write::<DeleteRangeRequest>(
@@ -58,8 +55,8 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 validate::check_delete_range,
             );
         }
-        Route::Compact => match decode(&message).and_then(checked_compaction) {
-            Ok(request) => {
+        Route::Compact => match decode(method, message).and_then(checked_compaction) {
+            Ok((request, message)) => {
                 let work = if request.physical {
                     Work::PhysicalCompaction(request.revision)
                 } else {
@@ -69,10 +66,10 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             }
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::Txn => match decode::<TxnRequest>(&message)
-            .and_then(|request| validate::check_txn(&request, max_ops).map(|()| request))
-        {
-            Ok(request) if validate::is_read_only(&request) => {
+        Route::Txn => match decode_txn(method, message).and_then(|(request, message)| {
+            validate::check_txn(&request, max_ops).map(|()| (request, message))
+        }) {
+            Ok((request, _)) if validate::is_read_only(&request) => {
                 read(
                     worker,
                     call,
@@ -80,11 +77,11 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                     Work::Txn(request),
                 );
             }
-            Ok(_) => submit(worker, call, OpKind::Txn, message, Work::Write),
+            Ok((_, message)) => submit(worker, call, OpKind::Txn, message, Work::Write),
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::LeaseGrant => match decode(&message) {
-            Ok(request) => {
+        Route::LeaseGrant => match decode(method, message) {
+            Ok((request, _)) => {
                 let request = lease::grant(&worker.shared, request);
                 submit(worker, call, OpKind::LeaseGrant, request, Work::Write);
             }
@@ -110,8 +107,10 @@ fn checked_range_stream(request: RangeRequest) -> Result<RangeRequest, EtcdError
     validate::check_range_stream(&request).map(|()| request)
 }
 
-fn checked_compaction(request: CompactionRequest) -> Result<CompactionRequest, EtcdError> {
-    validate::check_compaction(&request).map(|()| request)
+fn checked_compaction(
+    (request, message): (CompactionRequest, Bytes),
+) -> Result<(CompactionRequest, Bytes), EtcdError> {
+    validate::check_compaction(&request).map(|()| (request, message))
 }
 
 fn write<T: Message + Default>(
@@ -121,8 +120,9 @@ fn write<T: Message + Default>(
     message: Bytes,
     check: impl FnOnce(&T) -> Result<(), EtcdError>,
 ) {
-    match decode(&message).and_then(|request| check(&request)) {
-        Ok(()) => submit(worker, call, kind, message, Work::Write),
+    let decoded = decode(call.method, message);
+    match decoded.and_then(|(request, message)| check(&request).map(|()| message)) {
+        Ok(message) => submit(worker, call, kind, message, Work::Write),
         Err(error) => call.finish(worker, Err(error)),
     }
 }

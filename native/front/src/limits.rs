@@ -33,8 +33,11 @@ pub const READ_BUFFER_BYTES: usize = 8 << 10;
 pub const HPACK_INTEGER_BYTES_MAX: usize = 4;
 /// Capacity that a connection's header decoder keeps between blocks for Huffman coded strings.
 pub const HPACK_SCRATCH_BYTES_KEPT: usize = 512;
-/// Bytes of request headers of one stream, as HTTP/2 counts them.
-pub const HEADER_LIST_BYTES_MAX: u32 = 1 << 20;
+/// Bytes of request headers of one stream, as HTTP/2 counts them; as many as grpc-go takes.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
+/// Bytes of request headers that the open streams of one connection hold together, handed-over calls as long as they
+/// last; a stream that would hold more is refused.
+pub const HEADER_BYTES_PER_CONNECTION_MAX: usize = 64 << 20;
 /// Time for the first bytes of a connection, and for the headers of an HTTP/1.1 request.
 pub const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time for a client to send its settings, which end the HTTP/2 handshake, once it has sent a preface.
@@ -97,6 +100,10 @@ pub const HANDED_OVER_MAX: usize = 100_000;
 pub const HTTP_BODY_FACTOR: usize = 4;
 /// Bytes of HTTP/1.1 headers (and hyper's read buffer).
 pub const HTTP1_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Headers of one HTTP/1.1 request; room for so many is set aside while it is parsed.
+pub const HTTP1_HEADERS_MAX: usize = 4096;
+/// Bytes of a body that no endpoint reads which are skipped so that the connection can be used again, as in Go.
+pub const BODY_DISCARDED_BYTES_MAX: usize = 256 << 10;
 /// Values of client-api-version that are counted by name; the rest counts as "other".
 pub const API_VERSIONS_COUNTED_MAX: usize = 64;
 /// Time that calls get when a front is dropped without a shutdown.
@@ -111,5 +118,6 @@ const _: () = assert!(
     CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
 );
 const _: () = assert!(2 * SEND_QUANTUM_BYTES <= WRITE_BUFFER_BYTES_MAX);
+const _: () = assert!(HEADER_LIST_BYTES_MAX as usize <= HEADER_BYTES_PER_CONNECTION_MAX);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);

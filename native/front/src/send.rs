@@ -1,12 +1,17 @@
 //! Sends answers that do not fit into one turn: large messages, messages that are encoded while they are sent, and
 //! streams of messages. At most two chunks are in memory for one call: one being sent, one being read.
+//!
+//! Trailers may only follow a whole message: a client takes them after a part of one for `unexpected EOF`, whatever they
+//! say. So the client's deadline does not count inside a message (the client ends the stream itself then, as with etcd,
+//! whose messages are queued whole), and an error that comes there resets the stream.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use netcd_engine::error::{self, EtcdError};
+use netcd_engine::error::{self, Code, EtcdError};
 use tokio::sync::oneshot;
 
 use crate::backend::Chunks;
@@ -61,6 +66,12 @@ fn pull(worker: &Worker, mut chunks: Chunks) -> Result<oneshot::Receiver<Pulled>
     })
 }
 
+/// A message that came in pieces was not as long as it had been announced.
+const BROKEN_ANSWER: EtcdError = EtcdError {
+    code: Code::Internal,
+    message: Cow::Borrowed("netcd: an answer is not as long as was announced"),
+};
+
 /// Why sending stopped before its end.
 enum Stop {
     /// The client is gone, or took nothing for too long.
@@ -79,6 +90,8 @@ impl From<EtcdError> for Stop {
 struct Sending {
     worker: Rc<Worker>,
     call: Call,
+    /// Bytes of the message that was begun which are not handed to HTTP/2 yet.
+    owed: u64,
 }
 
 impl Sending {
@@ -87,12 +100,30 @@ impl Sending {
             .respond
             .respond(&status::head(&call.content_type), false)
         {
-            Ok(()) => Some(Self { worker, call }),
+            Ok(()) => Some(Self {
+                worker,
+                call,
+                owed: 0,
+            }),
             Err(_) => {
                 call.handled(&worker, error::CANCELED.code as u8);
                 None
             }
         }
+    }
+
+    /// Begins a message of `bytes` that comes in pieces.
+    async fn begin(&mut self, bytes: u32) -> Result<(), Stop> {
+        self.owed = u64::from(bytes);
+        let prefix = Bytes::copy_from_slice(&buf::prefix(bytes));
+        self.send(SendBuf::raw(prefix)).await
+    }
+
+    /// The next piece of the message that was begun.
+    async fn piece(&mut self, piece: Bytes) -> Result<(), Stop> {
+        let bytes = piece.len() as u64;
+        self.owed = self.owed.checked_sub(bytes).ok_or(BROKEN_ANSWER)?;
+        self.send(SendBuf::raw(piece)).await
     }
 
     /// Hands all of `data` to HTTP/2 as the client's window opens.
@@ -103,32 +134,32 @@ impl Sending {
         }
         while waiting > 0 {
             let stall = self.worker.now() + self.worker.shared.config.patience.stream_stall;
-            let until = self
-                .call
-                .timeout
-                .map_or(stall, |timeout| timeout.min(stall));
             // Some of it, so that a client that takes it slowly is not taken for one that takes nothing.
             let some = poll_fn(|cx| self.call.respond.poll_sent(waiting - 1, cx));
-            let sent = tokio::time::timeout_at(until.into(), some).await;
+            let sent = tokio::time::timeout_at(stall.into(), some).await;
             self.worker.tick();
             match sent {
                 Ok(Ok(())) => waiting = self.call.respond.unsent(),
-                Ok(Err(_)) => return Err(Stop::Gone),
-                Err(_) if self.call.timeout.is_some_and(|at| at <= self.worker.now()) => {
-                    return Err(Stop::Failed(error::DEADLINE));
-                }
-                Err(_) => return Err(Stop::Gone),
+                Ok(Err(_)) | Err(_) => return Err(Stop::Gone),
             }
         }
         Ok(())
     }
 
     fn end(mut self, outcome: Result<(), Stop>) {
+        let outcome = match outcome {
+            Ok(()) if self.owed > 0 => Err(Stop::Failed(BROKEN_ANSWER)),
+            outcome => outcome,
+        };
         match outcome {
             Ok(()) => {
                 self.call.handled(&self.worker, 0);
                 // An error means that the client is gone.
                 let _gone = self.call.respond.send_trailers(status::ok_trailers());
+            }
+            Err(Stop::Failed(error)) if self.owed > 0 => {
+                self.call.handled(&self.worker, error.code as u8);
+                self.call.respond.reset(Reason::of(error.code));
             }
             Err(Stop::Failed(error)) => {
                 self.call.handled(&self.worker, error.code as u8);
@@ -171,10 +202,13 @@ pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: C
         .worker
         .metrics
         .message_sent(sending.call.method, bytes as usize);
-    let prefix = Bytes::copy_from_slice(&buf::prefix(bytes as u32));
     let outcome = async {
-        sending.send(SendBuf::raw(prefix)).await?;
-        forward(&mut sending, chunks, |_, chunk| SendBuf::raw(chunk)).await
+        sending.begin(bytes as u32).await?;
+        let mut chunks = Ahead::new(&sending, chunks)?;
+        while let Some(piece) = chunks.next(&sending, None).await? {
+            sending.piece(piece).await?;
+        }
+        Ok(())
     };
     let outcome = outcome.await;
     sending.end(outcome);
@@ -185,30 +219,44 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
     let Some(mut sending) = Sending::open(worker, call) else {
         return;
     };
-    let outcome = forward(&mut sending, messages, |sending, message| {
-        sending
-            .worker
-            .metrics
-            .message_sent(sending.call.method, message.len());
-        SendBuf::message(message)
-    })
-    .await;
+    let outcome = async {
+        let mut messages = Ahead::new(&sending, messages)?;
+        let timeout = sending.call.timeout;
+        while let Some(message) = messages.next(&sending, timeout).await? {
+            sending
+                .worker
+                .metrics
+                .message_sent(sending.call.method, message.len());
+            sending.send(SendBuf::message(message)).await?;
+        }
+        Ok(())
+    };
+    let outcome = outcome.await;
     sending.end(outcome);
 }
 
-/// Sends what the iterator gives; while one chunk is on its way the next is read.
-async fn forward(
-    sending: &mut Sending,
-    chunks: Chunks,
-    wrap: impl Fn(&Sending, Bytes) -> SendBuf,
-) -> Result<(), Stop> {
-    let mut pulling = pull(&sending.worker, chunks)?;
-    loop {
-        let (chunks, chunk) = before(sending.call.timeout, pulling).await?;
-        let Some(chunk) = chunk else { return Ok(()) };
-        let chunk = chunk?;
-        pulling = pull(&sending.worker, chunks)?;
-        let data = wrap(sending, chunk);
-        sending.send(data).await?;
+/// Reads one chunk ahead: while one is on its way to the client the next is read.
+struct Ahead(Option<oneshot::Receiver<Pulled>>);
+
+impl Ahead {
+    fn new(sending: &Sending, chunks: Chunks) -> Result<Self, EtcdError> {
+        pull(&sending.worker, chunks).map(|pulling| Self(Some(pulling)))
+    }
+
+    /// The next chunk, unless `timeout` passes before it is there; None after the last.
+    async fn next(
+        &mut self,
+        sending: &Sending,
+        timeout: Option<Instant>,
+    ) -> Result<Option<Bytes>, EtcdError> {
+        let Some(pulling) = self.0.take() else {
+            return Ok(None);
+        };
+        let (chunks, chunk) = before(timeout, pulling).await?;
+        let Some(chunk) = chunk.transpose()? else {
+            return Ok(None);
+        };
+        self.0 = Some(pull(&sending.worker, chunks)?);
+        Ok(Some(chunk))
     }
 }

@@ -121,7 +121,7 @@ async fn bodies_chunked_expected_and_too_large() {
 
     let limit = (1_572_864 + GRPC_OVERHEAD_BYTES) * HTTP_BODY_FACTOR;
     let large = format!(
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n",
+        "POST /v3/kv/put HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n",
         limit + 1
     );
     stream.write_all(large.as_bytes()).await.unwrap();
@@ -181,9 +181,16 @@ async fn a_client_that_leaves_is_reported() {
                 tokio::task::yield_now().await;
             }
         }
-        assert!(
-            matches!(server.events.next().await, FrontEvent::HttpClosed { request: of } if of == request)
-        );
+        if streaming {
+            assert!(
+                matches!(server.events.next().await, FrontEvent::HttpClosed { request: of } if of == request)
+            );
+        } else {
+            // That a client has said all it will does not mean that it is gone: it gets its answer, or nobody does.
+            server
+                .front
+                .http_respond(request, 200, Vec::new(), Bytes::new());
+        }
         server.nothing_left().await;
     }
 }

@@ -333,6 +333,30 @@ async fn shutdown_ends_streams_so_that_clients_go_elsewhere() {
 }
 
 #[tokio::test]
+async fn an_end_inside_a_message_follows_the_whole_of_it() {
+    let server = Server::start();
+    let client = server.client().await;
+    let mut stopped = Stream::open(&client, &[]).await;
+    stopped.create(watch("a", "")).await;
+    let mut late = Stream::open(&client, &[("grpc-timeout", "300m")]).await;
+    late.create(watch("a", "")).await;
+    // The key and its large value are pieces of their own, of which the windows of 64 KiB let only some through.
+    let value = "v".repeat(200 << 10);
+    put(&server, "a", value.clone());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let front = server.front.clone();
+    let shutdown = tokio::task::spawn_blocking(move || front.shutdown(Duration::from_secs(20)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for (stream, code) in [(&mut stopped, 14), (&mut late, 4)] {
+        assert_eq!(stream.values(0, 1).await, [value.as_bytes()]);
+        let (ended, message) = stream.next().await.unwrap_err();
+        assert_eq!((ended, stream.data.len()), (code, 0), "{message}");
+    }
+    drop((stopped, late, client));
+    soon("shutdown", shutdown).await.unwrap();
+}
+
+#[tokio::test]
 async fn malformed_requests_and_deadlines_end_the_stream() {
     let server = Server::start();
     let client = server.client().await;

@@ -13,6 +13,7 @@ use crate::proto::etcdserverpb::{
 use crate::proto::leasepb::Lease;
 use crate::tree::Table;
 use crate::types::{LogMark, OpKind, OpResult};
+use crate::wire;
 
 use super::api::{Applied, ApplyContext, MetaTable, MetaWrite};
 use super::tail::RowWrite;
@@ -35,7 +36,10 @@ impl Store {
         match kind {
             OpKind::Put => self.apply_put(&decode(request)?, raft_term),
             OpKind::DeleteRange => self.apply_delete_range(&decode(request)?, raft_term),
-            OpKind::Txn => self.apply_txn(&decode(request)?, raft_term),
+            OpKind::Txn => {
+                let txn = wire::decode_txn(request).map_err(undecoded)?;
+                self.apply_txn(&txn, raft_term)
+            }
             OpKind::LeaseGrant => self.apply_lease_grant(&decode(request)?, raft_term),
             OpKind::LeaseRevoke => self.apply_lease_revoke(&decode(request)?, raft_term),
             OpKind::LeaseCheckpoint => self.apply_lease_checkpoint(&decode(request)?, raft_term),
@@ -212,12 +216,14 @@ impl Store {
 /// A request in the log that cannot be decoded was never checked by a front: it is answered as an error everywhere
 /// alike.
 fn decode<M: Message + Default>(request: Bytes) -> Result<M, EtcdError> {
-    M::decode(request).map_err(|error| {
-        EtcdError::new(
-            Code::Internal,
-            format!("grpc: error unmarshalling request: {error}"),
-        )
-    })
+    M::decode(request).map_err(undecoded)
+}
+
+fn undecoded(error: impl std::fmt::Display) -> EtcdError {
+    EtcdError::new(
+        Code::Internal,
+        format!("grpc: error unmarshalling request: {error}"),
+    )
 }
 
 /// Key of a lease's row.

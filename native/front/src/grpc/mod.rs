@@ -1,6 +1,7 @@
 //! gRPC over HTTP/2: message framing, metadata, status, the table of methods, and streams of messages.
 
 pub(crate) mod buf;
+pub(crate) mod decode;
 pub(crate) mod deframe;
 pub(crate) mod head;
 pub(crate) mod methods;

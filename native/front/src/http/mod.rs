@@ -1,5 +1,6 @@
 //! HTTP requests that are no gRPC calls: handed over whole, answered whole or as a stream by the control plane.
 
+mod admit;
 pub(crate) mod over_http1;
 pub(crate) mod over_http2;
 

@@ -1,24 +1,28 @@
-//! HTTP/1.1 connections, through hyper: keep-alive, chunked bodies, Expect and the header timeout are its work.
+//! HTTP/1.1 connections, through hyper: keep-alive, chunked bodies and the header timeout are its work. Answers look as
+//! Go's net/http writes them.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::admit::{self, Refusal};
 use super::{Exchange, body_bytes_max};
 use crate::conn::{ConnCtx, Stage};
-use crate::limits::HTTP1_BUFFER_BYTES_MAX;
+use crate::limits::{BODY_DISCARDED_BYTES_MAX, HTTP1_BUFFER_BYTES_MAX, HTTP1_HEADERS_MAX};
 use crate::outbound::Next;
 use crate::worker::Worker;
 
@@ -35,6 +39,10 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(worker.shared.config.patience.read_header)
         .max_buf_size(HTTP1_BUFFER_BYTES_MAX)
+        .max_headers(HTTP1_HEADERS_MAX)
+        // A client that has said all it will still waits for its answer.
+        .half_close(true)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut draining = false;
@@ -56,27 +64,26 @@ async fn answer(
     conn: &Rc<ConnCtx>,
     request: Request<Incoming>,
 ) -> Response<Answer> {
-    let limit = body_bytes_max(worker);
     let (parts, body) = request.into_parts();
-    let announced = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit as u64) {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE);
+    if let Some(refusal) = admit::refusal(&parts) {
+        return refused(refusal);
     }
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(problem) if problem.is::<LengthLimitError>() => {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE);
+    let (body, closes) = if reads_body(&conn.listener.role, parts.uri.path()) {
+        match received(body, body_bytes_max(worker)).await {
+            Ok(body) => (body, false),
+            Err(refusal) => return refused(refusal),
         }
-        Err(_) => return plain(StatusCode::BAD_REQUEST),
+    } else {
+        // Nobody waits for a body that nobody reads; what is left of it cannot be told from the next request.
+        let closes = admit::expects_continue(&parts) && !body.is_end_stream()
+            || received(body, BODY_DISCARDED_BYTES_MAX).await.is_err();
+        (Bytes::new(), closes)
     };
     let Some(mut exchange) = Exchange::start(worker, conn, &parts, body) else {
         return plain(StatusCode::SERVICE_UNAVAILABLE);
     };
     let mut head = poll_fn(|cx| exchange.outbound.poll_start(cx)).await;
-    match head.whole.take() {
+    let mut response = match head.whole.take() {
         Some(whole) => {
             exchange.complete();
             exchange.response(&head, Answer::Whole(whole))
@@ -86,12 +93,85 @@ async fn answer(
             *response.body_mut() = Answer::Stream(exchange);
             response
         }
+    };
+    dress(&mut response, closes);
+    response
+}
+
+/// Whether an endpoint looks at what it is sent. Of the others a client may wait for leave to send in vain.
+fn reads_body(role: &str, path: &str) -> bool {
+    match role {
+        "client" => path.starts_with("/v3/"),
+        "peer" => path == "/members/hashkv" || path.starts_with("/leases"),
+        _ => false,
     }
+}
+
+/// A body of at most `limit` bytes.
+async fn received(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let too_large = Refusal {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        why: "",
+    };
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large);
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(problem) if problem.is::<LengthLimitError>() => Err(too_large),
+        Err(_) => Err(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            why: "",
+        }),
+    }
+}
+
+/// The headers in Go's order: by name, and those of the transport behind them.
+fn dress(response: &mut Response<Answer>, closes: bool) {
+    let mut sorted: Vec<_> = response.headers().iter().collect();
+    sorted.sort_by_key(|(name, _)| name.as_str());
+    let mut headers: HeaderMap = sorted
+        .into_iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    headers.insert(DATE, header_value(&date));
+    if let Some(length) = response.body().size_hint().exact() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    *response.headers_mut() = headers;
+}
+
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("a date and a status are visible ASCII")
 }
 
 fn plain(status: StatusCode) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Bytes::new()));
     *response.status_mut() = status;
+    response
+}
+
+/// The connection ends with it: what the client meant to say is not known.
+fn refused(Refusal { status, why }: Refusal) -> Response<Answer> {
+    let reason = format!("{}{why}", status.canonical_reason().unwrap_or_default());
+    let text = match status {
+        StatusCode::EXPECTATION_FAILED => String::new(),
+        _ => format!("{} {reason}", status.as_u16()),
+    };
+    let mut response = Response::new(Answer::Whole(text.into()));
+    *response.status_mut() = status;
+    if status != StatusCode::EXPECTATION_FAILED {
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, plain);
+    }
+    if let Ok(reason) = ReasonPhrase::try_from(reason) {
+        response.extensions_mut().insert(reason);
+    }
+    dress(&mut response, true);
     response
 }
 

@@ -226,7 +226,9 @@ impl State {
         if depends_on_itself {
             return self.refuse(id, Reason::Protocol);
         }
-        if self.streams.len() >= self.config.max_concurrent_streams as usize {
+        if self.streams.len() >= self.config.max_concurrent_streams as usize
+            || self.blocks.holds_too_much()
+        {
             self.reset_unopened(id, Reason::RefusedStream);
             return Ok(());
         }

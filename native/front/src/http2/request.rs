@@ -9,9 +9,13 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, request};
 
 use super::Reason;
+use super::held::{Held, HeldSum};
 use super::hpack::{self, Field};
 use crate::grpc::head::GrpcRequest;
-use crate::limits::{BLOCK_REMEMBERED_BYTES_MAX, BLOCKS_REMEMBERED, HEADER_LIST_BYTES_MAX};
+use crate::limits::{
+    BLOCK_REMEMBERED_BYTES_MAX, BLOCKS_REMEMBERED, HEADER_BYTES_PER_CONNECTION_MAX,
+    HEADER_LIST_BYTES_MAX,
+};
 
 /// Size of the table that the client's encoder may fill: what it is without a setting.
 pub(crate) const TABLE_BYTES: usize = 4096;
@@ -25,6 +29,8 @@ pub(crate) struct RequestHead {
     /// As it was sent: old grpc-go clients put a whole URL here, which no URI takes for an authority.
     pub(crate) authority: Option<Bytes>,
     pub(crate) content_length: Option<u64>,
+    /// Its place in what the connection holds.
+    held: Rc<Held>,
     /// What gRPC reads from it, kept with the block.
     grpc: OnceCell<GrpcRequest>,
 }
@@ -46,6 +52,11 @@ impl RequestHead {
         parts
     }
 
+    /// To be kept with a copy of the headers.
+    pub(crate) fn held(&self) -> Rc<Held> {
+        self.held.clone()
+    }
+
     /// What gRPC makes of it.
     pub(crate) fn grpc(&self) -> &GrpcRequest {
         self.grpc.get_or_init(|| GrpcRequest::parse(&self.parts))
@@ -58,6 +69,7 @@ impl RequestHead {
             parts,
             authority: Some(Bytes::from_static(b"h")),
             content_length: None,
+            held: Rc::new(HeldSum::default().hold(0)),
             grpc: OnceCell::new(),
         }
     }
@@ -79,6 +91,8 @@ pub(crate) struct Blocks {
     /// Blocks that changed no table, and what they say while no other block changes it.
     seen: Vec<(Box<[u8]>, Block)>,
     oldest: usize,
+    /// Of requests whose headers somebody keeps.
+    held: HeldSum,
 }
 
 impl Blocks {
@@ -87,6 +101,7 @@ impl Blocks {
             decoder: hpack::Decoder::new(TABLE_BYTES),
             seen: Vec::new(),
             oldest: 0,
+            held: HeldSum::default(),
         }
     }
 
@@ -98,11 +113,16 @@ impl Blocks {
         let keeps_table = hpack::keeps_table(bytes);
         let mut builder = Builder::default();
         self.decode(bytes, keeps_table, |field| builder.add(field))?;
-        let block = builder.finish();
+        let block = builder.finish(&self.held);
         if keeps_table && bytes.len() <= BLOCK_REMEMBERED_BYTES_MAX {
             self.remember(bytes, block.clone());
         }
         Ok(block)
+    }
+
+    /// Whether the connection's streams hold more headers than they may.
+    pub(crate) fn holds_too_much(&self) -> bool {
+        self.held.bytes() > HEADER_BYTES_PER_CONNECTION_MAX
     }
 
     /// Reads the trailers of a request, which nobody needs. False if they are malformed.
@@ -217,7 +237,7 @@ impl Builder {
         Some(())
     }
 
-    fn finish(self) -> Block {
+    fn finish(self, held: &HeldSum) -> Block {
         if self.too_large {
             return Block::TooLarge;
         }
@@ -235,6 +255,7 @@ impl Builder {
             parts,
             authority: self.authority,
             content_length: self.content_length,
+            held: Rc::new(held.hold(self.bytes)),
             grpc: OnceCell::new(),
         }))
     }

@@ -16,10 +16,11 @@ use super::renewals::Asking;
 use crate::call::Call;
 use crate::events::FrontEvent;
 use crate::grpc::buf::SendBuf;
+use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::stream::{CallStream, End};
 use crate::http2::Body;
-use crate::watch::{Registered, WakeSlot, malformed};
+use crate::watch::{Registered, WakeSlot};
 use crate::worker::{Worker, spawn};
 
 /// Serves a keep-alive call to its end.
@@ -97,8 +98,9 @@ impl KeepAlive {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(Some(message))) => {
-                    let request = LeaseKeepAliveRequest::decode(message);
-                    self.renew(request.map_err(|_| malformed())?.id)?;
+                    let (request, _): (LeaseKeepAliveRequest, _) =
+                        decode(self.stream.method, message)?;
+                    self.renew(request.id)?;
                 }
             }
         }

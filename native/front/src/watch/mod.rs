@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchSession};
-use prost::Message;
 use tokio::time::Sleep;
 
 pub(crate) use control::{Registered, WakeSlot, Watches};
@@ -25,6 +24,7 @@ use frames::Frames;
 
 use crate::call::Call;
 use crate::dispatch::message_bytes_max;
+use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::stream::{CallStream, End};
 use crate::http2::{Body, Gone};
@@ -123,7 +123,7 @@ impl WatchCall {
             };
             match message? {
                 Some(message) => {
-                    let request = WatchRequest::decode(message).map_err(|_| malformed())?;
+                    let (request, _) = decode::<WatchRequest>(self.stream.method, message)?;
                     self.session.request(request, &permitted);
                 }
                 None => self.receiving = false,
@@ -146,7 +146,14 @@ impl WatchCall {
         }
     }
 
+    /// Ends the stream behind what the session said before: a message of which a part is sent has to be whole before
+    /// there can be trailers.
     fn end(&mut self, error: &EtcdError) -> Poll<()> {
+        while let Some(frame) = self.frames.next() {
+            if self.stream.send(frame).is_err() {
+                break;
+            }
+        }
         let error = match error.code {
             Code::Canceled => &error::WATCH_CANCELED,
             _ => error,
@@ -154,14 +161,6 @@ impl WatchCall {
         self.stream.finish(&End::from(error));
         Poll::Ready(())
     }
-}
-
-/// grpc-go's error for a message of a stream that is not the protobuf it must be.
-pub(crate) fn malformed() -> EtcdError {
-    EtcdError::new(
-        Code::Internal,
-        "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data",
-    )
 }
 
 /// When watchers that asked for it are told of progress: in a fixed interval from the stream's start.

@@ -287,9 +287,12 @@ impl Backend for Fake {
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
         let read = self.chunks_read.clone();
         let n = request.limit.max(1);
+        let large = request.key.strip_prefix(b"large:").is_some();
+        let value = Bytes::from(vec![7; if large { CHUNK_BYTES } else { 0 }]);
         Ok(Box::new((0..n).map(move |i| {
             read.fetch_add(1, Ordering::SeqCst);
             let part = RangeResponse {
+                kvs: large.then(|| kv(b"k", value.clone())).into_iter().collect(),
                 count: i,
                 ..Default::default()
             };

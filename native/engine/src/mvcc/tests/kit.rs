@@ -143,13 +143,18 @@ impl Kit {
         }
     }
 
-    /// Applies one operation as an entry of its own.
-    pub fn apply(&mut self, kind: OpKind, request: &impl Message) -> Result<Bytes, EtcdError> {
+    /// Of the next entry.
+    pub fn next_context(&mut self) -> ApplyContext {
         self.index += 1;
-        let context = ApplyContext {
+        ApplyContext {
             mark: self.mark(),
             raft_term: TERM,
-        };
+        }
+    }
+
+    /// Applies one operation as an entry of its own.
+    pub fn apply(&mut self, kind: OpKind, request: &impl Message) -> Result<Bytes, EtcdError> {
+        let context = self.next_context();
         let applied = self
             .store
             .apply_op(kind, request.encode_to_vec().into(), &context);

@@ -2,11 +2,12 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::super::Reason::{EnhanceYourCalm, FlowControl};
+use super::super::Reason::{EnhanceYourCalm, FlowControl, RefusedStream};
 use super::super::frame::*;
 use super::kit::*;
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, STREAM_WINDOW_BYTES, UNREAD_PIECES_MAX,
+    CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, HEADER_BYTES_PER_CONNECTION_MAX,
+    STREAM_WINDOW_BYTES, UNREAD_PIECES_MAX,
 };
 
 /// DATA frames of `total` bytes.
@@ -87,4 +88,41 @@ fn too_many_pieces_of_unread_data_end_the_connection() {
     assert!(body.poll_data(&mut cx).is_ready());
     assert_eq!(wire.verdict(&data(1, b"x", false)), FINE);
     assert_eq!(wire.verdict(&data(1, b"x", false)), ends(EnhanceYourCalm));
+}
+
+#[test]
+fn headers_that_calls_hold_are_bounded_per_connection() {
+    const VALUE_BYTES: usize = 60_000;
+    const VALUES: usize = 250;
+    let value = "v".repeat(VALUE_BYTES);
+    let mut fields = vec![
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/p"),
+        (":authority", "h"),
+    ];
+    fields.extend([("x", value.as_str())].repeat(VALUES));
+    let mut wire = Wire::new();
+    let mut ids = (1..).step_by(2);
+    let mut calls = Vec::new();
+    for id in ids
+        .by_ref()
+        .take(HEADER_BYTES_PER_CONNECTION_MAX / (VALUE_BYTES * VALUES))
+    {
+        wire.send(&headers(id, &fields, true));
+        calls.push(wire.request());
+    }
+    let mut next = || ids.next().unwrap();
+    let over = next();
+    let sent = headers(over, &fields, true);
+    assert_eq!(wire.verdict(&sent), resets(over, RefusedStream));
+    // A copy of the headers counts as long as somebody keeps it.
+    let (head, body, respond) = calls.pop().unwrap();
+    let held = head.held();
+    drop((head, body, respond));
+    let over = next();
+    let sent = headers(over, &fields, true);
+    assert_eq!(wire.verdict(&sent), resets(over, RefusedStream));
+    drop(held);
+    assert_eq!(wire.verdict(&headers(next(), &fields, true)), FINE);
 }
