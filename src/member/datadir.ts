@@ -114,6 +114,9 @@ export function makeMemberDir(memberDir: string): string | null {
   }
 }
 
+/** Whether somebody's data is there. */
+export const isInitialized = (memberDir: string): boolean => existsSync(join(memberDir, FILE));
+
 /** Whose directory it is; null for a new one. Throws DataDirError if the file is damaged. */
 export function readIdentity(memberDir: string): Identity | null {
   const path = join(memberDir, FILE);

@@ -18,5 +18,6 @@ mod queue;
 mod sink;
 mod snapshots;
 mod store;
+mod system;
 mod tasks;
 mod watches;

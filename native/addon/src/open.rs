@@ -77,6 +77,7 @@ impl Settings {
                     options.request_timeout_ms,
                 )?)),
                 extensive_metrics: options.extensive_metrics,
+                connections_max: netcd_front::connections_max(),
                 patience: Patience::default(),
             },
         })
