@@ -9,7 +9,7 @@ import type { Config } from "../config/config.js";
 import type { Logger } from "../log/logger.js";
 import type { NativeBinding, Recovered } from "../native/binding.js";
 import { isEmpty } from "../replica/bootstrap.js";
-import { type Identity, makeMemberDir, readIdentity, writeIdentity } from "./datadir.js";
+import { type Identity, makeWritable, readIdentity, writeIdentity } from "./datadir.js";
 import { waitForLock } from "./datalock.js";
 import { memberDirectory } from "./derived.js";
 import { OpenError } from "./failures.js";
@@ -49,9 +49,10 @@ function logged<T>(work: Promise<T>, log: Logger): Promise<T> {
   });
 }
 
-async function usableMemberDir(memberDir: string): Promise<void> {
-  const refusal = makeMemberDir(memberDir);
-  if (refusal !== null) throw new BootstrapError(refusal);
+/** Rejects with BootstrapError if the directory is not there to be written to. */
+export function requireWritable(directory: string, which: "data" | "member", log: Logger): Promise<void> {
+  const refusal = makeWritable(directory, which);
+  return refusal === null ? Promise.resolve() : logged(Promise.reject(new BootstrapError(refusal)), log);
 }
 
 /**
@@ -60,7 +61,7 @@ async function usableMemberDir(memberDir: string): Promise<void> {
  */
 export async function claimData(config: Config, binding: NativeBinding, log: Logger, goOn: () => void): Promise<Claim> {
   const memberDir = memberDirectory(config);
-  await logged(usableMemberDir(memberDir), log);
+  await requireWritable(memberDir, "member", log);
   const lock = await waitForLock(binding, memberDir, log, goOn);
   try {
     const identity = readIdentity(memberDir) ?? (await createIdentity(config, memberDir, log, goOn));

@@ -13,7 +13,7 @@ import type { Leadership, OtherEvent } from "../replica/replica.js";
 import { inspectDataDir, isInitialized, openToOthers } from "./datadir.js";
 import { memberDirectory, requestTimeoutMs } from "./derived.js";
 import { requireDescriptors } from "./descriptors.js";
-import { claimData, firstMembers, recover } from "./identity.js";
+import { claimData, firstMembers, recover, requireWritable } from "./identity.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
@@ -119,6 +119,7 @@ export class Member {
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
     requireDescriptors(this.#binding);
     logStart(this.#log, config, isInitialized(memberDir));
+    await requireWritable(config.dataDir, "data", this.#log);
     const opening = this.#opening ?? (await this.#open());
     const { engine, identity } = opening;
     this.#engine = engine.native;

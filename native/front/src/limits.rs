@@ -101,6 +101,9 @@ pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
 pub const CALL_MESSAGES_UNDRAINED_MAX: u32 = 64;
 /// Bytes of one handed-over call that may wait to be drained by the control plane (one message always may).
 pub const CALL_BYTES_UNDRAINED_MAX: usize = 4 << 20;
+/// Bytes of all handed-over calls together that may wait to be drained by the control plane (one message of each call
+/// that is being read at the moment may go beyond it).
+pub const CALLS_BYTES_UNDRAINED_MAX: usize = 64 << 20;
 /// Bytes queued for a client of a handed-over call before `call_send` returns false.
 pub const CALL_SEND_BYTES_HIGH: usize = 1 << 20;
 /// Bytes queued for a client of a handed-over call at which the call is ended: its server ignored `false`.
@@ -130,6 +133,7 @@ const _: () = assert!(
 const _: () = assert!(
     CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
 );
+const _: () = assert!(CALL_BYTES_UNDRAINED_MAX <= CALLS_BYTES_UNDRAINED_MAX);
 const _: () = assert!(2 * SEND_QUANTUM_BYTES <= WRITE_BUFFER_BYTES_MAX);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);
