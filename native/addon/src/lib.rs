@@ -18,6 +18,7 @@ mod queue;
 mod sink;
 mod snapshots;
 mod store;
-mod system;
+/// Public because nothing of Rust calls its functions: JavaScript does.
+pub mod system;
 mod tasks;
 mod watches;
