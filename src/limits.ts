@@ -27,6 +27,9 @@ export const limits = {
   pendingRenewalsMax: 100_000,
   /** Lock, Campaign and Observe calls that are open at once. */
   openRecipesMax: 10_000,
+  /** Descriptors that no client gets, as the data plane shares them out (native/front/src/limits.rs): a process that may
+   * have no more does not start. */
+  ownDescriptors: 150,
   /** Bytes of a file of the write-ahead log, as the data plane makes them (native/engine/src/limits.rs). */
   walSegmentBytes: 64 * 1024 * 1024,
   /** Bytes of a lease call of another member. */

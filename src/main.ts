@@ -7,6 +7,7 @@ import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
 import { OutputError, openOutput } from "./log/outputs.js";
 import { DataDirError, ProxyDirError } from "./member/datadir.js";
+import { FatalError } from "./member/failures.js";
 import type { Member } from "./member/member.js";
 import { openEarly } from "./member/opening.js";
 import { loadBinding } from "./native/load.js";
@@ -88,6 +89,8 @@ async function serve(config: Config, log: Logger): Promise<void> {
     if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error, log));
     if (error instanceof DataDirError) {
       log.fatal("failed to list data directory", { dir: error.directory, error });
+    } else if (error instanceof FatalError) {
+      log.fatal(error.message, error.fields);
     } else {
       log.fatal("discovery failed", { error: error as Error });
     }

@@ -54,6 +54,7 @@ export type DirectoryType = "empty" | "member";
 const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: "not a directory",
   EACCES: "permission denied",
+  EISDIR: "is a directory",
   EROFS: "read-only file system",
   ENOSPC: "no space left on device",
 };
@@ -100,19 +101,22 @@ export function openToOthers(directory: string): string | null {
   );
 }
 
-/** Makes the directory of a member that has no data yet, and tries to write there; returns why it cannot. */
-export function makeMemberDir(memberDir: string): string | null {
-  const probe = join(memberDir, ".touch");
+/** Makes the data directory, or that of the member in it, and tries to write there; returns why it cannot. */
+export function makeWritable(directory: string, which: "data" | "member"): string | null {
+  const probe = join(directory, ".touch");
   try {
-    if (!existsSync(memberDir)) mkdirSync(memberDir, { recursive: true, mode: PRIVATE });
+    if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: PRIVATE });
     writeFileSync(probe, "");
     rmSync(probe);
     return null;
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
-    return `cannot access member directory: open ${resolve(probe)}: ${REASONS[code] ?? message}`;
+    return `cannot access ${which} directory: open ${resolve(probe)}: ${REASONS[code] ?? message}`;
   }
 }
+
+/** Whether somebody's data is there. */
+export const isInitialized = (memberDir: string): boolean => existsSync(join(memberDir, FILE));
 
 /** Whose directory it is; null for a new one. Throws DataDirError if the file is damaged. */
 export function readIdentity(memberDir: string): Identity | null {

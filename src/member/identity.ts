@@ -7,10 +7,13 @@ import type { Member } from "../cluster/member.js";
 import { resolveUrl } from "../cluster/resolve.js";
 import type { Config } from "../config/config.js";
 import type { Logger } from "../log/logger.js";
-import type { Recovered } from "../native/binding.js";
+import type { NativeBinding, Recovered } from "../native/binding.js";
 import { isEmpty } from "../replica/bootstrap.js";
-import { type Identity, makeMemberDir, writeIdentity } from "./datadir.js";
-import type { Opening } from "./opening.js";
+import { type Identity, makeWritable, readIdentity, writeIdentity } from "./datadir.js";
+import { waitForLock } from "./datalock.js";
+import { memberDirectory } from "./derived.js";
+import { OpenError } from "./failures.js";
+import type { Claim, Opening } from "./opening.js";
 
 interface Found {
   readonly clusterId: bigint;
@@ -32,9 +35,7 @@ function find(config: Config, log: Logger): Promise<Found> {
 }
 
 /** As `find`, for a member that has no data: it must not have had any. */
-async function findUnused(config: Config, memberDir: string, log: Logger): Promise<Found> {
-  const refusal = makeMemberDir(memberDir);
-  if (refusal !== null) throw new BootstrapError(refusal);
+async function findUnused(config: Config, log: Logger): Promise<Found> {
   const found = await find(config, log);
   if (config.initialClusterState === "new") await refuseSecondBootstrap(config, found.local);
   return found;
@@ -48,18 +49,36 @@ function logged<T>(work: Promise<T>, log: Logger): Promise<T> {
   });
 }
 
+/** Rejects with BootstrapError if the directory is not there to be written to. */
+export function requireWritable(directory: string, which: "data" | "member", log: Logger): Promise<void> {
+  const refusal = makeWritable(directory, which);
+  return refusal === null ? Promise.resolve() : logged(Promise.reject(new BootstrapError(refusal)), log);
+}
+
+/**
+ * Takes the directory for this member, once nobody else has it, and reads or decides whose it is. Rejects with
+ * BootstrapError, DataDirError, or what `goOn` throws.
+ */
+export async function claimData(config: Config, binding: NativeBinding, log: Logger, goOn: () => void): Promise<Claim> {
+  const memberDir = memberDirectory(config);
+  await requireWritable(memberDir, "member", log);
+  const lock = await waitForLock(binding, memberDir, log, goOn);
+  try {
+    const identity = readIdentity(memberDir) ?? (await createIdentity(config, memberDir, log, goOn));
+    return { lock, identity };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
 /**
  * The ids of a new member, by its flags; written into its directory for good, unless `goOn` throws. Rejects with
  * BootstrapError.
  */
-export async function createIdentity(
-  config: Config,
-  memberDir: string,
-  log: Logger,
-  goOn: () => void,
-): Promise<Identity> {
+async function createIdentity(config: Config, memberDir: string, log: Logger, goOn: () => void): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await logged(findUnused(config, memberDir, log), log);
+  const { local, clusterId } = await logged(findUnused(config, log), log);
   goOn();
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
@@ -67,11 +86,20 @@ export async function createIdentity(
   return identity;
 }
 
+/** What is found on disk. Rejects with OpenError. */
+async function read(config: Config, { found }: Opening): Promise<Recovered> {
+  try {
+    return await found;
+  } catch (error) {
+    throw new OpenError(memberDirectory(config), (error as Error).message);
+  }
+}
+
 /** Opens the data; with --force-new-cluster the log then ends with entries that leave this member alone. */
 export async function recover(config: Config, opening: Opening, log: Logger): Promise<Recovered> {
   const { memberId, clusterId } = opening.identity;
   const engine = opening.engine.native;
-  const found = await opening.found;
+  const found = await read(config, opening);
   if (!config.forceNewCluster || isEmpty(found)) return found;
   const forced = forceNewCluster(found, memberId, await unappliedSteps(engine, found));
   log.info("forcing restart member", {

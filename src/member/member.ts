@@ -10,9 +10,10 @@ import type { Logger } from "../log/logger.js";
 import type { NativeBinding, NativeEngine } from "../native/binding.js";
 import { systemClock } from "../replica/clock.js";
 import type { Leadership, OtherEvent } from "../replica/replica.js";
-import { inspectDataDir, openToOthers, readIdentity } from "./datadir.js";
+import { inspectDataDir, isInitialized, openToOthers } from "./datadir.js";
 import { memberDirectory, requestTimeoutMs } from "./derived.js";
-import { createIdentity, firstMembers, recover } from "./identity.js";
+import { requireDescriptors } from "./descriptors.js";
+import { claimData, firstMembers, recover, requireWritable } from "./identity.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
@@ -42,7 +43,7 @@ export class Member {
   readonly #log: Logger;
   readonly #binding: NativeBinding;
   /** The data, if whoever made this member has begun to open it. */
-  readonly #opening: Opening | null;
+  #opening: Opening | null;
   /** The process must end with this message: the disk failed or data is damaged. */
   readonly #fatal: (reason: string) => void;
   /** The member was removed from its cluster and must stop. */
@@ -82,13 +83,17 @@ export class Member {
 
   /**
    * Resolves when all listeners are bound and raft runs; clients are served from `ready` on.
-   * Rejects with DataDirError, BootstrapError, StoppedError or the engine's reason.
+   * Rejects with DataDirError, FatalError, BootstrapError or StoppedError, and nothing stays open.
    */
   async start(): Promise<void> {
     try {
       await this.#start();
     } catch (error) {
-      throw this.#stopping && !(error instanceof StoppedError) ? new StoppedError(error) : error;
+      if (this.#stopping) throw error instanceof StoppedError ? error : new StoppedError(error);
+      // Nobody has to stop what did not start.
+      await this.#engine?.close(0);
+      this.#opening?.lock.release();
+      throw error;
     }
   }
 
@@ -115,10 +120,10 @@ export class Member {
     const listeners = planListeners(config);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
-    const own = this.#opening?.identity ?? readIdentity(memberDir);
-    logStart(this.#log, config, own !== null);
-    const created = own ?? (await createIdentity(config, memberDir, this.#log, () => this.#goOn()));
-    const opening = this.#opening ?? openData(config, this.#binding, created);
+    requireDescriptors(this.#binding);
+    logStart(this.#log, config, isInitialized(memberDir));
+    await requireWritable(config.dataDir, "data", this.#log);
+    const opening = this.#opening ?? (await this.#open());
     const { engine, identity } = opening;
     this.#engine = engine.native;
     const recovered = await recover(config, opening, this.#log);
@@ -151,6 +156,12 @@ export class Member {
       this.#background(running.clustering.advanceTicks(running.replica, () => this.#stopping !== null));
     }
     this.#background(this.#becomeServing(running, listeners));
+  }
+
+  async #open(): Promise<Opening> {
+    const claim = await claimData(this.#config, this.#binding, this.#log, () => this.#goOn());
+    this.#opening = openData(this.#config, this.#binding, claim);
+    return this.#opening;
   }
 
   /** Resolves when clients are served; rejects with StoppedError if the member is stopped before. */
@@ -195,6 +206,7 @@ export class Member {
       await running.clustering.leave(running.replica);
     }
     await this.#engine?.close(PEER_GRACE_MS);
+    this.#opening?.lock.release();
     running?.lessor.stop();
     running?.clustering.stop();
     running?.replica.stop();

@@ -2,13 +2,16 @@
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
 import type { Config } from "../config/config.js";
-import type { EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
+import type { DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
+import { tryLock } from "./datalock.js";
 import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
 
 /** A data plane that reads its disk. */
 export interface Opening {
+  /** Of the member's directory; to be released when the data is closed. */
+  readonly lock: DirectoryLock;
   readonly identity: Identity;
   readonly engine: Engine;
   readonly found: Promise<Recovered>;
@@ -40,22 +43,31 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
   };
 }
 
+/** Whose the data is, and the lock that keeps others from it. */
+export type Claim = Pick<Opening, "lock" | "identity">;
+
 /** Begins to open or create the data. */
-export function openData(config: Config, binding: NativeBinding, identity: Identity): Opening {
+export function openData(config: Config, binding: NativeBinding, { lock, identity }: Claim): Opening {
   const engine = new Engine(binding, engineOptions(config, identity));
   const found = engine.native.open();
   // Whoever starts the member awaits it later; until then a failure must not count as one that nobody handles.
   found.catch(() => {});
-  return { identity, engine, found };
+  return { lock, identity, engine, found };
 }
 
-/** Begins to open what is there; null in a new directory, and in a damaged one, which the member's start reports. */
+/**
+ * Begins to open what is there; null in a new directory, and in one that is damaged or in use, which the member's start
+ * reports.
+ */
 export function openEarly(config: Config, binding: NativeBinding): Opening | null {
+  let lock: DirectoryLock | null = null;
   try {
-    const identity = readIdentity(memberDirectory(config));
-    return identity && openData(config, binding, identity);
+    lock = tryLock(binding, memberDirectory(config));
+    const identity = lock && readIdentity(memberDirectory(config));
+    if (lock && identity) return openData(config, binding, { lock, identity });
   } catch (error) {
-    if (error instanceof DataDirError) return null;
-    throw error;
+    if (!(error instanceof DataDirError)) throw error;
   }
+  lock?.release();
+  return null;
 }

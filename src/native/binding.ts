@@ -286,10 +286,19 @@ export interface NativeEngine {
   close(graceMs: number): Promise<void>;
 }
 
+/** The lock of a directory; the end of the process releases it too. */
+export interface DirectoryLock {
+  release(): void;
+}
+
 export interface NativeBinding {
   /** `wake` is called on the main thread when the event queue becomes non-empty. */
   NativeEngine: new (
     options: EngineOptions,
     wake: () => void,
   ) => NativeEngine;
+  /** Locks a directory, without waiting; null: another handle (of this or another process) has it. */
+  lockDirectory(path: string): DirectoryLock | null;
+  /** Files and sockets that this process may have open. */
+  descriptorLimit(): number;
 }

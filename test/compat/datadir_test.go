@@ -27,15 +27,17 @@ type dirCase struct {
 }
 
 var dirCases = map[string]dirCase{
-	"proxy":           {names: []string{"proxy/"}, mode: 0o700},
-	"proxy-file":      {names: []string{"proxy", "other"}, mode: 0o700},
-	"proxy-beside":    {names: []string{"proxy/", "member/", "foo/"}, mode: 0o700},
-	"unknown":         {names: []string{"foo/", "bar", "Member/", ".hidden"}, mode: 0o700, starts: true},
-	"unknown-beside":  {names: []string{"member/", "lost+found/"}, mode: 0o700, starts: true},
-	"unknown-inside":  {names: []string{"member/", "member/strange/", "member/x"}, mode: 0o700, starts: true},
-	"member-is-file":  {names: []string{"member"}, mode: 0o700},
-	"open-to-others":  {names: []string{"member/"}, mode: 0o755, starts: true},
-	"open-to-a-group": {mode: 0o750, starts: true},
+	"proxy":               {names: []string{"proxy/"}, mode: 0o700},
+	"proxy-file":          {names: []string{"proxy", "other"}, mode: 0o700},
+	"proxy-beside":        {names: []string{"proxy/", "member/", "foo/"}, mode: 0o700},
+	"unknown":             {names: []string{"foo/", "bar", "Member/", ".hidden"}, mode: 0o700, starts: true},
+	"unknown-beside":      {names: []string{"member/", "lost+found/"}, mode: 0o700, starts: true},
+	"unknown-inside":      {names: []string{"member/", "member/strange/", "member/x"}, mode: 0o700, starts: true},
+	"member-is-file":      {names: []string{"member"}, mode: 0o700},
+	"not-writable":        {names: []string{".touch/"}, mode: 0o700},
+	"member-not-writable": {names: []string{"member/", "member/.touch/"}, mode: 0o700},
+	"open-to-others":      {names: []string{"member/"}, mode: 0o755, starts: true},
+	"open-to-a-group":     {mode: 0o750, starts: true},
 }
 
 func TestDataDirectories(t *testing.T) {

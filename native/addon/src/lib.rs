@@ -18,5 +18,7 @@ mod queue;
 mod sink;
 mod snapshots;
 mod store;
+/// Public because nothing of Rust calls its functions: JavaScript does.
+pub mod system;
 mod tasks;
 mod watches;

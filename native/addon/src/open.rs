@@ -73,6 +73,7 @@ impl Settings {
                 leader_loss_timeout: 3 * milliseconds(options.election_timeout_ms)?,
                 lease_ttl_seconds_min: options.lease_ttl_seconds_min.into(),
                 extensive_metrics: options.extensive_metrics,
+                connections_max: netcd_front::connections_max(),
                 patience: Patience::default(),
             },
         })

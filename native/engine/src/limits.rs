@@ -31,6 +31,8 @@ pub const WAL_NO_SPACE_RETRY_MS: u64 = 100;
 pub const BATCH_BUFFER_BYTES_MIN: usize = 512;
 /// Bytes of one WAL segment, preallocated.
 pub const WAL_SEGMENT_BYTES: u64 = 64 << 20;
+/// Segments of the WAL whose files stay open, the newest ones; an older one is opened when it is read.
+pub const WAL_SEGMENTS_OPEN_MAX: usize = if cfg!(test) { 2 } else { 16 };
 /// Bytes of the payload of one WAL record; a segment always has room for one.
 pub const WAL_PAYLOAD_BYTES_MAX: usize = 32 << 20;
 /// Bytes of encoding buffer that the WAL keeps between two appends.

@@ -3,8 +3,10 @@
 mod wal_twin;
 
 use netcd_engine::disk::{CrashLoss, SimDisk};
-use netcd_engine::wal::{Wal, WalError};
-use wal_twin::{IDENTITY, OPTIONS, Run, Twin, entry, open, segments};
+use netcd_engine::limits::WAL_SEGMENTS_OPEN_MAX;
+use netcd_engine::types::LogMark;
+use netcd_engine::wal::{Wal, WalError, WalOptions};
+use wal_twin::{IDENTITY, OPTIONS, Owned, Run, Twin, entry, open, segments};
 
 fn sim_contents(sim: &SimDisk) -> Vec<(String, Vec<u8>)> {
     let names = segments(sim).into_iter();
@@ -29,7 +31,7 @@ fn a_full_disk_refuses_a_batch_before_any_of_it_is_written_and_room_mends_it() {
         }
         index += 3;
     };
-    assert!(matches!(refused, WalError::NoSpace(_)));
+    assert!(matches!(refused, WalError::NoSegment(_)));
     assert!(index > 3, "the first batch found room");
     run.append(&[entry(index, 10)]).unwrap();
     run.sync().unwrap();
@@ -43,11 +45,71 @@ fn a_full_disk_refuses_a_batch_before_any_of_it_is_written_and_room_mends_it() {
 }
 
 #[test]
+fn without_descriptors_the_current_segment_serves_and_the_next_one_waits_for_them() {
+    let ahead = WalOptions {
+        prepare_ahead: true,
+        ..OPTIONS
+    };
+    let sim = SimDisk::new();
+    let mut wal = Wal::create(sim.handle(), IDENTITY, ahead).unwrap();
+    sim.set_no_descriptors(true);
+    // The second of these orders a spare segment, which cannot be made: that is no reason to end.
+    for index in 1..=3 {
+        wal.append(&[entry(index, 1000).record()]).unwrap();
+        wal.sync().unwrap();
+    }
+    for _ in 0..2 {
+        let refused = wal.append(&[entry(4, 1000).record()]).unwrap_err();
+        assert!(matches!(refused, WalError::NoSegment(_)), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("Too many open files"), "{text}");
+    }
+    wal.append(&[entry(4, 10).record()]).unwrap();
+    wal.sync().unwrap();
+    sim.set_no_descriptors(false);
+    wal.append(&[entry(5, 1000).record()]).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(segments(&sim).len(), 2);
+    drop(wal);
+    let (_, replay, _) = open(&sim.crash(CrashLoss::Everything)).unwrap();
+    assert_eq!(replay.last.index, 5);
+}
+
+#[test]
+fn a_long_log_keeps_few_files_open_and_all_of_it_readable() {
+    let mut run = Run::new(SimDisk::new()).unwrap();
+    let entries = 4 * WAL_SEGMENTS_OPEN_MAX as u64;
+    for index in 1..=entries {
+        run.append(&[entry(index, 3000)]).unwrap();
+        run.sync().unwrap();
+        assert!(run.sim.open_files() <= WAL_SEGMENTS_OPEN_MAX);
+    }
+    assert_eq!(segments(&run.sim).len() as u64, entries);
+    run.check();
+    assert!(run.sim.open_files() <= WAL_SEGMENTS_OPEN_MAX);
+    // A restart reads all of it, and keeps as few.
+    run.restart(CrashLoss::Everything);
+    assert!(run.sim.open_files() <= WAL_SEGMENTS_OPEN_MAX);
+    run.check();
+    // Who wants to read what is compacted and gone is told so, whether its file was open or not.
+    let reader = run.wal.reader();
+    run.append(&[Owned::Mark(LogMark {
+        index: entries - 1,
+        term: 1,
+    })])
+    .unwrap();
+    run.sync().unwrap();
+    assert!(run.wal.purge().unwrap() > WAL_SEGMENTS_OPEN_MAX);
+    let gone = reader.read(1, 1, 1).unwrap_err();
+    assert!(matches!(gone, WalError::Compacted { .. }), "{gone}");
+}
+
+#[test]
 fn a_full_disk_fails_the_creation_and_room_mends_it() {
     let sim = SimDisk::new();
     sim.set_capacity(Some(1000));
     let refused = Wal::create(sim.handle(), IDENTITY, OPTIONS).err().unwrap();
-    assert!(matches!(refused, WalError::NoSpace(_)), "{refused}");
+    assert!(matches!(refused, WalError::NoSegment(_)), "{refused}");
     assert!(!Wal::exists(&sim).unwrap());
     sim.set_capacity(None);
     assert!(Wal::create(sim.handle(), IDENTITY, OPTIONS).is_ok());

@@ -12,6 +12,7 @@ use netcd_engine::error::EtcdError;
 use netcd_engine::types::{Completions, OpResult, Token};
 use parking_lot::Mutex;
 
+use crate::admission::Place;
 use crate::conn::{Drain, ListenerInfo};
 use crate::limits::WORKERS_MAX;
 
@@ -57,7 +58,7 @@ pub(crate) enum Bound {
 pub(crate) enum Message {
     Ops(Vec<(Token, OpResult)>),
     Reads(Vec<Token>, Result<(), EtcdError>),
-    Serve(Accepted, Arc<ListenerInfo>),
+    Serve(Accepted, Place, Arc<ListenerInfo>),
     Listen(Bound, Arc<ListenerInfo>),
     /// Since this many losses of the leader there is none.
     LeaderLost(u64),

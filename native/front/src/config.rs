@@ -29,6 +29,8 @@ pub struct FrontConfig {
     pub lease_ttl_seconds_min: i64,
     /// --metrics=extensive: measure how long calls take.
     pub extensive_metrics: bool,
+    /// Connections of clients that are served at once; more wait.
+    pub connections_max: usize,
     /// Never anything but the default outside tests, which cannot wait for minutes.
     pub patience: Patience,
 }
@@ -38,6 +40,8 @@ pub struct FrontConfig {
 pub struct Patience {
     /// For the first bytes of a connection, and for the headers of an HTTP/1.1 request.
     pub read_header: Duration,
+    /// For the first bytes of a connection to a peer listener.
+    pub peer_first_bytes: Duration,
     /// For the end of the HTTP/2 handshake.
     pub handshake: Duration,
     /// For a connection to take some of the bytes that wait for it.
@@ -50,6 +54,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             read_header: limits::READ_HEADER_TIMEOUT,
+            peer_first_bytes: limits::PEER_FIRST_BYTES_TIMEOUT,
             handshake: limits::HANDSHAKE_TIMEOUT,
             write_stall: limits::WRITE_STALL_MAX,
             stream_stall: limits::STREAM_STALL_MAX,
@@ -71,6 +76,7 @@ impl Default for FrontConfig {
             leader_loss_timeout: Duration::from_secs(3),
             lease_ttl_seconds_min: 2,
             extensive_metrics: false,
+            connections_max: limits::CONNECTIONS_MAX,
             patience: Patience::default(),
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use netcd_engine::error::{Code, EtcdError};
 use parking_lot::{Condvar, Mutex};
 
+use crate::admission::{Admission, Warned};
 use crate::backend::Backend;
 use crate::completions::{Bound, FrontCompletions, Message};
 use crate::config::{FrontConfig, ListenerConfig, ServingState};
@@ -90,6 +91,8 @@ impl Front {
             metrics: (0..workers)
                 .map(|_| Arc::new(WorkerMetrics::new(config.extensive_metrics)))
                 .collect(),
+            admission: Admission::new(config.connections_max),
+            accept_failed: Warned::default(),
             config,
             backend,
             events,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -17,7 +17,10 @@ use crate::grpc::decode;
 use crate::grpc::stream::{CallOutbound, CallStream, End, Outcome};
 use crate::http::HttpOutbound;
 use crate::http2::Held;
-use crate::limits::{CALL_BYTES_UNDRAINED_MAX, CALL_MESSAGES_UNDRAINED_MAX, HANDED_OVER_MAX};
+use crate::limits::{
+    CALL_BYTES_UNDRAINED_MAX, CALL_MESSAGES_UNDRAINED_MAX, CALLS_BYTES_UNDRAINED_MAX,
+    HANDED_OVER_MAX,
+};
 use crate::worker::{Shared, spawn};
 
 /// The way back to one handed-over call or request.
@@ -34,6 +37,8 @@ pub(crate) struct Handovers {
     open: Mutex<HashMap<u64, Back>>,
     /// Counts the drains of the control plane's event queue.
     drains: AtomicU64,
+    /// Bytes of messages that were queued since the last of them.
+    undrained_bytes: AtomicUsize,
     waiting: Mutex<Vec<Waker>>,
 }
 
@@ -63,6 +68,8 @@ impl Handovers {
 
     /// The control plane has taken all events that were queued.
     pub(crate) fn drained(&self) {
+        // What is queued between the drain and here is no longer counted: little, and only until the next drain.
+        self.undrained_bytes.store(0, Ordering::Release);
         self.drains.fetch_add(1, Ordering::AcqRel);
         for waker in std::mem::take(&mut *self.waiting.lock()) {
             waker.wake();
@@ -106,10 +113,13 @@ impl Undrained {
                 ..Self::default()
             };
         }
-        self.messages < CALL_MESSAGES_UNDRAINED_MAX && self.bytes < CALL_BYTES_UNDRAINED_MAX
+        self.messages < CALL_MESSAGES_UNDRAINED_MAX
+            && self.bytes < CALL_BYTES_UNDRAINED_MAX
+            && handovers.undrained_bytes.load(Ordering::Acquire) < CALLS_BYTES_UNDRAINED_MAX
     }
 
-    fn add(&mut self, bytes: usize) {
+    fn add(&mut self, handovers: &Handovers, bytes: usize) {
+        handovers.undrained_bytes.fetch_add(bytes, Ordering::AcqRel);
         self.messages += 1;
         self.bytes += bytes;
     }
@@ -192,7 +202,7 @@ impl HandedCall {
                         Ok(data) => data,
                         Err(malformed) => return self.cancel(&malformed),
                     };
-                    self.undrained.add(data.len());
+                    self.undrained.add(&self.shared.handovers, data.len());
                     self.emit(FrontEvent::CallMessage {
                         call: self.id,
                         data,
@@ -234,5 +244,35 @@ impl Drop for HandedCall {
                 code: Code::Unavailable as u8,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_calls_together_wait_for_a_control_plane_that_does_not_drain() {
+        let handovers = Handovers::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut calls: Vec<Undrained> = (0..1000).map(|_| Undrained::default()).collect();
+        let mut queued = 0;
+        for call in &mut calls {
+            // Each alone is far from its own limit.
+            if call.poll_room(&handovers, &mut cx).is_ready() {
+                call.add(&handovers, 1 << 20);
+                queued += 1 << 20;
+            }
+        }
+        assert_eq!(queued, CALLS_BYTES_UNDRAINED_MAX);
+        let waiting = handovers.waiting.lock().len();
+        assert_eq!(waiting, calls.len() - (CALLS_BYTES_UNDRAINED_MAX >> 20));
+        handovers.drained();
+        assert!(handovers.waiting.lock().is_empty());
+        let mut rooms = 0;
+        for call in &mut calls {
+            rooms += usize::from(call.has_room(&handovers));
+        }
+        assert_eq!(rooms, calls.len(), "all may go on");
     }
 }

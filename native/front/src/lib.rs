@@ -5,6 +5,7 @@
 //! with the others. KV calls are decoded, checked and answered here; answers come back from the pipeline as one batch
 //! per worker (`FrontCompletions`). Everything else goes out as `FrontEvent`s and is answered through `Front`.
 
+mod admission;
 mod backend;
 mod call;
 mod completions;
@@ -32,6 +33,7 @@ mod waker;
 mod watch;
 mod worker;
 
+pub use admission::{connections_max, descriptor_limit};
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind};
 pub use completions::FrontCompletions;
 pub use config::{FrontConfig, ListenerConfig, Patience, ServingState};

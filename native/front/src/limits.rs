@@ -2,10 +2,28 @@
 
 use std::time::Duration;
 
+use netcd_engine::limits::WAL_SEGMENTS_OPEN_MAX;
+
 /// Transport threads; a token has seven bits for the worker.
 pub const WORKERS_MAX: usize = 64;
-/// Connections that one front holds; one more is closed at once.
+/// Connections of clients that one front holds, whatever the limit of descriptors is; more wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 65_536;
+/// Descriptors that no client's connection takes, as in etcd: they are for the store, the log, copies of the store, links
+/// to other members, and for the connections that are kept below. The process refuses to start with no more than these.
+pub const OWN_DESCRIPTORS: usize = 150;
+/// Connections to peer listeners that find a place although clients have taken all of theirs: every other member has one
+/// link, one more while it sends its store, and asks over HTTP.
+pub const PEER_CONNECTIONS_KEPT: usize = 48;
+/// Connections to metrics listeners that find a place although clients have taken all of theirs.
+pub const METRICS_CONNECTIONS_KEPT: usize = 16;
+/// Descriptors that are neither of these nor of the log: Node's, the runtimes', the store's, and the links that this
+/// member opens.
+pub const OTHER_DESCRIPTORS: usize = 70;
+/// How often it is said that connections wait for others to end, or that none can be accepted.
+pub const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for the first bytes of a connection to a peer listener: members speak at once, and who does not must not keep
+/// the places of those who do.
+pub const PEER_FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that may wait in the kernel to be accepted.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Streams of one connection whatever --max-concurrent-streams says: each may hold an answer that waits for the window.
@@ -88,6 +106,9 @@ pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
 pub const CALL_MESSAGES_UNDRAINED_MAX: u32 = 64;
 /// Bytes of one handed-over call that may wait to be drained by the control plane (one message always may).
 pub const CALL_BYTES_UNDRAINED_MAX: usize = 4 << 20;
+/// Bytes of all handed-over calls together that may wait to be drained by the control plane (one message of each call
+/// that is being read at the moment may go beyond it).
+pub const CALLS_BYTES_UNDRAINED_MAX: usize = 64 << 20;
 /// Bytes queued for a client of a handed-over call before `call_send` returns false.
 pub const CALL_SEND_BYTES_HIGH: usize = 1 << 20;
 /// Bytes queued for a client of a handed-over call at which the call is ended: its server ignored `false`.
@@ -115,8 +136,13 @@ pub const INLINE_RANGE_KEYS_MAX: i64 = 1000;
 
 const _: () = assert!(WORKERS_MAX <= 128);
 const _: () = assert!(
+    PEER_CONNECTIONS_KEPT + METRICS_CONNECTIONS_KEPT + WAL_SEGMENTS_OPEN_MAX + OTHER_DESCRIPTORS
+        <= OWN_DESCRIPTORS
+);
+const _: () = assert!(
     CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
 );
+const _: () = assert!(CALL_BYTES_UNDRAINED_MAX <= CALLS_BYTES_UNDRAINED_MAX);
 const _: () = assert!(2 * SEND_QUANTUM_BYTES <= WRITE_BUFFER_BYTES_MAX);
 const _: () = assert!(HEADER_LIST_BYTES_MAX as usize <= HEADER_BYTES_PER_CONNECTION_MAX);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

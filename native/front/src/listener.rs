@@ -12,11 +12,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::admission::Place;
 use crate::completions::{Accepted, Bound, Message};
 use crate::config::ListenerConfig;
 use crate::conn::{ConnCtx, ListenerInfo, Stage, accept_stream};
 use crate::events::{FrontEvent, LogLevel};
-use crate::limits::{ACCEPT_RETRY, CONNECTIONS_MAX, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_RETRY, LISTEN_BACKLOG};
 use crate::worker::{Shared, Worker, spawn};
 
 /// Binds what the configuration says; also returns the address that was bound.
@@ -101,6 +102,7 @@ async fn accept_tcp(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
+        let place = place(shared, info).await;
         let accepted = match listener.accept().await {
             Ok((stream, peer)) => {
                 prepare(&stream, shared.config.patience.write_stall).and_then(|()| {
@@ -110,7 +112,7 @@ async fn accept_tcp(
             }
             Err(problem) => Err(problem),
         };
-        dispatch(shared, accepted, info).await;
+        dispatch(shared, accepted, place, info).await;
     }
 }
 
@@ -126,19 +128,42 @@ async fn accept_unix(
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     loop {
+        let place = place(shared, info).await;
         let accepted = match listener.accept().await {
             Ok((stream, _)) => stream.into_std().map(Accepted::Unix),
             Err(problem) => Err(problem),
         };
-        dispatch(shared, accepted, info).await;
+        dispatch(shared, accepted, place, info).await;
     }
 }
 
+/// Waits for the place of the next connection.
+async fn place(shared: &Shared, info: &ListenerInfo) -> Place {
+    let full = || {
+        shared.events.emit(FrontEvent::Log {
+            level: LogLevel::Warn,
+            message: "all connections that there are descriptors for are taken; new ones wait"
+                .to_owned(),
+            fields: vec![
+                ("listener".to_owned(), info.role.clone()),
+                (
+                    "connections".to_owned(),
+                    shared.connection_count().to_string(),
+                ),
+            ],
+        });
+    };
+    shared.admission.place(&info.role, full).await
+}
+
 /// Gives a connection to the worker that has the fewest.
-async fn dispatch(shared: &Shared, accepted: io::Result<Accepted>, info: &Arc<ListenerInfo>) {
+async fn dispatch(
+    shared: &Shared,
+    accepted: io::Result<Accepted>,
+    place: Place,
+    info: &Arc<ListenerInfo>,
+) {
     match accepted {
-        // Over the limit a connection is closed at once, by dropping it here.
-        Ok(_) if shared.connection_count() >= CONNECTIONS_MAX => {}
         Ok(accepted) => {
             let least = shared
                 .connections
@@ -147,17 +172,20 @@ async fn dispatch(shared: &Shared, accepted: io::Result<Accepted>, info: &Arc<Li
                 .min_by_key(|(_, count)| count.load(Ordering::Relaxed));
             let index = least.map_or(0, |(index, _)| index);
             shared.connection_began(index, info);
-            shared.mailboxes[index].push(Message::Serve(accepted, info.clone()));
+            shared.mailboxes[index].push(Message::Serve(accepted, place, info.clone()));
         }
         // The client may have gone before it was accepted; a pause is for when descriptors run out.
         Err(problem) if problem.kind() == io::ErrorKind::ConnectionAborted => {}
         Err(problem) => {
-            log(
-                shared,
-                LogLevel::Warn,
-                "failed to accept a connection",
-                &problem,
-            );
+            if shared.accept_failed.is_due() {
+                log(
+                    shared,
+                    LogLevel::Warn,
+                    "failed to accept a connection",
+                    &problem,
+                );
+            }
+            drop(place);
             tokio::time::sleep(ACCEPT_RETRY).await;
         }
     }
@@ -176,6 +204,8 @@ struct ConnGuard {
     worker: Rc<Worker>,
     listener: Arc<ListenerInfo>,
     key: usize,
+    /// Free again once the socket is closed, which the task drops first.
+    _place: Place,
 }
 
 impl Drop for ConnGuard {
@@ -188,7 +218,12 @@ impl Drop for ConnGuard {
 }
 
 /// Serves an accepted connection on this worker.
-pub(crate) fn serve(worker: &Rc<Worker>, accepted: Accepted, info: Arc<ListenerInfo>) {
+pub(crate) fn serve(
+    worker: &Rc<Worker>,
+    accepted: Accepted,
+    place: Place,
+    info: Arc<ListenerInfo>,
+) {
     let peer = match &accepted {
         Accepted::Tcp(_, peer) => peer.clone(),
         Accepted::Unix(_) => "@".to_owned(),
@@ -202,6 +237,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, accepted: Accepted, info: Arc<ListenerI
         worker: worker.clone(),
         listener: info,
         key,
+        _place: place,
     };
     spawn(async move {
         let worker = guard.worker.clone();

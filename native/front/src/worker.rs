@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use slab::Slab;
 use tokio::task::{AbortHandle, LocalSet};
 
+use crate::admission::{Admission, Warned};
 use crate::backend::Backend;
 use crate::completions::{Mailbox, Message};
 use crate::config::{FrontConfig, ServingState};
@@ -59,6 +60,10 @@ pub(crate) struct Shared {
     pub(crate) connections: Vec<AtomicUsize>,
     /// Those of all workers that are not other members'.
     pub(crate) clients: AtomicUsize,
+    /// Who may connect.
+    pub(crate) admission: Admission,
+    /// When it was said that accepting fails.
+    pub(crate) accept_failed: Warned,
     /// Takes the streams of other members that come in through peer listeners, once there is one.
     pub(crate) peers: OnceLock<PeerAcceptor>,
     /// Signalled when a connection ended.
@@ -197,7 +202,9 @@ impl Worker {
                 match message {
                     Message::Ops(results) => self.ops_done(results),
                     Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
-                    Message::Serve(accepted, info) => listener::serve(self, accepted, info),
+                    Message::Serve(accepted, place, info) => {
+                        listener::serve(self, accepted, place, info);
+                    }
                     Message::Listen(bound, info) => listener::accept_on(self, bound, info),
                     Message::LeaderLost(losses) => spawn(self.clone().leader_lost(losses)),
                     Message::Drain(who) => self.drain(who),

@@ -4,9 +4,11 @@
 use std::io;
 use std::sync::Arc;
 
+mod lock;
 mod real;
 pub mod sim;
 
+pub use lock::DirectoryLock;
 pub use real::{RealDisk, RealDiskOptions};
 pub use sim::{CrashLoss, SimDisk};
 
@@ -57,10 +59,12 @@ pub trait DiskFile: Send + Sync + 'static {
     }
 }
 
-/// Whether an error says that the disk (or the quota on it) is full.
-pub fn is_no_space(error: &io::Error) -> bool {
+/// Whether an error says that the system is out of something that it may have again: room on the disk (or in the quota on
+/// it), descriptors, memory.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let kind = error.kind();
     matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory
+    ) || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

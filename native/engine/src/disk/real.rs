@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile};
+use super::{DirectoryLock, Disk, DiskFile};
 
 /// How a `RealDisk` behaves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,8 +19,7 @@ pub struct RealDiskOptions {
 /// A directory on the file system, locked for this handle as long as it lives.
 pub struct RealDisk {
     path: PathBuf,
-    // Also holds the flock: closing it, even by the end of the process, lets another process in.
-    directory: File,
+    directory: DirectoryLock,
     options: RealDiskOptions,
 }
 
@@ -31,21 +30,15 @@ impl RealDisk {
     /// `WouldBlock` if another handle (of this or another process) has the directory.
     pub fn open(path: &Path, options: RealDiskOptions) -> io::Result<Arc<Self>> {
         make_directory(path, options)?;
-        let directory = File::open(path)?;
-        // SAFETY: the descriptor is open for the whole call; flock touches no memory of ours.
-        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::WouldBlock {
-                return Err(io::Error::new(
-                    io::ErrorKind::WouldBlock,
-                    format!("{} is in use by another process", path.display()),
-                ));
-            }
-            return Err(error);
-        }
+        let directory = DirectoryLock::acquire(path)?;
         Ok(Arc::new(Self {
             path: path.to_owned(),
-            directory,
+            directory: directory.ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    format!("{} is in use by another process", path.display()),
+                )
+            })?,
             options,
         }))
     }
@@ -106,7 +99,7 @@ impl Disk for RealDisk {
         if self.options.no_fsync {
             return Ok(());
         }
-        self.directory.sync_all()
+        self.directory.sync()
     }
 
     fn display(&self, name: &str) -> String {

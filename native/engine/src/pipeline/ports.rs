@@ -45,9 +45,10 @@ pub struct EntryMeta {
 /// Why the log was not written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LogError {
-    /// The disk is full; nothing of this append is in the log, and a later one may succeed.
-    #[error("no space left for the write-ahead log")]
-    NoSpace,
+    /// The disk is full, or the system is out of something else (said in words) that the next file of the log needs.
+    /// Nothing of this append is in the log, and a later one may succeed.
+    #[error("{0}")]
+    NoSegment(String),
     /// A write or sync failed, or a file is damaged: the process must end. Names file and offset.
     #[error("{0}")]
     Fatal(String),
@@ -56,7 +57,7 @@ pub enum LogError {
 /// The write side of the log; owned by the WAL thread.
 pub trait Log: Send {
     /// Appends entries (contiguous; they replace any of the same or a higher index), then the hard state. On
-    /// `NoSpace` the log is as it was before the call.
+    /// `NoSegment` the log is as it was before the call.
     fn append(
         &mut self,
         entries: &[LogEntry],

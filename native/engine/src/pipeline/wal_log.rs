@@ -12,7 +12,7 @@ use crate::wal::{Record, Replay, Wal, WalError, WalOptions, WalReader};
 impl From<WalError> for LogError {
     fn from(error: WalError) -> Self {
         match error {
-            WalError::NoSpace(_) => Self::NoSpace,
+            WalError::NoSegment(_) => Self::NoSegment(error.to_string()),
             error => Self::Fatal(error.to_string()),
         }
     }

@@ -185,7 +185,7 @@ fn install_store<A: Apply>(
         return Err(End::Stopped);
     }
     while let Err(error) = log.compact(mark) {
-        if error != LogError::NoSpace {
+        if !matches!(error, LogError::NoSegment(_)) {
             return Err(error.into());
         }
         // Entries that follow have no place in the log before the mark is there.
@@ -209,14 +209,14 @@ fn write_group<A: Apply>(
     for mut run in runs {
         let mut full = false;
         loop {
-            match log.append(&run.entries, run.hard_state.as_ref()) {
+            let reason = match log.append(&run.entries, run.hard_state.as_ref()) {
                 Ok(()) => break,
-                Err(LogError::NoSpace) => {}
+                Err(LogError::NoSegment(reason)) => reason,
                 Err(error) => return Err(error.into()),
-            }
+            };
             // What is written already shall not wait for room.
             sync_and_report(core, log, std::mem::take(&mut written))?;
-            hold(core, &mut run, !full);
+            hold(core, &mut run, (!full).then_some(reason));
             full = true;
             if core
                 .queue
@@ -237,10 +237,13 @@ fn write_group<A: Apply>(
     if let Some(mark) = compact {
         match log.compact(mark) {
             // Nothing waits for it; the next compaction covers it.
-            Err(LogError::NoSpace) => core.events.log(
+            Err(LogError::NoSegment(reason)) => core.events.log(
                 LogLevel::Warn,
                 "no space to note the compaction of the log",
-                vec![("index".into(), mark.index.to_string())],
+                vec![
+                    ("index".into(), mark.index.to_string()),
+                    ("error".into(), reason),
+                ],
             ),
             other => other?,
         }
@@ -248,14 +251,17 @@ fn write_group<A: Apply>(
     Ok(())
 }
 
-/// The disk is full: refuse what is new, and fail what nobody else has seen.
-fn hold<A: Apply>(core: &Core<A>, run: &mut Run, first_time: bool) {
-    if first_time {
+/// The disk is full: refuse what is new, and fail what nobody else has seen. `reason`: it is so since now.
+fn hold<A: Apply>(core: &Core<A>, run: &mut Run, reason: Option<String>) {
+    if let Some(reason) = reason {
         core.set_no_space(true);
         core.events.log(
             LogLevel::Error,
             "no space left for the write-ahead log; writes are refused until there is room",
-            vec![("entries-held".into(), run.entries.len().to_string())],
+            vec![
+                ("entries-held".into(), run.entries.len().to_string()),
+                ("error".into(), reason),
+            ],
         );
     }
     if run.sole {

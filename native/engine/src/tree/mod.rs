@@ -11,6 +11,7 @@ mod key;
 mod marks;
 mod snapshot;
 mod space;
+mod whole;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 pub use key::{RevKey, StoredKey};
 pub use marks::Marks;
 pub use snapshot::{Lookups, Snapshot};
+pub use whole::Cut;
 pub use write::Batch;
 
 use crate::limits::{TREE_MAP_BYTES, TREE_READERS_MAX, TREE_SNAPSHOTS_IDLE_MAX};
@@ -55,6 +57,22 @@ pub enum TreeError {
         path: PathBuf,
         /// LMDB's reason.
         source: heed::Error,
+    },
+    /// The file could not be looked at.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The database file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file lacks pages at its end that hold data.
+    #[error("{path}: the file is cut short: it has {} bytes, {} are in use", cut.bytes, cut.needed, path = path.display())]
+    Cut {
+        /// The database file.
+        path: PathBuf,
+        /// What it has and what it needs.
+        cut: Cut,
     },
     /// The file was written by a version that this one does not understand.
     #[error("{path}: store format {found} is not supported (this version reads format {known})", path = path.display())]
@@ -149,7 +167,8 @@ impl Tree {
         // NO_SYNC is the user's explicit --unsafe-no-fsync; NO_MEM_INIT only leaves old bytes in unused parts of
         // pages.
         unsafe { options.flags(flags) };
-        // SAFETY: the member directory belongs to this process alone (the WAL locks it), so nobody else changes the
+        check_whole(path)?;
+        // SAFETY: the member directory belongs to this process alone (the control plane locks it, and the WAL its own), so nobody else changes the
         // mapped file.
         let env = unsafe { options.open(path) }.map_err(fail)?;
         let txn = env.write_txn().map_err(fail)?;
@@ -289,6 +308,20 @@ impl Tree {
             path: self.path.clone(),
             what: what.into(),
         }
+    }
+}
+
+/// LMDB would map a file that was cut short, and reading it would be a bus error.
+fn check_whole(path: &Path) -> Result<(), TreeError> {
+    let path = path.to_owned();
+    let found = match std::fs::File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.and_then(|file| whole::find_cut(&file)),
+    };
+    match found {
+        Ok(None) => Ok(()),
+        Ok(Some(cut)) => Err(TreeError::Cut { path, cut }),
+        Err(source) => Err(TreeError::Io { path, source }),
     }
 }
 

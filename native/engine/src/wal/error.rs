@@ -7,9 +7,10 @@ use crate::types::Identity;
 /// An error of the WAL.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
-    /// There is no room for a new segment. Nothing of the batch was written; the WAL goes on when there is room.
-    #[error("no space for a new WAL segment: {0}")]
-    NoSpace(io::Error),
+    /// The system is out of something that a new segment needs (room on the disk, a descriptor). Nothing of the batch was
+    /// written; the WAL goes on when it is there again.
+    #[error("no room for a new WAL segment: {0}")]
+    NoSegment(io::Error),
     /// A record is larger than a segment may hold. Nothing of the batch was written.
     #[error("a record of {bytes} bytes is larger than the WAL takes ({limit} bytes)")]
     TooLarge {

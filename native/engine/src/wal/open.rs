@@ -12,7 +12,7 @@ use super::header::{HEADER_BYTES, SegmentHeader};
 use super::map::{LogMap, Slot};
 use super::metrics::WalMetrics;
 use super::replay::{SegmentEnd, SegmentRules, read_segment};
-use super::segment::{Segment, Spares, parse_segment_name};
+use super::segment::{Segment, Spares, close_old, parse_segment_name};
 use super::writer::{FIRST_FRAMES_BYTES, Position, Wal, WalParts};
 use super::{Log, Shared};
 use crate::disk::Disk;
@@ -85,7 +85,7 @@ impl Wal {
     /// Makes an empty log.
     ///
     /// # Errors
-    /// `Misplaced` if there is one; `NoSpace`, `Failed`.
+    /// `Misplaced` if there is one; `NoSegment`, `Failed`.
     pub fn create(
         disk: Arc<dyn Disk>,
         identity: Identity,
@@ -256,15 +256,13 @@ impl Start {
         })
         .map_err(|damage| self.damaged(name, damage.offset, damage.what))?;
         self.buffer = data;
-        let segment = Arc::new(Segment {
-            name: name.to_owned(),
-            path: self.disk.display(name),
-            file,
-            key,
-        });
+        let segment = Segment::new(&self.disk, name.to_owned(), key, file.clone());
+        let segment = Arc::new(segment);
         self.segments.insert(header.sequence, segment.clone());
+        close_old(&self.segments);
         let position = Position {
             segment,
+            file,
             sequence: header.sequence,
             tail: end.offset,
             durable: end.offset,
@@ -315,7 +313,7 @@ impl Start {
             );
             return Err(self.damaged(&names[0], 0, what));
         }
-        let (name, file) = (&position.segment.name, &position.segment.file);
+        let (name, file) = (&position.segment.name, &position.file);
         if end.torn_bytes > 0 {
             let zeroes = vec![0; end.torn_bytes as usize];
             file.write_at(&zeroes, end.offset).map_err(self.io(name))?;

@@ -102,7 +102,14 @@ impl WalReader {
         let mut rest = &wanted[..];
         while !rest.is_empty() {
             let (run, later) = rest.split_at(run_length(rest));
-            read_run(run, &mut entries)?;
+            match read_run(run, &mut entries) {
+                // The segment was not open and was removed meanwhile.
+                Err(WalError::Io { .. }) if self.first_index() > run[0].index => {
+                    let first = self.first_index();
+                    return Err(WalError::Compacted { first });
+                }
+                outcome => outcome?,
+            }
             rest = later;
         }
         Ok(entries)
@@ -159,7 +166,8 @@ fn read_run(run: &[Wanted], into: &mut Vec<LogEntry>) -> Result<(), WalError> {
     };
     let from = start.slot.offset();
     let mut buffer = vec![0; (end.end() - from) as usize];
-    let read = start.segment.file.read_exact_at(&mut buffer, from);
+    let file = start.segment.file();
+    let read = file.and_then(|file| file.read_exact_at(&mut buffer, from));
     read.map_err(|error| WalError::Io {
         file: start.segment.path.clone(),
         error,

@@ -1,13 +1,15 @@
 //! Segment files: their names, and the helper that prepares the next one before it is needed.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile};
-use crate::limits::WAL_PREPARE_BYTES;
+use crate::limits::{WAL_PREPARE_BYTES, WAL_SEGMENTS_OPEN_MAX};
 
 const SUFFIX: &str = ".wal";
 const SPARE_PREFIX: &str = "spare-";
@@ -29,16 +31,51 @@ pub fn parse_segment_name(name: &str) -> Option<(u64, u64)> {
     Some((number(sequence)?, number(first_index)?))
 }
 
-/// A segment that the writer and readers have open. The file stays readable when its name is removed.
+/// A segment as its readers see it. While its file is open, it stays readable when its name is removed.
 pub struct Segment {
     /// Its file name.
     pub name: String,
     /// Its name for messages.
     pub path: String,
-    /// The open file.
-    pub file: Arc<dyn DiskFile>,
     /// Checksum that its frames start from.
     pub key: u32,
+    /// Who still reads after the log was closed does not keep the directory locked.
+    disk: Weak<dyn Disk>,
+    /// The open file; none of an old segment: a long log would take all descriptors of the process.
+    open: Mutex<Option<Arc<dyn DiskFile>>>,
+}
+
+impl Segment {
+    /// A segment whose file is open.
+    pub fn new(disk: &Arc<dyn Disk>, name: String, key: u32, file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            path: disk.display(&name),
+            name,
+            key,
+            disk: Arc::downgrade(disk),
+            open: Mutex::new(Some(file)),
+        }
+    }
+
+    /// The file, for one read: opened for it if it is an old segment's.
+    pub fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = &*self.open.lock() {
+            return Ok(file.clone());
+        }
+        let disk = self.disk.upgrade();
+        let disk = disk.ok_or_else(|| io::Error::other("the log is closed"))?;
+        disk.open(&self.name)
+    }
+}
+
+/// Keeps only the newest segments open.
+pub fn close_old(segments: &BTreeMap<u64, Arc<Segment>>) {
+    for segment in segments.values().rev().skip(WAL_SEGMENTS_OPEN_MAX) {
+        // All before it were closed when they became too old.
+        if segment.open.lock().take().is_none() {
+            return;
+        }
+    }
 }
 
 /// A preallocated file of zeroes that waits to become a segment.
@@ -236,7 +273,7 @@ mod tests {
         sim.set_capacity(Some(6000));
         let mut spares = Spares::new(sim.handle(), 4096, true).unwrap();
         let error = spares.reserve(2).unwrap_err();
-        assert!(crate::disk::is_no_space(&error));
+        assert!(crate::disk::is_shortage(&error));
         assert_eq!(sim.used(), 4096, "nothing is left of the second");
         spares.order();
         sim.set_capacity(None);

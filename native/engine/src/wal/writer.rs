@@ -15,8 +15,8 @@ use super::map::Slot;
 use super::metrics::WalMetrics;
 use super::open::WalOptions;
 use super::reader::WalReader;
-use super::segment::{Segment, Spares, segment_name};
-use crate::disk::{Disk, is_no_space};
+use super::segment::{Segment, Spares, close_old, segment_name};
+use crate::disk::{Disk, DiskFile, is_shortage};
 use crate::limits::WAL_BUFFER_BYTES_KEPT;
 use crate::types::{Identity, LogMark};
 
@@ -27,6 +27,8 @@ pub(super) const FIRST_FRAMES_BYTES: usize = frame_bytes(24) + frame_bytes(16);
 /// Where the next frame goes.
 pub(super) struct Position {
     pub segment: Arc<Segment>,
+    /// The segment's file.
+    pub file: Arc<dyn DiskFile>,
     pub sequence: u64,
     /// Bytes of the segment that are used.
     pub tail: u64,
@@ -93,7 +95,7 @@ impl Wal {
     /// the next `sync`, and readable at once.
     ///
     /// # Errors
-    /// `NoSpace` and `TooLarge`: nothing was written, the WAL stays usable. `Failed`: the WAL is of no further use.
+    /// `NoSegment` and `TooLarge`: nothing was written, the WAL stays usable. `Failed`: the WAL is of no further use.
     ///
     /// # Panics
     /// If an entry would leave a gap in the log or is not after the compaction mark.
@@ -133,7 +135,7 @@ impl Wal {
         if position.durable < position.tail {
             let segment = position.segment.clone();
             let start = Instant::now();
-            let synced = segment.file.sync_data();
+            let synced = position.file.sync_data();
             self.parts.metrics.fsync.seconds(start.elapsed());
             self.settle("sync", &segment.name, synced)?;
             let position = self.position_mut();
@@ -217,7 +219,7 @@ impl Wal {
     fn reserve(&mut self, segments: usize) -> Result<(), WalError> {
         match self.parts.spares.reserve(segments) {
             Ok(()) => Ok(()),
-            Err(error) if is_no_space(&error) => Err(WalError::NoSpace(error)),
+            Err(error) if is_shortage(&error) => Err(WalError::NoSegment(error)),
             Err(error) => self.settle("prepare", "", Err(error)),
         }
     }
@@ -233,8 +235,8 @@ impl Wal {
             let offset = tail + buffer.len() as u64;
             link = encode(record, Place { key, offset }, durable, link, &mut buffer);
         }
-        let segment = position.segment.clone();
-        self.write_buffer(&segment, &buffer, tail)?;
+        let (segment, file) = (position.segment.clone(), position.file.clone());
+        self.write_buffer(&segment, file.as_ref(), &buffer, tail)?;
         let position = self.position_mut();
         position.tail += buffer.len() as u64;
         position.link = link;
@@ -244,9 +246,15 @@ impl Wal {
         Ok(())
     }
 
-    fn write_buffer(&mut self, segment: &Segment, bytes: &[u8], at: u64) -> Result<(), WalError> {
+    fn write_buffer(
+        &mut self,
+        segment: &Segment,
+        file: &dyn DiskFile,
+        bytes: &[u8],
+        at: u64,
+    ) -> Result<(), WalError> {
         let start = Instant::now();
-        let written = segment.file.write_at(bytes, at);
+        let written = file.write_at(bytes, at);
         self.parts.metrics.write.seconds(start.elapsed());
         let count = bytes.len() as u64;
         self.parts.metrics.written_bytes.fetch_add(count, Relaxed);
@@ -299,14 +307,10 @@ impl Wal {
         };
         let (mut bytes, key, link) = first_bytes(&header, self.parts.hard_state, mark);
         let name = segment_name(sequence, next);
-        let segment = Segment {
-            path: self.parts.disk.display(&name),
-            name,
-            file: spare.file,
-            key,
-        };
-        self.write_buffer(&segment, &bytes, 0)?;
-        let synced = segment.file.sync_data();
+        let file = spare.file;
+        let segment = Segment::new(&self.parts.disk, name, key, file.clone());
+        self.write_buffer(&segment, file.as_ref(), &bytes, 0)?;
+        let synced = file.sync_data();
         self.settle("sync", &segment.name, synced)?;
         let named = self.parts.disk.rename(&spare.name, &segment.name);
         self.settle("rename", &segment.name, named)?;
@@ -315,12 +319,14 @@ impl Wal {
         let segment = Arc::new(segment);
         let mut log = self.parts.shared.log.write();
         log.segments.insert(sequence, segment.clone());
+        close_old(&log.segments);
         drop(log);
         self.parts.metrics.segments.fetch_add(1, Relaxed);
         let tail = bytes.len() as u64;
         bytes.clear();
         self.parts.position = Some(Position {
             segment,
+            file,
             sequence,
             tail,
             durable: tail,

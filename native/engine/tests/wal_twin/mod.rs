@@ -179,7 +179,7 @@ impl Run {
         }
         let borrowed: Vec<_> = records.iter().map(Owned::record).collect();
         let appended = self.wal.append(&borrowed);
-        if let Err(WalError::NoSpace(_) | WalError::TooLarge { .. }) = appended {
+        if let Err(WalError::NoSegment(_) | WalError::TooLarge { .. }) = appended {
             self.states.truncate(before);
         }
         appended

@@ -145,7 +145,12 @@ pub(crate) async fn accept_stream<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut 
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let patience = worker.shared.config.patience.read_header;
+    let patience = &worker.shared.config.patience;
+    let patience = if conn.listener.role == "peer" {
+        patience.peer_first_bytes
+    } else {
+        patience.read_header
+    };
     let Ok(Ok(first)) = tokio::time::timeout(patience, first_bytes(&conn, &mut stream)).await
     else {
         return;

@@ -30,6 +30,8 @@ struct State {
     halt_at_sync: Option<u64>,
     halted: bool,
     capacity: Option<u64>,
+    no_descriptors: bool,
+    open_files: usize,
 }
 
 /// A disk in memory; clones are handles to the same disk.
@@ -73,6 +75,16 @@ impl SimDisk {
     /// Bytes that all files together may have; `None` = without end.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity = bytes;
+    }
+
+    /// Whether files can be opened and made, or the process is out of descriptors.
+    pub fn set_no_descriptors(&self, none: bool) {
+        self.state.lock().no_descriptors = none;
+    }
+
+    /// Files that are open.
+    pub fn open_files(&self) -> usize {
+        self.state.lock().open_files
     }
 
     /// Bytes that all files have.
@@ -159,6 +171,13 @@ impl State {
         Ok(())
     }
 
+    fn check_descriptors(&self) -> io::Result<()> {
+        if self.no_descriptors {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        Ok(())
+    }
+
     fn sync_point(&mut self) -> io::Result<()> {
         self.check_power()?;
         self.syncs += 1;
@@ -217,6 +236,7 @@ impl Disk for SimDisk {
         let inode = {
             let mut state = self.state.lock();
             state.check_power()?;
+            state.check_descriptors()?;
             if state.names.contains_key(name) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
@@ -234,18 +254,16 @@ impl Disk for SimDisk {
                 .push(NameChange::Set(name.to_owned(), inode));
             inode
         };
-        Ok(Arc::new(SimFile {
-            disk: self.clone(),
-            inode,
-        }))
+        Ok(SimFile::open(self, inode))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.state.lock().inode(name)?;
-        Ok(Arc::new(SimFile {
-            disk: self.clone(),
-            inode,
-        }))
+        let inode = {
+            let state = self.state.lock();
+            state.check_descriptors()?;
+            state.inode(name)?
+        };
+        Ok(SimFile::open(self, inode))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -289,6 +307,20 @@ impl Disk for SimDisk {
 struct SimFile {
     disk: SimDisk,
     inode: u64,
+}
+
+impl SimFile {
+    fn open(disk: &SimDisk, inode: u64) -> Arc<dyn DiskFile> {
+        disk.state.lock().open_files += 1;
+        let disk = disk.clone();
+        Arc::new(Self { disk, inode })
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.state.lock().open_files -= 1;
+    }
 }
 
 impl DiskFile for SimFile {

@@ -48,7 +48,7 @@ impl Log for MemLog {
     fn append(&mut self, entries: &[LogEntry], _: Option<&HardState>) -> Result<(), LogError> {
         let mut disk = self.disk.0.lock();
         if disk.full {
-            return Err(LogError::NoSpace);
+            return Err(LogError::NoSegment("the disk is full".into()));
         }
         for entry in entries {
             let at = entry.mark.index as usize - 1;
