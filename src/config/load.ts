@@ -16,7 +16,8 @@ export type Loaded =
   /** The configuration is refused: log the notes and the error, end with code 1. */
   | { readonly kind: "refused"; readonly error: ConfigError; readonly log: LogConfig };
 
-const DEFAULT_LOG: LogConfig = { outputs: ["default"], level: "info", format: "json" };
+/** How to log before anything is read. */
+export const DEFAULT_LOG: LogConfig = { outputs: ["default"], level: "info", format: "json" };
 
 /** Level names of --log-level; none is info. */
 const LEVELS = ["", "debug", "info", "warn", "error", "dpanic", "panic", "fatal"];

@@ -7,6 +7,9 @@ import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { backendQuotaBytes, memberDirectory, requestTimeoutMs } from "./derived.js";
 
+/** The largest count that the data plane takes; no limit beyond it could be reached. */
+const COUNT_MAX = 2 ** 32 - 1;
+
 /** A data plane that reads its disk. */
 export interface Opening {
   readonly identity: Identity;
@@ -22,13 +25,14 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     memberId,
     unsafeNoFsync: config.unsafeNoFsync,
     quotaBackendBytes: backendQuotaBytes(config),
-    maxRequestBytes: config.maxRequestBytes,
-    maxTxnOps: config.maxTxnOps,
-    maxConcurrentStreams: config.maxConcurrentStreams,
+    maxRequestBytes: Math.min(config.maxRequestBytes, COUNT_MAX),
+    maxTxnOps: Math.min(config.maxTxnOps, COUNT_MAX),
+    // Of none at all a server would be of no use: etcd's gRPC server takes it for no limit.
+    maxConcurrentStreams: config.maxConcurrentStreams === 0 ? COUNT_MAX : config.maxConcurrentStreams,
     grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-    compactionBatchLimit: config.compactionBatchLimit,
+    compactionBatchLimit: Math.min(config.compactionBatchLimit, COUNT_MAX),
     compactionSleepIntervalMs: config.compactionSleepIntervalMs,
     watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
     requestTimeoutMs: requestTimeoutMs(config),

@@ -282,4 +282,6 @@ export interface NativeBinding {
     options: EngineOptions,
     wake: () => void,
   ) => NativeEngine;
+  /** Has this process, whole, ignore the signals that Node has no name for. For a program, not for a member in another one. */
+  ignoreUnnamedSignals(): void;
 }

@@ -6,5 +6,6 @@ mod install;
 mod kit;
 mod large;
 mod readers;
+mod rest;
 mod rules;
 mod twin;
