@@ -94,6 +94,8 @@ const DEFAULT_COMPACTION_SLEEP_MS = 10;
 const DEFAULT_PROGRESS_INTERVAL_MS = 600_000;
 const LEAST_PROGRESS_INTERVAL_MS = 100;
 const LEAST_PEER_TIMEOUT_MS = 5_000;
+/** Go's gRPC server pings no more often. */
+const LEAST_PING_INTERVAL_MS = 1_000;
 /** The defaults of Go's gRPC server. */
 const GRPC_KEEPALIVE = { minTimeMs: 300_000, intervalMs: 7_200_000, timeoutMs: 20_000 };
 
@@ -191,7 +193,7 @@ function assembleKeepalive(settings: Settings) {
   const pings = intervalMs > 0 && timeoutMs > 0;
   return {
     grpcKeepaliveMinTimeMs: minTimeMs > 0 ? minTimeMs : GRPC_KEEPALIVE.minTimeMs,
-    grpcKeepaliveIntervalMs: pings ? intervalMs : GRPC_KEEPALIVE.intervalMs,
+    grpcKeepaliveIntervalMs: pings ? Math.max(intervalMs, LEAST_PING_INTERVAL_MS) : GRPC_KEEPALIVE.intervalMs,
     grpcKeepaliveTimeoutMs: pings ? timeoutMs : GRPC_KEEPALIVE.timeoutMs,
   };
 }

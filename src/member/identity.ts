@@ -120,10 +120,8 @@ export async function firstMembers(
       "local-member-id": identity.memberId,
       "commit-index": recovered.hardState.commit,
     });
-    await logged(
-      Promise.resolve(known).then((members) => refuseLearners(members, config.maxLearners)),
-      log,
-    );
+    const check = async () => refuseLearners(known, config.maxLearners);
+    await logged(check(), log);
     // A cluster that started here has its members in the log.
     if (known.length > 0 || !joins) return { initial: null, told: [] };
   }

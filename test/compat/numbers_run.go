@@ -32,21 +32,30 @@ const (
 	fromFile        source = "file"
 )
 
-// setting is one value of one flag.
-type setting struct{ flag, value string }
+// setting is one value of one flag, as its text.
+type setting struct{ flag, text string }
+
+// given is a setting and how a config file has its value.
+type given struct {
+	setting
+	inFile string
+}
 
 // numberStart is a start with these settings, all from one source.
 type numberStart struct {
-	settings []setting
+	settings []given
 	from     source
 }
 
 func (s numberStart) String() string {
 	var parts []string
 	for _, each := range s.settings {
-		parts = append(parts, each.flag+"="+each.value)
+		parts = append(parts, each.flag+"="+each.text)
 	}
-	return string(s.from) + ":" + strings.Join(parts, ",")
+	if len(parts) > 1 {
+		parts = append(parts[:1], fmt.Sprintf("and %d more", len(parts)-1))
+	}
+	return fmt.Sprintf("%s: %s", s.from, strings.Join(parts, " "))
 }
 
 // outcome starts the server and says what came of it.
@@ -119,12 +128,12 @@ func (s numberStart) describe(t *testing.T, label, binary string) (*member.Membe
 	switch s.from {
 	case fromFlag:
 		for _, each := range s.settings {
-			options.Flags = append(options.Flags, "--"+each.flag+"="+each.value)
+			options.Flags = append(options.Flags, "--"+each.flag+"="+each.text)
 		}
 	case fromEnvironment:
 		for _, each := range s.settings {
 			variable := "ETCD_" + strings.ToUpper(strings.ReplaceAll(each.flag, "-", "_"))
-			options.Place.Environment = append(options.Place.Environment, variable+"="+each.value)
+			options.Place.Environment = append(options.Place.Environment, variable+"="+each.text)
 		}
 	case fromFile:
 		options.Flags = []string{"--config-file=" + filepath.Join(options.Dir, "config.yaml")}
@@ -147,9 +156,9 @@ func (s numberStart) describe(t *testing.T, label, binary string) (*member.Membe
 }
 
 // yamlOf is the line of a config file, where durations of the discovery service are deeper.
-func yamlOf(each setting) string {
+func yamlOf(each given) string {
 	if key, found := strings.CutPrefix(each.flag, "discovery-"); found {
-		return fmt.Sprintf("discovery-config: {client: {%s: %s}}", key, each.value)
+		return fmt.Sprintf("discovery-config: {client: {%s: %s}}", key, each.inFile)
 	}
-	return each.flag + ": " + each.value
+	return each.flag + ": " + each.inFile
 }
