@@ -16,6 +16,8 @@ mod open;
 mod options;
 mod peers;
 mod queue;
+// napi registers functions, other than methods, only outside of tests.
+#[cfg(not(test))]
 mod signals;
 mod sink;
 mod snapshots;
