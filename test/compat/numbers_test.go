@@ -13,7 +13,7 @@ var numberSources = []source{fromFlag, fromEnvironment, fromFile}
 
 // TestNumbers starts both servers with zero, negative, fractional and the largest values of every flag that is a number
 // or a duration, from every source, and puts and watches. What serves is tried together, what is refused alone.
-// COMPAT_NUMBERS=all tries every value of every flag from every source alone.
+// COMPAT_NUMBERS=all tries every value of every flag from every source alone, which takes longer than -timeout is by default.
 func TestNumbers(t *testing.T) {
 	member.Need(t, member.Etcd())
 	starts := combinedStarts()
