@@ -2,7 +2,7 @@
 
 import type { Config, LogConfig } from "./config/config.js";
 import type { Note } from "./config/errors.js";
-import { loadConfig } from "./config/load.js";
+import { DEFAULT_LOG, loadConfig } from "./config/load.js";
 import type { Level } from "./log/level.js";
 import { Logger } from "./log/logger.js";
 import { OutputError, openOutput } from "./log/outputs.js";
@@ -10,7 +10,9 @@ import { DataDirError, ProxyDirError } from "./member/datadir.js";
 import { FatalError } from "./member/failures.js";
 import type { Member } from "./member/member.js";
 import { openEarly } from "./member/opening.js";
-import { loadBinding } from "./native/load.js";
+import { AddonNotFound, loadBinding } from "./native/load.js";
+import { closeUnaskedDebugger } from "./process/debugger.js";
+import { endBy, endOnUncaught, logWarnings } from "./process/uncaught.js";
 
 const FAILURE = 1;
 /** A Go program's after a panic. */
@@ -39,8 +41,23 @@ function logNotes(log: Logger, notes: readonly Note[]): void {
   for (const { level, message, fields } of notes) log[level](message, fields);
 }
 
-/** Runs the server until a signal or an error ends the process. */
+/** The process's one logger; until the configuration is read, the default's. */
+let log: Logger = createLogger(DEFAULT_LOG);
+
+/** Runs the server until a signal or an error ends the process. Throws AddonNotFound. */
 export async function main(): Promise<void> {
+  closeUnaskedDebugger();
+  endOnUncaught(() => log);
+  logWarnings(() => log);
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof AddonNotFound) throw error;
+    endBy(log, error);
+  }
+}
+
+async function run(): Promise<void> {
   const args = process.argv.slice(2);
   const loaded = loadConfig(args, process.env);
   if (loaded.kind === "print") {
@@ -49,8 +66,9 @@ export async function main(): Promise<void> {
     process.exitCode = loaded.code;
     return;
   }
-  const log = openLogger(loaded.kind === "run" ? loaded.config.log : loaded.log);
-  if (!log) return;
+  const opened = openLogger(loaded.kind === "run" ? loaded.config.log : loaded.log);
+  if (!opened) return;
+  log = opened;
   logNotes(log, loaded.kind === "run" ? loaded.notes : loaded.error.notes);
   if (loaded.kind === "refused" && loaded.error.fatal) {
     log.fatal(loaded.error.message, loaded.error.fatal);
@@ -63,10 +81,10 @@ export async function main(): Promise<void> {
     process.exitCode = FAILURE;
     return;
   }
-  await serve(loaded.config, log);
+  await serve(loaded.config);
 }
 
-async function serve(config: Config, log: Logger): Promise<void> {
+async function serve(config: Config): Promise<void> {
   const fatal = (reason: string) => {
     log.fatal(reason);
     process.exit(FAILURE);
@@ -76,17 +94,18 @@ async function serve(config: Config, log: Logger): Promise<void> {
     process.exit(0);
   };
   const binding = loadBinding();
+  binding.ignoreUnnamedSignals();
   const opening = openEarly(config, binding);
   // Most of the program is behind this import; the data is read while it loads.
   const { Member, StoppedError } = await import("./member/member.js");
   const member = new Member(config, log, binding, fatal, removed, opening);
-  stopOnSignals(member, log);
+  stopOnSignals(member);
   try {
     await member.start();
   } catch (error) {
     // Whoever stops it (a signal) ends the process, once what was opened is closed.
     if (error instanceof StoppedError) return;
-    if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error, log));
+    if (error instanceof ProxyDirError) process.exit(refuseProxyDir(error));
     if (error instanceof DataDirError) {
       log.fatal("failed to list data directory", { dir: error.directory, error });
     } else if (error instanceof FatalError) {
@@ -99,7 +118,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
 }
 
 /** Says it as etcd does, and returns its exit code. */
-function refuseProxyDir(error: ProxyDirError, log: Logger): number {
+function refuseProxyDir(error: ProxyDirError): number {
   if (error.withMember) {
     log.fatal(error.message);
     return FAILURE;
@@ -110,15 +129,15 @@ function refuseProxyDir(error: ProxyDirError, log: Logger): number {
 }
 
 /** A second signal of the same kind ends the process at once, as it would without us. */
-function stopOnSignals(member: Member, log: Logger): void {
+function stopOnSignals(member: Member): void {
   for (const [signal, name] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, string][]) {
     process.once(signal, () => {
       log.info("received signal; shutting down", { signal: name });
       member.stop().then(
-        () => endBy(signal, log),
+        () => raise(signal),
         (error: unknown) => {
           log.error("shutdown failed", { error: error as Error });
-          endBy(signal, log);
+          raise(signal);
         },
       );
     });
@@ -126,7 +145,7 @@ function stopOnSignals(member: Member, log: Logger): void {
 }
 
 /** Ends by the signal itself, so that a parent sees why; the first process of a container cannot and exits with 0. */
-function endBy(signal: NodeJS.Signals, log: Logger): void {
+function raise(signal: NodeJS.Signals): void {
   log.close();
   if (process.pid === 1) process.exit(0);
   process.removeAllListeners(signal);

@@ -21,7 +21,7 @@ const SERVER = [
   ["services"],
   ["maintenance", "http", "gateway"],
   ["member"],
-  ["embedded"],
+  ["embedded", "process"],
   ["main", "index"],
 ];
 

@@ -49,11 +49,15 @@ export async function joinCluster(config: Config, log: Logger): Promise<Joined> 
   if (!local) throw new BootstrapError(`two members of ${config.initialCluster} have the same peer URLs`);
   const others = remote.members.filter((member) => member.id !== local.id);
   if (!(await isCompatible(others, log))) throw new BootstrapError("incompatible with current running cluster");
-  const learners = remote.members.filter((member) => member.isLearner);
-  if (learners.length > config.maxLearners) {
+  refuseLearners(remote.members, config.maxLearners);
+  return { clusterId: remote.clusterId, local, members: remote.members };
+}
+
+/** A member starts with no more learners in its cluster than it allows. Throws BootstrapError. */
+export function refuseLearners(members: readonly Member[], most: number): void {
+  if (members.filter((member) => member.isLearner).length > most) {
     throw new BootstrapError("membership: too many learner members in cluster");
   }
-  return { clusterId: remote.clusterId, local, members: remote.members };
 }
 
 /** Whether a member that runs says so, and none runs a cluster version that this server cannot run. */

@@ -94,6 +94,10 @@ const DEFAULT_COMPACTION_SLEEP_MS = 10;
 const DEFAULT_PROGRESS_INTERVAL_MS = 600_000;
 const LEAST_PROGRESS_INTERVAL_MS = 100;
 const LEAST_PEER_TIMEOUT_MS = 5_000;
+/** Go's gRPC server pings no more often. */
+const LEAST_PING_INTERVAL_MS = 1_000;
+/** The defaults of Go's gRPC server. */
+const GRPC_KEEPALIVE = { minTimeMs: 300_000, intervalMs: 7_200_000, timeoutMs: 20_000 };
 
 /** Puts the configuration together from checked settings; no error is possible any more. */
 export function assemble(settings: Settings): Config {
@@ -175,18 +179,35 @@ function assembleLimits(settings: Settings) {
     maxTxnOps: settings.number("max-txn-ops"),
     maxRequestBytes: settings.number("max-request-bytes"),
     maxConcurrentStreams: settings.number("max-concurrent-streams"),
-    grpcKeepaliveMinTimeMs: settings.number("grpc-keepalive-min-time"),
-    grpcKeepaliveIntervalMs: settings.number("grpc-keepalive-interval"),
-    grpcKeepaliveTimeoutMs: settings.number("grpc-keepalive-timeout"),
+    ...assembleKeepalive(settings),
     peerReadTimeoutMs: Math.max(settings.number("raft-read-timeout"), LEAST_PEER_TIMEOUT_MS),
     peerWriteTimeoutMs: Math.max(settings.number("raft-write-timeout"), LEAST_PEER_TIMEOUT_MS),
   };
 }
 
+/** What is not above zero is as if it was not asked for: etcd then leaves its gRPC server to that one's own defaults. */
+function assembleKeepalive(settings: Settings) {
+  const minTimeMs = settings.number("grpc-keepalive-min-time");
+  const intervalMs = settings.number("grpc-keepalive-interval");
+  const timeoutMs = settings.number("grpc-keepalive-timeout");
+  const pings = intervalMs > 0 && timeoutMs > 0;
+  return {
+    grpcKeepaliveMinTimeMs: minTimeMs > 0 ? minTimeMs : GRPC_KEEPALIVE.minTimeMs,
+    grpcKeepaliveIntervalMs: pings ? Math.max(intervalMs, LEAST_PING_INTERVAL_MS) : GRPC_KEEPALIVE.intervalMs,
+    grpcKeepaliveTimeoutMs: pings ? timeoutMs : GRPC_KEEPALIVE.timeoutMs,
+  };
+}
+
+/** Below zero etcd removes all revisions in one go. */
+function compactionBatchLimit(settings: Settings): number {
+  const limit = settings.numberOr("compaction-batch-limit", DEFAULT_COMPACTION_BATCH_LIMIT);
+  return limit < 0 ? Number.MAX_SAFE_INTEGER : limit;
+}
+
 function assembleMaintenance(settings: Settings) {
   return {
-    compactionBatchLimit: settings.numberOr("compaction-batch-limit", DEFAULT_COMPACTION_BATCH_LIMIT),
-    compactionSleepIntervalMs: settings.numberOr("compaction-sleep-interval", DEFAULT_COMPACTION_SLEEP_MS),
+    compactionBatchLimit: compactionBatchLimit(settings),
+    compactionSleepIntervalMs: Math.max(settings.numberOr("compaction-sleep-interval", DEFAULT_COMPACTION_SLEEP_MS), 0),
     watchProgressNotifyIntervalMs: Math.max(
       settings.numberOr("watch-progress-notify-interval", DEFAULT_PROGRESS_INTERVAL_MS),
       LEAST_PROGRESS_INTERVAL_MS,

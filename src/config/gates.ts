@@ -6,28 +6,53 @@ export interface Gate {
   readonly name: string;
   readonly stage: "ALPHA" | "BETA";
   readonly default: boolean;
-  /** False while netcd has nothing to switch: the gate can then only keep its default. */
-  readonly available: boolean;
+  /** What the gate does in netcd, for docs/compatibility.md. */
+  readonly here: string;
+  /** Set while netcd lacks what the other value than the default asks for: that value is then refused with this name. */
+  readonly missing: string | null;
 }
 
-const gate = (name: string, stage: Gate["stage"], on: boolean, available: boolean): Gate => ({
+const gate = (name: string, stage: Gate["stage"], on: boolean, here: string, missing: string | null = null): Gate => ({
   name,
   stage,
   default: on,
-  available,
+  here,
+  missing,
 });
 
 /** Every gate of etcd but the two that stand for all of a stage. */
 export const GATES: readonly Gate[] = [
-  gate("CompactHashCheck", "ALPHA", false, false),
-  gate("FastLeaseKeepAlive", "BETA", true, true),
-  gate("InitialCorruptCheck", "ALPHA", false, false),
-  gate("LeaseCheckpoint", "ALPHA", false, true),
-  gate("LeaseCheckpointPersist", "ALPHA", false, true),
-  gate("PriorityRequest", "ALPHA", false, false),
-  gate("SetMemberLocalAddr", "ALPHA", false, false),
-  gate("StopGRPCServiceOnDefrag", "ALPHA", false, false),
-  gate("TxnModeWriteWithSharedBuffer", "BETA", true, true),
+  gate("CompactHashCheck", "ALPHA", false, "Off.", "checks of compaction hashes"),
+  gate(
+    "FastLeaseKeepAlive",
+    "BETA",
+    true,
+    "Always on: a renewal does not wait for the applied index.",
+    "renewals that wait for the applied index",
+  ),
+  gate("InitialCorruptCheck", "ALPHA", false, "Off.", "checks for corruption"),
+  gate("LeaseCheckpoint", "ALPHA", false, "Switches it. What is left of a lease outlives a restart, too."),
+  gate(
+    "LeaseCheckpointPersist",
+    "ALPHA",
+    false,
+    "Asks for LeaseCheckpoint, as in etcd; no other effect, since LeaseCheckpoint alone keeps what is left of a lease.",
+  ),
+  gate("PriorityRequest", "ALPHA", false, "Off.", "requests that pass others under overload"),
+  gate("SetMemberLocalAddr", "ALPHA", false, "Off.", "outgoing peer connections from the advertised address"),
+  gate(
+    "StopGRPCServiceOnDefrag",
+    "ALPHA",
+    false,
+    "Off: a member serves while it is defragmented.",
+    "a health service that stops during defragmentation",
+  ),
+  gate(
+    "TxnModeWriteWithSharedBuffer",
+    "BETA",
+    true,
+    "No effect: it chooses between two ways to the same answers inside of etcd's backend, which netcd does not have.",
+  ),
 ];
 
 /** The gates that stand for all of a stage. */

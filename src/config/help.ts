@@ -2,7 +2,7 @@
 
 import { arch, platform } from "node:process";
 import { ETCD_VERSION, NETCD_VERSION } from "../version.js";
-import { LISTED_FLAGS } from "./flags/index.js";
+import { type FlagSpec, LISTED_FLAGS } from "./flags/index.js";
 
 /** How the server is called; printed on stderr after a mistake on the command line. */
 export const USAGE = `Usage:
@@ -31,10 +31,12 @@ export function flagHelp(): string {
       lines.push("", `${group}:`);
     }
     lines.push(`  --${flag.name} '${flag.default}'`);
-    lines.push(`    ${flag.help}${flag.missing === null ? "" : ` Not supported yet: ${flag.missing}.`}`);
+    lines.push(`    ${flag.help}${flag.missing === null ? "" : ` Not supported yet: ${flag.missing}.`}${idle(flag)}`);
   }
   return `${lines.join("\n")}\n`;
 }
+
+const idle = ({ idle: reason }: FlagSpec) => (reason === null ? "" : ` Taken, but ${reason}.`);
 
 /** The names that Go has for this platform, because tools read these lines. */
 export function goPlatform(): string {

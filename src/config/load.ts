@@ -7,6 +7,7 @@ import { ConfigError, type Note } from "./errors.js";
 import { readConfigFile } from "./file.js";
 import { flagHelp, USAGE, versionText } from "./help.js";
 import { Settings } from "./settings.js";
+import { SUBCOMMANDS } from "./subcommands.js";
 import { validate } from "./validate.js";
 
 export type Loaded =
@@ -16,7 +17,8 @@ export type Loaded =
   /** The configuration is refused: log the notes and the error, end with code 1. */
   | { readonly kind: "refused"; readonly error: ConfigError; readonly log: LogConfig };
 
-const DEFAULT_LOG: LogConfig = { outputs: ["default"], level: "info", format: "json" };
+/** How to log before anything is read. */
+export const DEFAULT_LOG: LogConfig = { outputs: ["default"], level: "info", format: "json" };
 
 /** Level names of --log-level; none is info. */
 const LEVELS = ["", "debug", "info", "warn", "error", "dpanic", "panic", "fatal"];
@@ -37,6 +39,10 @@ export function loadConfig(args: readonly string[], environment: Environment): L
 }
 
 function load(args: readonly string[], environment: Environment, settings: Settings): Loaded {
+  const subcommand = SUBCOMMANDS.find(({ name }) => name === args[0]);
+  if (subcommand) {
+    throw new ConfigError(`"${subcommand.name}" is not supported: netcd does not have ${subcommand.missing} yet`);
+  }
   const [positional] = parseArguments(args, settings);
   if (positional !== undefined) throw new ConfigError(`${JSON.stringify(positional)} is not a valid flag`);
   if (settings.bool("version")) return { kind: "print", stdout: versionText(), stderr: "", code: 0 };

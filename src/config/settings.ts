@@ -13,6 +13,12 @@ interface Setting {
   readonly origin: Origin;
 }
 
+const NANOSECONDS_PER_MILLISECOND = 1e6;
+
+/** A text that is the same for equal values. */
+const comparable = (value: FlagValue) =>
+  JSON.stringify(value, (_key, part: unknown) => (typeof part === "bigint" ? String(part) : part));
+
 /** The row of a flag that this program itself names. */
 function known(name: string): FlagSpec {
   const flag = FLAGS.get(name);
@@ -54,10 +60,19 @@ export class Settings {
     return value;
   }
 
-  number(name: string): number {
+  /** The whole number, or the nanoseconds of a duration, exactly as given. */
+  exact(name: string): bigint {
     const { value } = this.#of(name);
-    if (typeof value !== "number") throw new TypeError(`${name} is no number`);
+    if (typeof value !== "bigint") throw new TypeError(`${name} is no number`);
     return value;
+  }
+
+  /** As JavaScript has numbers: beyond 2^53 the nearest that it counts with; durations in milliseconds, with fractions. */
+  number(name: string): number {
+    const exact = this.exact(name);
+    if (known(name).kind === "duration") return Number(exact) / NANOSECONDS_PER_MILLISECOND;
+    const most = Number.MAX_SAFE_INTEGER;
+    return Math.max(-most, Math.min(most, Number(exact)));
   }
 
   /** As `number`, where 0 stands for a default that only this program knows. */
@@ -90,7 +105,13 @@ export class Settings {
   /** Whether the value is another one than the default, however it was written. */
   differs(flag: FlagSpec): boolean {
     const { value } = this.#of(flag.name);
-    return JSON.stringify(value) !== JSON.stringify(parseValue(flag, flag.default));
+    return comparable(value) !== comparable(parseValue(flag, flag.default));
+  }
+
+  /** Whether it asks for a feature that netcd does not have. */
+  asksForMissing(flag: FlagSpec): boolean {
+    if (flag.missing === null) return false;
+    return flag.asks === "other" ? this.differs(flag) : this.isSet(flag.name) && !this.differs(flag);
   }
 
   #of(name: string): Setting {

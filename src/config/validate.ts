@@ -1,13 +1,14 @@
 // The checks of a configuration as a whole, in etcd's order and with its texts.
 
 import { isIP } from "node:net";
-import { formatDuration } from "./duration.js";
+import { formatNanoseconds } from "./duration.js";
 import { ConfigError, type Note } from "./errors.js";
 import { LISTED_FLAGS } from "./flags/index.js";
-import { GATES, resolveGates } from "./gates.js";
+import { GATES, resolveGates, STAGE_GATES } from "./gates.js";
 import type { Settings } from "./settings.js";
 
 const ELECTION_TIMEOUT_MS_MAX = 50_000;
+const DEPRECATED: ReadonlySet<string> = new Set(["max-snapshots", "v2-deprecation"]);
 const TLS_VERSIONS = ["TLS1.2", "TLS1.3"];
 
 /** Checks the settings and returns what to log. Throws ConfigError. */
@@ -93,11 +94,11 @@ function checkBootstrap(settings: Settings): void {
 }
 
 function checkTiming(settings: Settings): void {
-  const heartbeat = settings.number("heartbeat-interval");
-  const election = settings.number("election-timeout");
-  if (heartbeat === 0) throw new ConfigError("--heartbeat-interval must be >0 (set to 0ms)");
-  if (election === 0) throw new ConfigError("--election-timeout must be >0 (set to 0ms)");
-  if (5 * heartbeat > election) {
+  const heartbeat = settings.exact("heartbeat-interval");
+  const election = settings.exact("election-timeout");
+  if (heartbeat === 0n) throw new ConfigError("--heartbeat-interval must be >0 (set to 0ms)");
+  if (election === 0n) throw new ConfigError("--election-timeout must be >0 (set to 0ms)");
+  if (5n * heartbeat > election) {
     throw new ConfigError(
       `--election-timeout[${election}ms] should be at least as 5 times as --heartbeat-interval[${heartbeat}ms]`,
     );
@@ -119,9 +120,9 @@ function checkCompaction(settings: Settings): void {
   if (mode !== "periodic" && mode !== "revision") {
     throw new ConfigError(`unknown auto-compaction-mode ${JSON.stringify(mode)}`);
   }
-  const checkTimeMs = settings.number("compact-hash-check-time");
-  if (checkTimeMs <= 0) {
-    throw new ConfigError(`--compact-hash-check-time must be >0 (set to ${formatDuration(checkTimeMs)})`);
+  const checkTime = settings.exact("compact-hash-check-time");
+  if (checkTime <= 0n) {
+    throw new ConfigError(`--compact-hash-check-time must be >0 (set to ${formatNanoseconds(checkTime)})`);
   }
 }
 
@@ -132,10 +133,13 @@ function checkGates(settings: Settings): void {
       "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
     );
   }
-  for (const gate of GATES) {
-    if (settings.gates().get(gate.name) === !gate.default && !gate.available) {
-      throw new ConfigError(`--feature-gates: netcd does not have ${gate.name} yet`);
-    }
+  for (const gate of GATES.filter((each) => gates.get(each.name) === !each.default)) {
+    if (gate.missing === null) continue;
+    const stage = STAGE_GATES.find((each) => each.stage === gate.stage && !settings.gates().has(gate.name));
+    const by = stage === undefined ? "" : ` (by ${stage.name})`;
+    throw new ConfigError(
+      `--feature-gates: ${gate.name}=${!gate.default}${by} is not supported: netcd does not have ${gate.missing} yet`,
+    );
   }
 }
 
@@ -160,12 +164,9 @@ function checkTls(settings: Settings): void {
 /** What etcd can do and netcd not yet is refused by name: taking the flag without its effect would be worse. */
 function checkMissing(settings: Settings): void {
   for (const flag of LISTED_FLAGS) {
-    if (flag.missing !== null && settings.differs(flag)) {
+    if (settings.asksForMissing(flag)) {
       throw new ConfigError(`--${flag.name} is not supported: netcd does not have ${flag.missing} yet`);
     }
-  }
-  if (settings.text("auth-token") !== "simple") {
-    throw new ConfigError("--auth-token is not supported: netcd does not have tokens other than simple yet");
   }
 }
 
@@ -176,11 +177,17 @@ function warnings(settings: Settings): Note[] {
   if (name === "default") {
     warn(
       "it isn't recommended to use default name, please set a value for --name. Note that etcd might run into issue when multiple members have the same default name",
+      { name },
     );
   }
   if (settings.text("data-dir") === "") warn("'data-dir' was empty; using default", { "data-dir": `${name}.etcd` });
   if (settings.isSet("max-snapshots")) {
     warn("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.");
+  }
+  for (const flag of LISTED_FLAGS) {
+    // Of the deprecated ones etcd itself says so.
+    if (flag.idle === null || !settings.isSet(flag.name) || DEPRECATED.has(flag.name)) continue;
+    warn(`--${flag.name} has no effect: ${flag.idle}`);
   }
   if (settings.isSet("v2-deprecation")) {
     warn(

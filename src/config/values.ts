@@ -9,7 +9,8 @@ import { type ListenUrl, parseUrls } from "./urls.js";
 export type FlagValue =
   | string
   | boolean
-  | number
+  /** A whole number, or nanoseconds. */
+  | bigint
   | readonly string[]
   | readonly ListenUrl[]
   | ReadonlyMap<string, boolean>;
@@ -18,21 +19,21 @@ const UINT64_MAX = 2n ** 64n - 1n;
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** Reads an integer of Go's syntax between the bounds. Throws "parse error" or "value out of range". */
-function parseInteger(text: string, least: bigint, most: bigint): number {
+function parseInteger(text: string, least: bigint, most: bigint): bigint {
   const unsigned = least === 0n;
   const digits = unsigned ? text : text.replace(/^[+-]/, "");
   if (!/^(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)$/.test(digits)) throw new Error("parse error");
   const octal = digits.replace(/^0([0-7]+)$/, "0o$1");
   const value = text.startsWith("-") ? -BigInt(octal) : BigInt(octal);
   if (value < least || value > most) throw new Error("value out of range");
-  return Number(value);
+  return value;
 }
 
-function parseUint32(text: string): number {
+function parseUint32(text: string): bigint {
   const quoted = JSON.stringify(text);
   if (!/^[0-9]+$/.test(text)) throw new Error(`strconv.ParseUint: parsing ${quoted}: invalid syntax`);
   if (BigInt(text) > 4294967295n) throw new Error(`strconv.ParseUint: parsing ${quoted}: value out of range`);
-  return Number(text);
+  return BigInt(text);
 }
 
 /** Comma-separated texts as etcd reads a set: empty for no text, each once, sorted. */
@@ -65,9 +66,9 @@ export function parseValue(flag: FlagSpec, text: string): FlagValue {
     case "uint32":
       return parseUint32(text);
     case "duration": {
-      const milliseconds = parseDuration(text);
-      if (milliseconds === null) throw new Error("parse error");
-      return milliseconds;
+      const nanoseconds = parseDuration(text);
+      if (nanoseconds === null) throw new Error("parse error");
+      return nanoseconds;
     }
     case "urls":
       return text === flag.exception ? [] : parseUrls(text);

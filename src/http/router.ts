@@ -15,6 +15,7 @@ import {
   notFound,
 } from "./message.js";
 import type { Metrics } from "./metrics.js";
+import { servedBy } from "./paths.js";
 import { servePeer } from "./peer.js";
 
 export interface RouterOptions {
@@ -26,9 +27,9 @@ export interface RouterOptions {
 
 /** Endpoints below these paths exist only with some listeners. */
 const SERVED: Readonly<Record<ListenerRole, readonly string[]>> = {
-  client: ["version", "health", "livez", "readyz", "metrics"],
-  metrics: ["health", "livez", "readyz", "metrics"],
-  peer: ["version", "members", "raft", "leases", "downgrade"],
+  client: servedBy("client"),
+  metrics: servedBy("metrics"),
+  peer: servedBy("peer"),
 };
 
 export class HttpRouter {

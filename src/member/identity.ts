@@ -2,7 +2,7 @@
 
 import { forceNewCluster, unappliedSteps } from "../cluster/force.js";
 import { BootstrapError, initialCluster } from "../cluster/initial.js";
-import { joinCluster, refuseSecondBootstrap } from "../cluster/join.js";
+import { joinCluster, refuseLearners, refuseSecondBootstrap } from "../cluster/join.js";
 import type { Member } from "../cluster/member.js";
 import { resolveUrl } from "../cluster/resolve.js";
 import type { Config } from "../config/config.js";
@@ -21,9 +21,9 @@ interface Found {
   readonly members: readonly Member[];
 }
 
-function find(config: Config, log: Logger): Promise<Found> {
+async function find(config: Config, log: Logger): Promise<Found> {
   if (config.initialClusterState === "existing") return joinCluster(config, log);
-  return initialCluster(
+  const found = await initialCluster(
     {
       name: config.name,
       initialCluster: config.initialCluster,
@@ -32,6 +32,8 @@ function find(config: Config, log: Logger): Promise<Found> {
     },
     resolveUrl,
   );
+  refuseLearners(found.members, config.maxLearners);
+  return found;
 }
 
 /** As `find`, for a member that has no data: it must not have had any. */
@@ -129,13 +131,13 @@ export interface FirstMembers {
 
 /**
  * The flags count as long as the log does not say who the members are: at the first start, and again if that crashed
- * before the entries were there. `known`: the store has members. Rejects with BootstrapError.
+ * before the entries were there. `known` are the members in the store. Rejects with BootstrapError.
  */
 export async function firstMembers(
   config: Config,
   recovered: Recovered,
   identity: Identity,
-  known: boolean,
+  known: readonly Member[],
   log: Logger,
 ): Promise<FirstMembers> {
   const empty = isEmpty(recovered);
@@ -146,8 +148,10 @@ export async function firstMembers(
       "local-member-id": identity.memberId,
       "commit-index": recovered.hardState.commit,
     });
+    const check = async () => refuseLearners(known, config.maxLearners);
+    await logged(check(), log);
     // A cluster that started here has its members in the log.
-    if (known || !joins) return { initial: null, told: [] };
+    if (known.length > 0 || !joins) return { initial: null, told: [] };
   }
   const found = await logged(find(config, log), log);
   if (found.local.id !== identity.memberId || found.clusterId !== identity.clusterId) {

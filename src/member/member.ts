@@ -130,8 +130,7 @@ export class Member {
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
-    const known = membership.members().length > 0;
-    const first = await firstMembers(config, recovered, identity, known, this.#log);
+    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log);
     this.#goOn();
     const running = buildParts({
       config,

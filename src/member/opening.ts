@@ -8,6 +8,9 @@ import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { tryLock } from "./datalock.js";
 import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
 
+/** The largest count that the data plane takes; no limit beyond it could be reached. */
+const COUNT_MAX = 2 ** 32 - 1;
+
 /** A data plane that reads its disk. */
 export interface Opening {
   /** Of the member's directory; to be released when the data is closed. */
@@ -25,13 +28,14 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     memberId,
     unsafeNoFsync: config.unsafeNoFsync,
     quotaBackendBytes: backendQuotaBytes(config),
-    maxRequestBytes: config.maxRequestBytes,
-    maxTxnOps: config.maxTxnOps,
-    maxConcurrentStreams: config.maxConcurrentStreams,
+    maxRequestBytes: Math.min(config.maxRequestBytes, COUNT_MAX),
+    maxTxnOps: Math.min(config.maxTxnOps, COUNT_MAX),
+    // Of none at all a server would be of no use: etcd's gRPC server takes it for no limit.
+    maxConcurrentStreams: config.maxConcurrentStreams === 0 ? COUNT_MAX : config.maxConcurrentStreams,
     grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-    compactionBatchLimit: config.compactionBatchLimit,
+    compactionBatchLimit: Math.min(config.compactionBatchLimit, COUNT_MAX),
     compactionSleepIntervalMs: config.compactionSleepIntervalMs,
     watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
     requestTimeoutMs: requestTimeoutMs(config),

@@ -23,3 +23,10 @@ test("a start warns of a limit on requests that is above what is recommended", (
     "recommended-request-size": "10 MB",
   });
 });
+
+test("a start says which mode automatic compaction would have", () => {
+  const mode = (...args: string[]) =>
+    linesOf(args).find((line) => line["auto-compaction-mode"])?.["auto-compaction-mode"];
+  expect(mode()).toBe("periodic");
+  expect(mode("--auto-compaction-mode=revision")).toBe("revision");
+});

@@ -265,13 +265,33 @@ test("several engines live in one process, and one data directory has one engine
   await expect(new Engine(binding, given).native.open()).rejects.toThrow("in use by another process");
 });
 
+test("an option or argument that cannot be is named, whatever is wrong with it", () => {
+  const dir = directory();
+  const create = (changes: object) => () => new binding.NativeEngine(options(dir, changes), () => {});
+  const numbers = Object.entries(options(dir)).filter(([, value]) => typeof value === "number");
+  expect(numbers.length).toBeGreaterThan(10);
+  for (const [name] of numbers) {
+    // A quota that is not above zero, or no number, is none.
+    const wrong = name === "quotaBackendBytes" ? [1.5, 2 ** 60] : [-5000, Number.NaN, Number.POSITIVE_INFINITY];
+    for (const value of wrong) expect(create({ [name]: value })).toThrow(new RegExp(`^${name} is `));
+  }
+  for (const name of ["clusterId", "memberId"]) {
+    expect(create({ [name]: -1n })).toThrow(`${name} is an unsigned 64-bit integer`);
+  }
+  for (const name of ["maxTxnOps", "maxRequestBytes", "maxConcurrentStreams", "compactionBatchLimit"]) {
+    expect(create({ [name]: 2 ** 32 })).toThrow(`${name} is at most 4294967295, not 4294967296`);
+  }
+  const native = create({ compactionSleepIntervalMs: 1.5 })();
+  expect(() => native.commit(-5000)).toThrow("index is a whole number from 0 to 2^53 - 1, not -5000");
+});
+
 test("what is wrong is an error of its call and breaks nothing", async () => {
   const voter = new Voter(options(directory()));
   const { native } = voter.engine;
   expect(() => native.commit(1)).toThrow("the engine is not open");
   await voter.open();
   await expect(native.open()).rejects.toThrow("open already");
-  expect(() => native.commit(-1)).toThrow("not an index");
+  expect(() => native.commit(-1)).toThrow("index is a whole number");
   expect(() => native.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
   expect(() => native.grant(1, 99, null)).toThrow("a grant is held");
   await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");

@@ -301,4 +301,6 @@ export interface NativeBinding {
   lockDirectory(path: string): DirectoryLock | null;
   /** Files and sockets that this process may have open. */
   descriptorLimit(): number;
+  /** Has this process, whole, ignore the signals that Node has no name for. For a program, not for a member in another one. */
+  ignoreUnnamedSignals(): void;
 }

@@ -12,7 +12,7 @@ impl NativeEngine {
     /// Sends a message of a call; false: wait for `callDrained`.
     #[napi]
     pub fn call_send(&self, call: f64, message: Uint8Array) -> Result<bool> {
-        let call = number(call)?;
+        let call = number("call", call)?;
         self.front(|front| front.call_send(call, copy(&message)))
     }
 
@@ -25,7 +25,7 @@ impl NativeEngine {
         message: String,
         trailers: Vec<JsMetadata>,
     ) -> Result<()> {
-        let (call, trailers) = (number(call)?, metadata(trailers));
+        let (call, trailers) = (number("call", call)?, metadata(trailers));
         self.front(|front| front.call_end(call, code, message, trailers))
     }
 
@@ -38,7 +38,7 @@ impl NativeEngine {
         headers: Vec<(String, String)>,
         body: Uint8Array,
     ) -> Result<()> {
-        let (request, body) = (number(request)?, copy(&body));
+        let (request, body) = (number("request", request)?, copy(&body));
         self.front(|front| front.http_respond(request, status, headers, body))
     }
 
@@ -50,21 +50,21 @@ impl NativeEngine {
         status: u16,
         headers: Vec<(String, String)>,
     ) -> Result<()> {
-        let request = number(request)?;
+        let request = number("request", request)?;
         self.front(|front| front.http_start(request, status, headers))
     }
 
     /// A part of a streamed answer; false: wait for `httpDrained`.
     #[napi]
     pub fn http_write(&self, request: f64, chunk: Uint8Array) -> Result<bool> {
-        let request = number(request)?;
+        let request = number("request", request)?;
         self.front(|front| front.http_write(request, copy(&chunk)))
     }
 
     /// Ends a streamed answer.
     #[napi]
     pub fn http_end(&self, request: f64) -> Result<()> {
-        let request = number(request)?;
+        let request = number("request", request)?;
         self.front(|front| front.http_end(request))
     }
 }

@@ -147,7 +147,7 @@ impl NativeEngine {
     /// Term for headers, and what the transport must know to refuse requests early.
     #[napi]
     pub fn set_serving(&self, state: ServingOptions) -> Result<()> {
-        let term = number(state.term)?;
+        let term = number("term", state.term)?;
         self.enqueue(|running| {
             running.pipeline.set_raft_term(term);
             running.front.set_serving(ServingState {
@@ -189,7 +189,7 @@ impl NativeEngine {
     /// Lets calls finish for at most `grace_ms`, then closes everything.
     #[napi]
     pub fn close(&self, grace_ms: f64) -> Result<AsyncTask<Close>> {
-        let grace = Duration::from_millis(number(grace_ms)?);
+        let grace = Duration::from_millis(number("graceMs", grace_ms)?);
         Ok(AsyncTask::new(Close(Arc::clone(&self.shared), grace)))
     }
 }

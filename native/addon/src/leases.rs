@@ -65,9 +65,9 @@ impl NativeEngine {
         extend_ms: f64,
         checkpoint_ms: napi::Either<f64, Null>,
     ) -> Result<()> {
-        let extend_ms = number(extend_ms)?;
+        let extend_ms = number("extendMs", extend_ms)?;
         let checkpoint_ms = match checkpoint_ms {
-            napi::Either::A(ms) => Some(number(ms)?),
+            napi::Either::A(ms) => Some(number("checkpointMs", ms)?),
             napi::Either::B(Null) => None,
         };
         self.enqueue(|running| {
@@ -100,7 +100,7 @@ impl NativeEngine {
     /// Up to `max` expired leases, each again after `retryMs`.
     #[napi]
     pub fn lease_expired(&self, max: u32, retry_ms: f64) -> Result<Vec<BigInt>> {
-        let retry_ms = number(retry_ms)?;
+        let retry_ms = number("retryMs", retry_ms)?;
         self.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let mut leases = running.store.leases();
@@ -125,7 +125,7 @@ impl NativeEngine {
     /// Renews a lease.
     #[napi]
     pub fn lease_renew(&self, id: BigInt) -> Result<LeaseRenewal> {
-        let id = lease_id(&id)?;
+        let id = lease_id("id", &id)?;
         let running = self.running()?;
         let now_ms = running.store.now_ms();
         let renewal = running.store.leases().renew(id, now_ms);
@@ -135,7 +135,7 @@ impl NativeEngine {
     /// A lease's times; null if there is no such lease.
     #[napi]
     pub fn lease_times(&self, id: BigInt) -> Result<Option<LeaseTimes>> {
-        let id = lease_id(&id)?;
+        let id = lease_id("id", &id)?;
         self.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let times = running.store.leases().times(id, now_ms);
@@ -149,7 +149,7 @@ impl NativeEngine {
     /// A lease's keys in ascending order; null if there is no such lease.
     #[napi]
     pub fn lease_keys(&self, id: BigInt) -> Result<Option<Vec<Buffer>>> {
-        let id = lease_id(&id)?;
+        let id = lease_id("id", &id)?;
         self.enqueue(|running| {
             let keys = running.store.leases().keys(id);
             Ok(keys.map(|keys| keys.iter().map(|key| Buffer::from(key.to_vec())).collect()))
@@ -176,7 +176,10 @@ impl NativeEngine {
         ttl_seconds: f64,
         error: napi::Either<JsStatus, Null>,
     ) -> Result<()> {
-        let (renewal, ttl_seconds) = (number(renewal)?, number(ttl_seconds)?);
+        let (renewal, ttl_seconds) = (
+            number("renewal", renewal)?,
+            number("ttlSeconds", ttl_seconds)?,
+        );
         let renewed = match error {
             napi::Either::A(status) => Err(status.into()),
             napi::Either::B(Null) => Ok(ttl_seconds as i64),

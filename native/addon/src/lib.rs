@@ -1,5 +1,6 @@
 //! The addon: napi glue between the TypeScript control plane and the Rust data plane. The boundary is
-//! src/native/binding.ts; the names here are the same. Every engine is a handle, there is no process-wide state.
+//! src/native/binding.ts; the names here are the same. Every engine is a handle, there is no process-wide state;
+//! what concerns the whole process (signals) is a function that only a program calls.
 
 #![deny(missing_docs)]
 
@@ -15,6 +16,9 @@ mod open;
 mod options;
 mod peers;
 mod queue;
+// napi registers functions, other than methods, only outside of tests.
+#[cfg(not(test))]
+mod signals;
 mod sink;
 mod snapshots;
 mod store;

@@ -39,7 +39,7 @@ impl NativeEngine {
         hard_state: Option<JsHardState>,
         entries: Vec<JsPersistEntry>,
     ) -> Result<()> {
-        let seq = number(seq)?;
+        let seq = number("seq", seq)?;
         let hard_state = hard_state.map(|state| state.read()).transpose()?;
         let entries = entries.iter().map(JsPersistEntry::read);
         let entries = entries.collect::<Result<Vec<_>>>()?;
@@ -49,7 +49,9 @@ impl NativeEngine {
     /// Forgets payloads; clients of those that are batches get the error.
     #[napi]
     pub fn drop_payloads(&self, payloads: Vec<f64>, error: JsStatus) -> Result<()> {
-        let handles = payloads.into_iter().map(number);
+        let handles = payloads
+            .into_iter()
+            .map(|handle| number("payloads", handle));
         let handles = handles.collect::<Result<Vec<u64>>>()?;
         let error = EtcdError::from(error);
         self.pipeline(|pipeline| {
@@ -61,7 +63,7 @@ impl NativeEngine {
     /// Gives the append grant; without others the leader is the sole voter.
     #[napi]
     pub fn grant(&self, term: f64, next_index: f64, others: Option<JsQuorum>) -> Result<()> {
-        let (term, next_index) = (number(term)?, number(next_index)?);
+        let (term, next_index) = (number("term", term)?, number("nextIndex", next_index)?);
         let kind = match others {
             None => GrantKind::SoleVoter,
             Some(quorum) => GrantKind::Quorum(quorum.read()?),
@@ -75,8 +77,11 @@ impl NativeEngine {
     /// Sends to these members what is stamped from now on; false: `last` is not the last index that was stamped.
     #[napi]
     pub fn stream(&self, last: f64, members: Vec<BigInt>) -> Result<bool> {
-        let last = number(last)?;
-        let members = members.iter().map(id).collect::<Result<Vec<u64>>>()?;
+        let last = number("last", last)?;
+        let members = members
+            .iter()
+            .map(|member| id("members", member))
+            .collect::<Result<Vec<u64>>>()?;
         let streamed = self.enqueue(|running| match running.pipeline.stream(last, &members) {
             Ok(streamed) => Ok(Some(streamed)),
             // It is about to be closed.
@@ -102,7 +107,11 @@ impl NativeEngine {
     /// Gives the follow grant.
     #[napi]
     pub fn follow(&self, term: f64, leader: BigInt, last: f64) -> Result<()> {
-        let (term, leader, last) = (number(term)?, id(&leader)?, number(last)?);
+        let (term, leader, last) = (
+            number("term", term)?,
+            id("leader", &leader)?,
+            number("last", last)?,
+        );
         self.pipeline(|pipeline| pipeline.follow(term, leader, last))?;
         self.shared.queue.set_patient(true);
         Ok(())
@@ -111,7 +120,7 @@ impl NativeEngine {
     /// Tells that index is applied as soon as it is, also where marks may wait.
     #[napi]
     pub fn await_applied(&self, index: f64) -> Result<()> {
-        self.shared.queue.await_applied(number(index)?);
+        self.shared.queue.await_applied(number("index", index)?);
         Ok(())
     }
 
@@ -125,7 +134,7 @@ impl NativeEngine {
     /// Apply up to index.
     #[napi]
     pub fn commit(&self, index: f64) -> Result<()> {
-        let index = number(index)?;
+        let index = number("index", index)?;
         self.pipeline(|pipeline| {
             pipeline.commit(index);
             Ok(())
@@ -135,7 +144,7 @@ impl NativeEngine {
     /// The control entry at index was applied.
     #[napi]
     pub fn control_applied(&self, index: f64, writes: Vec<JsMetaWrite>) -> Result<()> {
-        let index = number(index)?;
+        let index = number("index", index)?;
         let writes = writes.iter().map(JsMetaWrite::read);
         let writes = writes.collect::<Result<Vec<_>>>()?;
         self.pipeline(|pipeline| {
@@ -154,14 +163,14 @@ impl NativeEngine {
     /// Stamps the payload behind a handle under the grant.
     #[napi]
     pub fn stamp_payload(&self, kind: u8, payload: f64) -> Result<()> {
-        let (kind, payload) = (entry_kind(kind)?, number(payload)?);
+        let (kind, payload) = (entry_kind(kind)?, number("payload", payload)?);
         self.pipeline(|pipeline| pipeline.stamp_payload(kind, payload))
     }
 
     /// The next batch no longer waits for this one, which was forwarded.
     #[napi]
     pub fn release_batch(&self, payload: f64) -> Result<()> {
-        let payload = number(payload)?;
+        let payload = number("payload", payload)?;
         self.pipeline(|pipeline| {
             pipeline.release_batch(payload);
             Ok(())
@@ -171,7 +180,7 @@ impl NativeEngine {
     /// Forgets log entries up to index.
     #[napi]
     pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
-        let (index, term) = (number(index)?, number(term)?);
+        let (index, term) = (number("index", index)?, number("term", term)?);
         self.pipeline(|pipeline| {
             pipeline.compact_log(LogMark { index, term });
             Ok(())
@@ -183,15 +192,15 @@ impl NativeEngine {
     pub fn read_entries(&self, first: f64, last: f64) -> Result<AsyncTask<ReadEntries>> {
         Ok(AsyncTask::new(ReadEntries {
             shared: Arc::clone(&self.shared),
-            first: number(first)?,
-            last: number(last)?,
+            first: number("first", first)?,
+            last: number("last", last)?,
         }))
     }
 
     /// The read index of `ctx` is known.
     #[napi]
     pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
-        let (ctx, index) = (number(ctx)?, number(index)?);
+        let (ctx, index) = (number("ctx", ctx)?, number("index", index)?);
         self.pipeline(|pipeline| {
             pipeline.read_index_ready(ctx, index);
             Ok(())
@@ -201,7 +210,7 @@ impl NativeEngine {
     /// The read index of `ctx` could not be had.
     #[napi]
     pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
-        let ctx = number(ctx)?;
+        let ctx = number("ctx", ctx)?;
         self.pipeline(|pipeline| {
             pipeline.read_index_failed(ctx, error.into());
             Ok(())

@@ -15,7 +15,7 @@ use netcd_front::peer::{self, Peers};
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
-use crate::options::{EngineOptions, id, number};
+use crate::options::{EngineOptions, count, duration, id, number};
 use crate::peers::{EngineLinks, EngineLog, PeerSink};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
@@ -31,7 +31,7 @@ pub struct Settings {
     no_fsync: bool,
     quota_bytes: Option<u64>,
     compaction_batch_limit: usize,
-    compaction_sleep_ms: u64,
+    compaction_sleep: Duration,
     front_threads: usize,
     pipeline: PipelineConfig,
     front: FrontConfig,
@@ -42,36 +42,60 @@ impl Settings {
     pub fn read(options: EngineOptions) -> Result<Self> {
         let member_dir = PathBuf::from(options.member_dir);
         let wal_dir = options.wal_dir.map(PathBuf::from);
-        let milliseconds = |value| number(value).map(Duration::from_millis);
         let quota = options.quota_backend_bytes;
-        let max_request_bytes = options.max_request_bytes as usize;
+        let max_request_bytes = count("maxRequestBytes", options.max_request_bytes)? as usize;
         Ok(Self {
             wal_dir: wal_dir.unwrap_or_else(|| member_dir.join("wal")),
             member_dir,
             identity: Identity {
-                cluster_id: id(&options.cluster_id)?,
-                member_id: id(&options.member_id)?,
+                cluster_id: id("clusterId", &options.cluster_id)?,
+                member_id: id("memberId", &options.member_id)?,
             },
             no_fsync: options.unsafe_no_fsync,
-            quota_bytes: (quota > 0.0).then(|| number(quota)).transpose()?,
-            compaction_batch_limit: options.compaction_batch_limit as usize,
-            compaction_sleep_ms: number(options.compaction_sleep_interval_ms)?,
-            front_threads: Front::threads(options.front_threads as usize),
+            quota_bytes: (quota > 0.0)
+                .then(|| number("quotaBackendBytes", quota))
+                .transpose()?,
+            compaction_batch_limit: count("compactionBatchLimit", options.compaction_batch_limit)?
+                as usize,
+            compaction_sleep: duration(
+                "compactionSleepIntervalMs",
+                options.compaction_sleep_interval_ms,
+            )?,
+            front_threads: Front::threads(count("frontThreads", options.front_threads)? as usize),
             pipeline: PipelineConfig {
                 max_request_bytes,
                 append_grant: options.append_grant,
             },
             front: FrontConfig {
                 max_request_bytes,
-                max_txn_ops: options.max_txn_ops as usize,
-                max_concurrent_streams: options.max_concurrent_streams,
-                keepalive_min_time: milliseconds(options.grpc_keepalive_min_time_ms)?,
-                keepalive_interval: milliseconds(options.grpc_keepalive_interval_ms)?,
-                keepalive_timeout: milliseconds(options.grpc_keepalive_timeout_ms)?,
-                request_timeout: milliseconds(options.request_timeout_ms)?,
-                watch_progress_interval: milliseconds(options.watch_progress_notify_interval_ms)?,
-                leader_loss_timeout: 3 * milliseconds(options.election_timeout_ms)?,
-                lease_ttl_seconds_min: options.lease_ttl_seconds_min.into(),
+                max_txn_ops: count("maxTxnOps", options.max_txn_ops)? as usize,
+                max_concurrent_streams: count(
+                    "maxConcurrentStreams",
+                    options.max_concurrent_streams,
+                )?,
+                keepalive_min_time: duration(
+                    "grpcKeepaliveMinTimeMs",
+                    options.grpc_keepalive_min_time_ms,
+                )?,
+                keepalive_interval: duration(
+                    "grpcKeepaliveIntervalMs",
+                    options.grpc_keepalive_interval_ms,
+                )?,
+                keepalive_timeout: duration(
+                    "grpcKeepaliveTimeoutMs",
+                    options.grpc_keepalive_timeout_ms,
+                )?,
+                request_timeout: duration("requestTimeoutMs", options.request_timeout_ms)?,
+                watch_progress_interval: duration(
+                    "watchProgressNotifyIntervalMs",
+                    options.watch_progress_notify_interval_ms,
+                )?,
+                leader_loss_timeout: 3 * duration(
+                    "electionTimeoutMs",
+                    options.election_timeout_ms,
+                )?,
+                lease_ttl_seconds_min: count("leaseTtlSecondsMin", options.lease_ttl_seconds_min)?
+                    .into(),
                 extensive_metrics: options.extensive_metrics,
                 connections_max: netcd_front::connections_max(),
                 patience: Patience::default(),
@@ -217,7 +241,7 @@ fn open_store(settings: &Settings, sink: &Arc<Sink>) -> Result<(Arc<Store>, Stor
         quota_bytes: settings.quota_bytes,
         max_request_bytes: settings.pipeline.max_request_bytes,
         compaction_batch_limit: settings.compaction_batch_limit,
-        compaction_sleep_ms: settings.compaction_sleep_ms,
+        compaction_sleep: settings.compaction_sleep,
         no_fsync: settings.no_fsync,
         events: Arc::clone(sink) as Arc<dyn StoreEvents>,
     };

@@ -1,5 +1,7 @@
 //! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
 use napi::{Error, Result};
@@ -26,11 +28,11 @@ pub struct EngineOptions {
     /// Quota; 0 or less = none.
     pub quota_backend_bytes: f64,
     /// Bytes of one request.
-    pub max_request_bytes: u32,
+    pub max_request_bytes: f64,
     /// Operations of one txn.
-    pub max_txn_ops: u32,
+    pub max_txn_ops: f64,
     /// HTTP/2 streams of one connection.
-    pub max_concurrent_streams: u32,
+    pub max_concurrent_streams: f64,
     /// Clients may ping this often.
     pub grpc_keepalive_min_time_ms: f64,
     /// The server pings after so long without a byte.
@@ -42,46 +44,65 @@ pub struct EngineOptions {
     /// How long followers wait for a leader before they elect another.
     pub election_timeout_ms: f64,
     /// The shortest time to live that a lease is granted.
-    pub lease_ttl_seconds_min: u32,
+    pub lease_ttl_seconds_min: f64,
     /// Measure how long calls take.
     pub extensive_metrics: bool,
     /// Revisions that one step of a compaction removes.
-    pub compaction_batch_limit: u32,
+    pub compaction_batch_limit: f64,
     /// Pause between two steps.
     pub compaction_sleep_interval_ms: f64,
     /// Progress notifications of watches.
     pub watch_progress_notify_interval_ms: f64,
     /// Transport threads; 0 = chosen.
-    pub front_threads: u32,
+    pub front_threads: f64,
     /// Whether the append grant may be given.
     pub append_grant: bool,
 }
 
+// What JavaScript gives is checked here, and a refusal names the field, as binding.ts has it.
+
 /// A 64-bit id.
-pub fn id(value: &BigInt) -> Result<u64> {
+pub fn id(name: &str, value: &BigInt) -> Result<u64> {
     match value.get_u64() {
         (false, id, true) => Ok(id),
-        _ => Err(Error::from_reason("an id is an unsigned 64-bit integer")),
+        _ => Err(refused(name, "is an unsigned 64-bit integer")),
     }
 }
 
 /// A lease id.
-pub fn lease_id(value: &BigInt) -> Result<i64> {
+pub fn lease_id(name: &str, value: &BigInt) -> Result<i64> {
     match value.get_i64() {
         (id, true) => Ok(id),
-        _ => Err(Error::from_reason("a lease id is a signed 64-bit integer")),
+        _ => Err(refused(name, "is a signed 64-bit integer")),
     }
 }
 
 /// An index, term or size that JavaScript has as a number.
-pub fn number(value: f64) -> Result<u64> {
+pub fn number(name: &str, value: f64) -> Result<u64> {
     const SAFE: f64 = 9_007_199_254_740_991.0;
     if value.fract() == 0.0 && (0.0..=SAFE).contains(&value) {
         return Ok(value as u64);
     }
-    Err(Error::from_reason(format!(
-        "{value} is not an index or a size"
-    )))
+    let form = format!("is a whole number from 0 to 2^53 - 1, not {value}");
+    Err(refused(name, &form))
+}
+
+/// A number of things. napi's own conversion to `u32` would take the remainder of what is larger.
+pub fn count(name: &str, value: f64) -> Result<u32> {
+    let form = || refused(name, &format!("is at most {}, not {value}", u32::MAX));
+    u32::try_from(number(name, value)?).map_err(|_| form())
+}
+
+/// Milliseconds with any fraction of one.
+pub fn duration(name: &str, milliseconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(milliseconds / 1000.0).map_err(|_| {
+        let form = format!("is a duration of 0 or more milliseconds, not {milliseconds}");
+        refused(name, &form)
+    })
+}
+
+fn refused(name: &str, form: &str) -> Error {
+    Error::from_reason(format!("{name} {form}"))
 }
 
 /// An entry kind by its number.
@@ -116,9 +137,9 @@ impl JsHardState {
     /// For the log.
     pub fn read(&self) -> Result<HardState> {
         Ok(HardState {
-            term: number(self.term)?,
-            vote: id(&self.vote)?,
-            commit: number(self.commit)?,
+            term: number("term", self.term)?,
+            vote: id("vote", &self.vote)?,
+            commit: number("commit", self.commit)?,
         })
     }
 }
@@ -141,15 +162,15 @@ pub struct JsPersistEntry {
 impl JsPersistEntry {
     /// For the log.
     pub fn read(&self) -> Result<PersistEntry> {
-        let payload = match (number(self.payload)?, &self.data) {
+        let payload = match (number("payload", self.payload)?, &self.data) {
             (0, Some(data)) => PersistPayload::Data(copy(data)),
             (0, None) => PersistPayload::Data(Bytes::new()),
             (handle, _) => PersistPayload::Handle(handle),
         };
         Ok(PersistEntry {
             mark: LogMark {
-                index: number(self.index)?,
-                term: number(self.term)?,
+                index: number("index", self.index)?,
+                term: number("term", self.term)?,
             },
             kind: entry_kind(self.kind)?,
             payload,
@@ -184,14 +205,14 @@ impl JsQuorum {
     pub fn read(&self) -> Result<Quorum> {
         let member = |member: &JsGrantMember| {
             Ok(GrantMember {
-                id: id(&member.id)?,
+                id: id("id", &member.id)?,
                 votes: member.votes,
-                matched: number(member.matched)?,
+                matched: number("matched", member.matched)?,
             })
         };
         Ok(Quorum {
             own_vote: self.own_vote,
-            committed: number(self.committed)?,
+            committed: number("committed", self.committed)?,
             members: self.members.iter().map(member).collect::<Result<_>>()?,
         })
     }

@@ -177,21 +177,21 @@ impl NativeEngine {
     /// Adds a peer, or gives it other URLs.
     #[napi]
     pub fn set_peer(&self, peer: BigInt, urls: Vec<String>) -> Result<()> {
-        let peer = id(&peer)?;
+        let peer = id("peer", &peer)?;
         self.peers(|peers| peers.set_peer(peer, urls))
     }
 
     /// Ends the link to a peer.
     #[napi]
     pub fn remove_peer(&self, peer: BigInt) -> Result<()> {
-        let peer = id(&peer)?;
+        let peer = id("peer", &peer)?;
         self.peers(|peers| peers.remove_peer(peer))
     }
 
     /// Members that were removed for good: their streams are refused.
     #[napi]
     pub fn set_removed_peers(&self, peers: Vec<BigInt>) -> Result<()> {
-        let ids: Result<Vec<u64>> = peers.iter().map(id).collect();
+        let ids: Result<Vec<u64>> = peers.iter().map(|peer| id("peers", peer)).collect();
         let ids = ids?;
         self.peers(|peers| peers.set_removed(ids))
     }
@@ -207,32 +207,32 @@ impl NativeEngine {
         last_term: f64,
         bytes: f64,
     ) -> Result<bool> {
-        let (first, last) = (number(first)?, number(last)?);
+        let (first, last) = (number("first", first)?, number("last", last)?);
         let payload = if last == 0 {
             Payload::None
         } else {
-            let last_term = number(last_term)?;
+            let last_term = number("lastTerm", last_term)?;
             Payload::Log {
                 first,
                 last,
                 last_term,
             }
         };
-        let (to, bytes) = (id(&to)?, number(bytes)? as usize);
+        let (to, bytes) = (id("to", &to)?, number("bytes", bytes)? as usize);
         self.peers(|peers| peers.send(to, copy(&header), payload, bytes))
     }
 
     /// Streams a copy of the store behind this message; ends in `peerSnapshotSent`.
     #[napi]
     pub fn peer_send_snapshot(&self, to: BigInt, header: Uint8Array) -> Result<()> {
-        let to = id(&to)?;
+        let to = id("to", &to)?;
         self.peers(|peers| peers.send_snapshot(to, copy(&header)))
     }
 
     /// The arrived store takes the place of the own one, and the log starts after it.
     #[napi]
     pub fn install_snapshot(&self, snapshot: f64) -> Result<()> {
-        let handle = number(snapshot)?;
+        let handle = number("snapshot", snapshot)?;
         self.enqueue(|running| {
             let received = running.snapshots.take(handle);
             let received =
@@ -254,7 +254,7 @@ impl NativeEngine {
     /// An arrived store is not wanted.
     #[napi]
     pub fn drop_snapshot(&self, snapshot: f64) -> Result<()> {
-        let handle = number(snapshot)?;
+        let handle = number("snapshot", snapshot)?;
         self.enqueue(|running| {
             drop(running.snapshots.take(handle));
             Ok(())
@@ -269,7 +269,7 @@ impl NativeEngine {
         header: Uint8Array,
         entries: Vec<JsPersistEntry>,
     ) -> Result<bool> {
-        let to = id(&to)?;
+        let to = id("to", &to)?;
         self.enqueue(|running| {
             let held: Result<Vec<LogEntry>> = entries
                 .iter()
@@ -285,7 +285,7 @@ impl NativeEngine {
 }
 
 fn held_entry(pipeline: &Pipeline, entry: &JsPersistEntry) -> Result<LogEntry> {
-    let handle = number(entry.payload)?;
+    let handle = number("payload", entry.payload)?;
     let payload = match &entry.data {
         Some(data) => copy(data),
         None if handle == 0 => Bytes::new(),

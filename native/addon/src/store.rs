@@ -39,7 +39,7 @@ impl NativeEngine {
     /// Proposes one operation; answered by `proposed`.
     #[napi]
     pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
-        let (kind, number) = (op_kind(kind)?, number(token)?);
+        let (kind, number) = (op_kind(kind)?, number("token", token)?);
         let token = Token(number | Token::JS_BIT);
         self.enqueue(|running| {
             if let Err(error) = Backend::submit(&*running.backend, kind, &request, token) {

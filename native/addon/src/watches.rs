@@ -231,7 +231,7 @@ impl NativeEngine {
     /// Opens a watch stream under a number that the caller chose.
     #[napi]
     pub fn watch_open(&self, stream: f64) -> napi::Result<()> {
-        let stream = number(stream)?;
+        let stream = number("stream", stream)?;
         self.enqueue(|running| {
             running.watches.open(stream);
             Ok(())
@@ -241,7 +241,7 @@ impl NativeEngine {
     /// Gives a watch stream an encoded WatchRequest.
     #[napi]
     pub fn watch_send(&self, stream: f64, request: Uint8Array) -> napi::Result<()> {
-        let stream = number(stream)?;
+        let stream = number("stream", stream)?;
         let request = WatchRequest::decode(copy(&request)).map_err(reason)?;
         self.enqueue(|running| {
             running.watches.request(stream, request);
@@ -252,7 +252,7 @@ impl NativeEngine {
     /// Ends a watch stream. Messages of it may still be in the event queue.
     #[napi]
     pub fn watch_close(&self, stream: f64) -> napi::Result<()> {
-        let stream = number(stream)?;
+        let stream = number("stream", stream)?;
         self.enqueue(|running| {
             running.watches.end(stream);
             Ok(())

@@ -43,7 +43,7 @@ fn open(dir: &Path) -> (Arc<Store>, StoreRecovered) {
         quota_bytes: None,
         max_request_bytes: 1_572_864,
         compaction_batch_limit: 1000,
-        compaction_sleep_ms: 10,
+        compaction_sleep: Duration::from_millis(10),
         no_fsync: false,
         events: Arc::new(Silent),
     })

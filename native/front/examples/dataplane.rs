@@ -7,6 +7,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use netcd_engine::disk::{RealDisk, RealDiskOptions};
@@ -81,7 +82,7 @@ fn open(
         quota_bytes: None,
         max_request_bytes: REQUEST_BYTES_MAX,
         compaction_batch_limit: 1000,
-        compaction_sleep_ms: 10,
+        compaction_sleep: Duration::from_millis(10),
         no_fsync: false,
         events: alone.clone(),
     };

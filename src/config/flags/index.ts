@@ -37,7 +37,7 @@ const accepted: readonly FlagSpec[] = [
   "test.outputdir",
   "v",
   "vv",
-].map((name) => ignored(name, "ignored", "", "", { yaml: null }));
+].map((name) => ignored(name, "ignored", "", "", { yaml: null, idle: "etcd ignores it too" }));
 
 /** The flags that --help shows, in its order. */
 export const LISTED_FLAGS = listed;

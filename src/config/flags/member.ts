@@ -22,7 +22,7 @@ export const memberFlags = [
   member("listen-client-http-urls", "urls", "", "URLs for HTTP only; listen-client-urls then serves gRPC only.", {
     exception: "",
   }),
-  member("max-snapshots", "uint", "5", "No effect, the store itself is the snapshot; deprecated."),
+  member("max-snapshots", "uint", "5", "Deprecated, without effect.", { idle: "the store itself is the snapshot" }),
   member(
     "max-wals",
     "uint",
@@ -30,7 +30,9 @@ export const memberFlags = [
     "Write-ahead log files of 64 MiB that force a compaction of the log, 0 = any number.",
   ),
   member("quota-backend-bytes", "int", "0", "Size of the database that raises an alarm; 0 = 2 GiB, negative = none."),
-  member("backend-bbolt-freelist-type", "string", "", "array or map; no effect on netcd's store."),
+  member("backend-bbolt-freelist-type", "string", "", "array or map, without effect.", {
+    idle: "netcd's store has no such list",
+  }),
   member("backend-batch-interval", "duration", "0s", "Longest time between commits of the store; 0 = 100ms."),
   member("backend-batch-limit", "int", "0", "Most operations between commits of the store; 0 = 10000."),
   member("max-txn-ops", "uint", "128", "Most operations in one list of a transaction."),
@@ -51,7 +53,10 @@ export const memberFlags = [
   member("raft-write-timeout", "duration", "5s", "Write timeout of a peer connection, at least 5s.", { yaml: null }),
   member("memory-mlock", "bool", "false", "Lock the store's pages in memory.", { missing: "locking memory" }),
   member("feature-gates", "gates", "", "Feature gates: Name=true,Other=false."),
-  member("enable-grpc-gateway", "bool", "true", "Serve the JSON gateway below /v3/."),
+  member("enable-grpc-gateway", "bool", "true", "Serve the JSON gateway below /v3/.", {
+    missing: "the JSON gateway",
+    asks: "default",
+  }),
   member("version", "bool", "false", "Print the version and exit.", { yaml: null }),
   member("config-file", "string", "", "Config file; all other flags and variables are then ignored.", { yaml: null }),
 ] as const;
@@ -78,18 +83,23 @@ export const clusterFlags = [
   }),
   cluster("discovery-dial-timeout", "duration", "2s", "Timeout of a connection to the discovery service.", {
     yaml: ["discovery-config", "client", "dial-timeout"],
+    missing: CLUSTER_TOKEN,
   }),
   cluster("discovery-request-timeout", "duration", "5s", "Timeout of a request to the discovery service.", {
     yaml: ["discovery-config", "client", "request-timeout"],
+    missing: CLUSTER_TOKEN,
   }),
   cluster("discovery-keepalive-time", "duration", "2s", "Interval of pings to the discovery service.", {
     yaml: ["discovery-config", "client", "keepalive-time"],
+    missing: CLUSTER_TOKEN,
   }),
   cluster("discovery-keepalive-timeout", "duration", "6s", "Wait for the discovery service's answer to a ping.", {
     yaml: ["discovery-config", "client", "keepalive-timeout"],
+    missing: CLUSTER_TOKEN,
   }),
   cluster("discovery-insecure-transport", "bool", "true", "Use the discovery service without TLS.", {
     yaml: ["discovery-config", "client", "secure", "insecure-transport"],
+    missing: CLUSTER_TOKEN,
   }),
   cluster("discovery-insecure-skip-tls-verify", "bool", "false", "Do not check the discovery service's certificate.", {
     yaml: ["discovery-config", "client", "secure", "insecure-skip-tls-verify"],
@@ -129,5 +139,6 @@ export const clusterFlags = [
   cluster("auto-compaction-mode", "string", "periodic", "Unit of the retention: periodic or revision."),
   cluster("v2-deprecation", "choice", "", "Deprecated, without effect.", {
     choices: ["write-only", "write-only-skip-check", "write-only-drop-data", "gone"],
+    idle: "etcd ignores it too",
   }),
 ] as const;

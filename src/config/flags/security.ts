@@ -8,6 +8,7 @@ const auth = rowsOf("Auth");
 const client = (key: string) => ["client-transport-security", key];
 const peer = (key: string) => ["peer-transport-security", key];
 const missing = "TLS";
+const USERS = "authentication of users";
 
 export const securityFlags = [
   security("cert-file", "string", "", "Certificate of the client port.", { yaml: client("cert-file"), missing }),
@@ -63,16 +64,16 @@ export const securityFlags = [
     yaml: peer("skip-client-san-verification"),
     missing,
   }),
-  security("self-signed-cert-validity", "uint", "1", "Years that a generated certificate is valid."),
+  security("self-signed-cert-validity", "uint", "1", "Years that a generated certificate is valid.", { missing }),
   security("cipher-suites", "strings", "", "Cipher suites of TLS 1.2; empty = default.", { missing }),
-  security("tls-min-version", "string", "TLS1.2", "Lowest TLS version: TLS1.2 or TLS1.3."),
-  security("tls-max-version", "string", "", "Highest TLS version; empty = the highest there is."),
+  security("tls-min-version", "string", "TLS1.2", "Lowest TLS version: TLS1.2 or TLS1.3.", { missing }),
+  security("tls-max-version", "string", "", "Highest TLS version; empty = the highest there is.", { missing }),
   security("cors", "urls", "*", "Origins that browsers may come from.", { exception: "*" }),
   security("host-whitelist", "set", "*", "Host names that plain HTTP requests may name; * or empty = all."),
 ] as const;
 
 export const authFlags = [
-  auth("auth-token", "string", "simple", "Kind of token: simple, or jwt and its options."),
-  auth("bcrypt-cost", "uint", "10", "Cost of password hashes, 4 to 31."),
-  auth("auth-token-ttl", "uint", "300", "Seconds after which an unused simple token expires."),
+  auth("auth-token", "string", "simple", "Kind of token: simple, or jwt and its options.", { missing: USERS }),
+  auth("bcrypt-cost", "uint", "10", "Cost of password hashes, 4 to 31.", { missing: USERS }),
+  auth("auth-token-ttl", "uint", "300", "Seconds after which an unused simple token expires.", { missing: USERS }),
 ] as const;

@@ -4,11 +4,12 @@
 export type FlagKind =
   | "string"
   | "bool"
-  /** 64-bit unsigned in Go; here up to 2^53 - 1. */
+  /** 64 bits without a sign. */
   | "uint"
   | "uint32"
+  /** 64 bits with a sign. */
   | "int"
-  /** Go duration text, kept in milliseconds. */
+  /** Go duration text, kept in nanoseconds. */
   | "duration"
   /** Comma-separated URLs without a path; sorted, each once. */
   | "urls"
@@ -46,8 +47,12 @@ export interface FlagSpec {
   readonly choices: readonly string[];
   /** For urls: a text that is taken as it is (`*`, or nothing). */
   readonly exception: string | null;
-  /** Set while a feature is not there: any value but the default is refused with this name of the feature. */
+  /** Set while a feature is not there: what asks for it is refused with this name of the feature. */
   readonly missing: string | null;
+  /** What asks for a missing feature: any value but the default, or the default itself where it is given. */
+  readonly asks: "other" | "default";
+  /** Why the flag is taken without an effect, for those that have nothing to change in netcd. */
+  readonly idle: string | null;
 }
 
 interface Extras {
@@ -55,6 +60,8 @@ interface Extras {
   choices?: readonly string[];
   exception?: string;
   missing?: string;
+  asks?: "other" | "default";
+  idle?: string;
 }
 
 /** A maker of rows for one group, so that a table reads as a table. */
@@ -69,5 +76,7 @@ export function rowsOf(group: FlagGroup) {
     choices: extras.choices ?? [],
     exception: extras.exception ?? null,
     missing: extras.missing ?? null,
+    asks: extras.asks ?? "other",
+    idle: extras.idle ?? null,
   });
 }

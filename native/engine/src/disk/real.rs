@@ -221,6 +221,18 @@ mod tests {
     }
 
     #[test]
+    fn without_fsync_nothing_is_asked_of_the_disk() {
+        let sync = |no_fsync| {
+            // Of a pipe nothing can be made durable, so whoever asks for it hears of it.
+            let (_reader, writer) = io::pipe().unwrap();
+            let file = File::from(std::os::fd::OwnedFd::from(writer));
+            RealFile { file, no_fsync }.sync_data()
+        };
+        assert!(sync(false).is_err());
+        assert!(sync(true).is_ok());
+    }
+
+    #[test]
     fn files_are_preallocated_read_written_renamed_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let disk = RealDisk::open(dir.path(), RealDiskOptions::default()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -24,8 +25,8 @@ pub struct StoreConfig {
     pub max_request_bytes: usize,
     /// `--compaction-batch-limit`; one commit removes a fixed multiple of it.
     pub compaction_batch_limit: usize,
-    /// `--compaction-sleep-interval` in milliseconds, between two commits of a compaction.
-    pub compaction_sleep_ms: u64,
+    /// `--compaction-sleep-interval`, between two commits of a compaction; the store's other commits go on meanwhile.
+    pub compaction_sleep: Duration,
     /// `--unsafe-no-fsync`.
     pub no_fsync: bool,
     /// Whom the store tells.

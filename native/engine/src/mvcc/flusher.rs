@@ -141,6 +141,8 @@ pub(super) struct Flusher {
     /// The newest commit's mark, not durable yet.
     newest: Option<LogMark>,
     complained: bool,
+    /// When the compaction may remove more.
+    rests_until: Option<Instant>,
     /// The count of installed stores that all of the above belongs to.
     installs: u64,
 }
@@ -153,6 +155,7 @@ impl Flusher {
             retry: None,
             newest: None,
             complained: false,
+            rests_until: None,
             installs: 0,
         }
     }
@@ -192,7 +195,7 @@ impl Flusher {
                 !control.dirty
             };
             self.store.flush.report_blocked(self.complained);
-            if stop || (idle && self.compaction.is_none()) {
+            if stop || (idle && (self.compaction.is_none() || !self.rest().is_zero())) {
                 self.settle()?;
             }
             if stop {
@@ -229,13 +232,24 @@ impl Flusher {
             // The disk was full, whatever was to be written.
             _ if self.complained => FLUSH_RETRY_MS,
             Some(compaction) if compaction.is_waiting() => COMPACTION_PIN_POLL_MS,
+            // What is written meanwhile does not wait for the end of a long rest.
             Some(compaction) if compaction.is_removing() => {
-                self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
+                let rest = self.rest().min(Duration::from_millis(FLUSH_INTERVAL_MS));
+                rest.as_millis() as u64
             }
             // It sums or goes through the index, and takes its pauses there.
             Some(_) => 0,
             None => FLUSH_INTERVAL_MS,
         }
+    }
+
+    /// For how long the compaction removes nothing yet.
+    fn rest(&self) -> Duration {
+        let removing = self.compaction.as_ref().filter(|each| each.is_removing());
+        let until = removing.and(self.rests_until);
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
     }
 
     /// One commit. False if the disk was full and it must be tried again.
@@ -248,9 +262,10 @@ impl Flusher {
             .retry
             .take()
             .or_else(|| store.state.write().tail.freeze());
+        let rests = !self.rest().is_zero();
         let compacting = match &mut self.compaction {
-            Some(compaction) => compaction.prepare(&store)?,
-            None => false,
+            Some(compaction) if !rests => compaction.prepare(&store)?,
+            _ => false,
         };
         if segment.is_none() && !compacting {
             return Ok(true);
@@ -288,6 +303,7 @@ impl Flusher {
         let removed = compaction.remove(&mut batch, self.store.compaction_batch_limit)?;
         let write = commit(batch)?;
         compaction.advance(removed);
+        self.rests_until = Instant::now().checked_add(self.store.compaction_sleep);
         self.store.metrics.committed(started.elapsed(), write);
         self.store.metrics.compaction_paused(started.elapsed());
         Ok(())

@@ -69,7 +69,7 @@ pub struct Store {
     quota_bytes: Option<u64>,
     max_request_bytes: usize,
     compaction_batch_limit: usize,
-    compaction_sleep_ms: u64,
+    compaction_sleep: Duration,
     no_fsync: bool,
     events: Arc<dyn StoreEvents>,
     /// Set when the store is open.
@@ -125,7 +125,7 @@ impl Store {
             quota_bytes: config.quota_bytes,
             max_request_bytes: config.max_request_bytes,
             compaction_batch_limit: config.compaction_batch_limit.max(1),
-            compaction_sleep_ms: config.compaction_sleep_ms,
+            compaction_sleep: config.compaction_sleep,
             no_fsync: config.no_fsync,
             events: config.events,
             watch_hub: OnceLock::new(),

@@ -72,7 +72,7 @@ impl Watched {
             quota_bytes: None,
             max_request_bytes: 1 << 20,
             compaction_batch_limit: 1000,
-            compaction_sleep_ms: 0,
+            compaction_sleep: Duration::ZERO,
             no_fsync: true,
             events: Arc::new(Unheard),
         })

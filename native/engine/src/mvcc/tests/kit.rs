@@ -1,6 +1,7 @@
 //! What the store's tests share: a store in a temporary directory that numbers its own entries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -54,10 +55,15 @@ pub struct Kit {
 
 impl Kit {
     pub fn new() -> Self {
-        Self::open(Arc::new(tempfile::tempdir().unwrap()))
+        Self::resting(Duration::ZERO)
     }
 
-    fn open(dir: Arc<tempfile::TempDir>) -> Self {
+    /// A store whose compactions rest for so long between two commits.
+    pub fn resting(compaction_sleep: Duration) -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), compaction_sleep)
+    }
+
+    fn open(dir: Arc<tempfile::TempDir>, compaction_sleep: Duration) -> Self {
         let told = Arc::new(Told::default());
         let events: Arc<dyn StoreEvents> = told.clone();
         let (store, recovered) = Store::open(StoreConfig {
@@ -69,7 +75,7 @@ impl Kit {
             quota_bytes: Some(1 << 30),
             max_request_bytes: 1 << 20,
             compaction_batch_limit: 1,
-            compaction_sleep_ms: 0,
+            compaction_sleep,
             no_fsync: true,
             events,
         })
@@ -118,7 +124,7 @@ impl Kit {
                 }
             }
         }
-        Self::open(Arc::new(copy))
+        Self::open(Arc::new(copy), Duration::ZERO)
     }
 
     /// Ends the store without a last commit and opens what is on disk.
@@ -127,7 +133,7 @@ impl Kit {
         let dir = Arc::clone(&self.dir);
         assert_eq!(*self.told.fatal.lock(), Vec::<String>::new());
         drop(self);
-        Self::open(dir)
+        Self::open(dir, Duration::ZERO)
     }
 
     /// Closes the store and opens it again.

@@ -7,5 +7,6 @@ mod kit;
 mod large;
 mod nested;
 mod readers;
+mod rest;
 mod rules;
 mod twin;

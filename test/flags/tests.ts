@@ -1,0 +1,75 @@
+// The test of every flag: one that changes it and sees the difference. A flag of a feature that netcd does not have is
+// refused by name, one that has nothing to change in netcd says so in the log; the table of flags tells which (`missing`,
+// `idle`), and src/config/refused.test.ts tries them all.
+
+/** File, and the name of a test in it. */
+export type TestOf = readonly [file: string, test: string];
+
+const EFFECTS = "test/flags/effects.test.ts";
+const MEMBER = "src/member/member.test.ts";
+const CONFIG = "src/config/config.test.ts";
+const NUMBERS = "src/config/numbers.test.ts";
+const PROCESS = "src/process/process.test.ts";
+const CONNECTIONS = "native/front/tests/connections.rs";
+const told = [EFFECTS, "--name, --initial-cluster-token and the URLs that are told"] as const;
+
+export const TESTS: Readonly<Record<string, TestOf>> = {
+  name: told,
+  "data-dir": [EFFECTS, "--data-dir and --wal-dir"],
+  "wal-dir": [EFFECTS, "--data-dir and --wal-dir"],
+  "snapshot-count": ["test/sim/compaction.test.ts", "is due at snapshotCount entries and not before"],
+  "snapshot-catchup-entries": ["test/cluster/snapshot_test.go", "TestSnapshotToMemberThatWasAway"],
+  "heartbeat-interval": [EFFECTS, "--heartbeat-interval is how often members hear of the leader"],
+  "election-timeout": [EFFECTS, "--election-timeout is a lease's least time to live, one and a half of them"],
+  "initial-election-tick-advance": [EFFECTS, "--initial-election-tick-advance"],
+  "listen-peer-urls": [MEMBER, "answers HTTP on the client, peer and metrics URLs"],
+  "listen-client-urls": [MEMBER, "answers HTTP on the client, peer and metrics URLs"],
+  "listen-client-http-urls": [EFFECTS, "--listen-client-http-urls takes HTTP away from the client URLs"],
+  "max-wals": ["test/cluster/log_bound_test.go", "TestLogIsBoundedByBytes"],
+  "quota-backend-bytes": [
+    MEMBER,
+    "raises NOSPACE when the quota refuses a write, and serves again once it has room and is disarmed",
+  ],
+  "backend-batch-interval": ["test/compat/numbers_test.go", "TestNumbers"],
+  "backend-batch-limit": ["test/compat/numbers_test.go", "TestNumbers"],
+  "max-txn-ops": [EFFECTS, "--max-txn-ops and --max-request-bytes"],
+  "max-request-bytes": [EFFECTS, "--max-txn-ops and --max-request-bytes"],
+  "max-concurrent-streams": ["test/compat/frames_end_test.go", "TestStreamLimit"],
+  "grpc-keepalive-min-time": [CONNECTIONS, "too_many_pings_end_the_connection"],
+  "grpc-keepalive-interval": [CONNECTIONS, "a_client_that_answers_no_ping_is_dropped"],
+  "grpc-keepalive-timeout": [CONNECTIONS, "a_client_that_answers_no_ping_is_dropped"],
+  "raft-read-timeout": [NUMBERS, "--raft-read-timeout=-5s"],
+  "raft-write-timeout": [NUMBERS, "--raft-write-timeout=1ns"],
+  "feature-gates": ["test/client/lease_checkpoint_test.go", "TestLeaseCheckpoint"],
+  version: [CONFIG, "prints help and version with code 0"],
+  "config-file": [CONFIG, "replaces flags and environment"],
+  "initial-advertise-peer-urls": told,
+  "initial-cluster": [MEMBER, "serves nobody as long as there is no quorum"],
+  "initial-cluster-state": [MEMBER, "without its name in the cluster, with other URLs, with https, or joining"],
+  "initial-cluster-token": told,
+  "advertise-client-urls": told,
+  "discovery-fallback": ["test/compat/flags_test.go", "TestRefusedStarts"],
+  "strict-reconfig-check": ["src/cluster/changes.test.ts", "is not checked without --strict-reconfig-check"],
+  "pre-vote": [EFFECTS, "--pre-vote keeps the term of who cannot win, --force-new-cluster makes it lead"],
+  "auto-compaction-mode": ["src/member/startlog.test.ts", "a start says which mode automatic compaction would have"],
+  cors: [EFFECTS, "--cors"],
+  "host-whitelist": [EFFECTS, "--host-whitelist"],
+  metrics: [EFFECTS, "--metrics=extensive"],
+  "listen-metrics-urls": [MEMBER, "answers HTTP on the client, peer and metrics URLs"],
+  logger: ["test/compat/flags_test.go", "TestRefusedStarts"],
+  "log-outputs": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
+  "log-level": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
+  "log-format": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
+  "warning-apply-duration": [NUMBERS, "--warning-apply-duration=1500us"],
+  "warning-unary-request-duration": [NUMBERS, "--warning-unary-request-duration=0"],
+  "compaction-batch-limit": [NUMBERS, "--compaction-batch-limit=-1"],
+  "compaction-sleep-interval": [
+    "native/engine/src/mvcc/tests/rest.rs",
+    "a_compaction_rests_as_long_as_it_was_told_and_commits_go_on",
+  ],
+  "watch-progress-notify-interval": ["native/front/tests/watch.rs", "progress_is_told_in_the_interval"],
+  "max-learners": [EFFECTS, "--max-learners, also at a restart"],
+  "experimental-auto-promote": ["test/cluster/autopromote_test.go", "TestLearnerIsPromotedByItself"],
+  "force-new-cluster": [EFFECTS, "--pre-vote keeps the term of who cannot win, --force-new-cluster makes it lead"],
+  "unsafe-no-fsync": ["native/engine/src/disk/real.rs", "without_fsync_nothing_is_asked_of_the_disk"],
+};
