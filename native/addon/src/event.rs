@@ -61,6 +61,8 @@ pub enum PeerEvent {
     },
     /// The state of the link to a peer changed.
     Link { peer: u64, state: LinkState },
+    /// A member that is not known here called, from these URLs.
+    Stranger { id: u64, urls: Vec<String> },
     /// Messages to a peer were dropped.
     Unreachable { peer: u64 },
     /// A peer's store waits behind a handle.

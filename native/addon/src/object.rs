@@ -327,6 +327,12 @@ impl<'e> Objects<'e> {
                 Ok(object)
             }
             PeerEvent::Link { peer, state } => self.link(peer, state),
+            PeerEvent::Stranger { id, urls } => {
+                let mut object = self.object(c"peerStranger")?;
+                set(&mut object, c"id", BigInt::from(id))?;
+                set(&mut object, c"peerUrls", urls)?;
+                Ok(object)
+            }
             PeerEvent::Unreachable { peer } => {
                 let mut object = self.object(c"peerUnreachable")?;
                 set(&mut object, c"peer", BigInt::from(peer))?;

@@ -104,6 +104,10 @@ impl PeerEvents for PeerSink {
         self.push(PeerEvent::Link { peer, state });
     }
 
+    fn stranger(&self, id: u64, urls: Vec<String>) {
+        self.push(PeerEvent::Stranger { id, urls });
+    }
+
     fn unreachable(&self, peer: u64) {
         self.push(PeerEvent::Unreachable { peer });
     }

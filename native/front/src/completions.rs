@@ -4,7 +4,6 @@
 //! makes an answer that comes after its slot was reused a miss and not a mix-up. Bit 63 is JavaScript's.
 
 use std::net::TcpListener as StdTcpListener;
-use std::os::unix::net::UnixListener as StdUnixListener;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -14,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::conn::ListenerInfo;
 use crate::limits::WORKERS_MAX;
+use crate::unix_socket::UnixSocket;
 
 const WORKER_SHIFT: u32 = 56;
 const WORKER_MASK: u64 = 0x7f;
@@ -50,7 +50,7 @@ pub(crate) enum Accepted {
 /// A bound socket that waits for the worker that accepts on it.
 pub(crate) enum Bound {
     Tcp(StdTcpListener),
-    Unix(StdUnixListener),
+    Unix(UnixSocket),
 }
 
 /// What other threads say to a worker.

@@ -27,6 +27,7 @@ pub mod peer;
 mod readers;
 mod send;
 mod slots;
+mod unix_socket;
 mod waker;
 mod watch;
 mod worker;

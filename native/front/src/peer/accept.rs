@@ -28,16 +28,21 @@ impl PeerAcceptor {
     pub(crate) async fn serve(&self, request: &RequestHead, body: Body, mut respond: Responder) {
         let shared = &self.0;
         let identity = shared.identity();
+        let headers = &request.parts.headers;
         let sender = wire::check_request(
-            &request.parts.headers,
+            headers,
             &identity,
             |id| shared.is_removed(id),
-            |id| shared.counters(id).is_some(),
+            |id| shared.contact(id).is_some(),
         );
+        let urls = wire::peer_urls(headers);
         let headers = wire::response_headers(&identity);
         let from = match sender {
             Ok(from) => from,
             Err(refusal) => {
+                if let Some(stranger) = refusal.stranger {
+                    shared.events.stranger(stranger, urls);
+                }
                 return refuse(&mut respond, refusal.status, &headers, refusal.text);
             }
         };
@@ -46,9 +51,11 @@ impl PeerAcceptor {
         if respond.respond(&accepted, false).is_err() {
             return;
         }
-        let Some(counters) = shared.counters(from) else {
+        let Some(contact) = shared.contact(from) else {
             return;
         };
+        contact.heard(urls);
+        let counters = contact.counters;
         if request.path() == wire::SNAPSHOT_PATH {
             let outcome = receive_snapshot(shared, from, &counters, body).await;
             let verdict = match outcome {
