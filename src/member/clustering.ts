@@ -11,7 +11,7 @@ import type { Config } from "../config/config.js";
 import { formatDuration } from "../config/duration.js";
 import type { Logger } from "../log/logger.js";
 import type { NativeEngine } from "../native/binding.js";
-import { systemClock } from "../replica/clock.js";
+import { systemClock, type Timer } from "../replica/clock.js";
 import { PeerLinks } from "../replica/peerlinks.js";
 import type { Replica } from "../replica/replica.js";
 import { ETCD_VERSION, MIN_CLUSTER_VERSION } from "../version.js";
@@ -20,6 +20,8 @@ import type { Identity } from "./datadir.js";
 /** How long the first links are waited for before the first election is left to its timeout. */
 const FIRST_LINKS_WAIT_MS = 5_000;
 const FIRST_LINKS_INTERVAL_MS = 50;
+/** So often the log names the members that are out of reach, as with etcd. */
+const UNREACHABLE_REPORT_MS = 5_000;
 
 export interface ClusteringParts {
   readonly config: Config;
@@ -41,6 +43,7 @@ export class Clustering {
   readonly #peers: ClusterPeers;
   #autoPromotion: AutoPromotion | null = null;
   #versions: VersionMonitor | null = null;
+  #reports: Timer | null = null;
 
   constructor(parts: ClusteringParts) {
     const { config, engine, identity, membership, alarms, log, removed } = parts;
@@ -57,11 +60,20 @@ export class Clustering {
       },
     });
     this.#peers = new ClusterPeers({ memberId: identity.memberId, engine, links: this.links, membership, log });
-    engine.setPeerIdentity({
-      version: ETCD_VERSION,
-      minClusterVersion: MIN_CLUSTER_VERSION,
-      peerUrls: config.advertisePeerUrls.map((url) => url.text),
-    });
+    this.#introduceSelf();
+  }
+
+  /** What others learn when this member calls: they may never have heard of it, or know it where it was long ago. */
+  #introduceSelf(): void {
+    const { config, engine, identity, membership } = this.#parts;
+    const agreed = membership.member(identity.memberId)?.peerUrls ?? [];
+    const peerUrls = [...new Set([...agreed, ...config.advertisePeerUrls.map((url) => url.text)])];
+    engine.setPeerIdentity({ version: ETCD_VERSION, minClusterVersion: MIN_CLUSTER_VERSION, peerUrls });
+  }
+
+  /** A member called that the log does not name. */
+  meet(id: bigint, peerUrls: readonly string[]): void {
+    this.#peers.meet(id, peerUrls);
   }
 
   /** Links everyone that the store knows, and those that a joining member was told of. */
@@ -72,6 +84,7 @@ export class Clustering {
     const { memberId } = identity;
     this.#versions = new VersionMonitor({ memberId, membership, replica, clock: systemClock, log });
     this.#versions.start();
+    this.#reports = systemClock.every(UNREACHABLE_REPORT_MS, () => this.links.reportUnreachable());
     if (!config.autoPromote) return;
     const changes = this.changes(replica);
     this.#autoPromotion = new AutoPromotion({ replica, membership, changes, clock: systemClock, log });
@@ -81,6 +94,7 @@ export class Clustering {
   stop(): void {
     this.#autoPromotion?.stop();
     this.#versions?.stop();
+    this.#reports?.cancel();
   }
 
   /** This member leads from now on. Never rejects. */
@@ -90,6 +104,7 @@ export class Clustering {
 
   membersChanged(): void {
     this.#peers.sync();
+    this.#introduceSelf();
   }
 
   changes(replica: Replica): MembershipChanges {

@@ -18,7 +18,19 @@ interface Found {
   readonly members: readonly Member[];
 }
 
-function find(config: Config, log: Logger): Promise<Found> {
+async function find(config: Config, log: Logger): Promise<Found> {
+  const found = await findMembers(config, log);
+  for (const { peerUrls, id } of found.members) {
+    const secured = peerUrls.find((url) => /^(https|unixs):/i.test(url));
+    if (secured === undefined) continue;
+    throw new BootstrapError(
+      `member ${id.toString(16)} has the peer URL ${secured}, which cannot be dialled: netcd does not have TLS yet`,
+    );
+  }
+  return found;
+}
+
+function findMembers(config: Config, log: Logger): Promise<Found> {
   if (config.initialClusterState === "existing") return joinCluster(config, log);
   return initialCluster(
     {

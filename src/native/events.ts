@@ -56,6 +56,8 @@ export type NativeEvent =
       status: number;
       text: string;
     }
+  /** A member of the same cluster, by its own word, called that `setPeer` never named. It was refused and calls again. */
+  | { type: "peerStranger"; id: bigint; peerUrls: string[] }
   /** Messages to this peer were dropped; raft must not count on them. */
   | { type: "peerUnreachable"; peer: bigint }
   /**
