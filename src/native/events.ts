@@ -47,11 +47,12 @@ export type NativeEvent =
       payloads: PayloadHandle[];
     }
   /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. Gone: nobody
-   * listens at its address, so its process ended. */
+   * listens at its address, so its process ended. `ageMs`: how long ago that was. */
   | {
       type: "peerLink";
       peer: bigint;
       state: "active" | "inactive" | "gone" | "refused";
+      ageMs: number;
       version: string;
       status: number;
       text: string;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NativeEngine } from "../native/binding.js";
-import { systemClock } from "./clock.js";
+import { type Clock, systemClock } from "./clock.js";
 import { type PeerEvent, PeerLinks } from "./peerlinks.js";
 
 interface Line {
@@ -8,11 +8,13 @@ interface Line {
   fields: Record<string, unknown>;
 }
 
+const clock: Clock = { ...systemClock, nowMs: () => 10_000 };
+
 function made(): { links: PeerLinks; warnings: Line[] } {
   const warnings: Line[] = [];
   const links = new PeerLinks({ removePeer: () => {} } as unknown as NativeEngine, {
     id: 1n,
-    clock: systemClock,
+    clock,
     log: {
       info: () => {},
       warn: (text: string, fields: Record<string, unknown>) => void warnings.push({ text, fields }),
@@ -28,6 +30,7 @@ const link = (peer: bigint, state: "active" | "inactive" | "gone" | "refused", t
   type: "peerLink",
   peer,
   state,
+  ageMs: 50,
   version: "3.7.3",
   status: 404,
   text,
@@ -53,5 +56,14 @@ describe("peers that are out of reach", () => {
     links.remove(5n);
     links.reportUnreachable();
     expect(told()).toEqual([["2", "https://m2:1: cannot be dialled"]]);
+  });
+});
+
+describe("a link", () => {
+  it("is as old as the connection is, however late its event is heard", () => {
+    const { links } = made();
+    links.handle(link(2n, "active", ""));
+    expect(links.connectedSince(2n, 9_949)).toBe(false);
+    expect(links.connectedSince(2n, 9_950)).toBe(true);
   });
 });

@@ -167,7 +167,8 @@ export class PeerLinks implements PeerTransport {
     const { log, clock } = this.#options;
     const fields = { "peer-id": event.peer.toString(16) };
     if (event.state === "active") {
-      this.#connected.set(event.peer, clock.nowMs());
+      // When it came up, not when JavaScript had time to hear of it.
+      this.#connected.set(event.peer, clock.nowMs() - event.ageMs);
       this.#versions.set(event.peer, event.version);
       this.#failures.delete(event.peer);
       log.info("peer became active", fields);

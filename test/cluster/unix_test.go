@@ -71,8 +71,12 @@ func overUnixSockets(t *testing.T, label, binary string) string {
 	running.Start(t, joining)
 	told.do(joining.AwaitServing())
 	told.etcdctl("--endpoints=unix://localhost:41", "get", "k")
+	stopped := make(chan error)
 	for _, one := range running.Members {
-		told.do(one.Stop())
+		go func() { stopped <- one.Stop() }()
+	}
+	for range running.Members {
+		told.do(<-stopped)
 	}
 	told.files("stopped")
 	return strings.Join(told.story, "\n")
