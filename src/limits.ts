@@ -34,6 +34,8 @@ export const limits = {
   walSegmentBytes: 64 * 1024 * 1024,
   /** Bytes of a lease call of another member. */
   leaseCallBytesMax: 64 * 1024,
+  /** Members that the log does not name yet and that are linked because they called; one more takes the oldest's place. */
+  strangersMax: 16,
   /** Bytes of an HTTP answer of another member. */
   peerAnswerBytesMax: 4 * 1024 * 1024,
 } as const;

@@ -1,6 +1,7 @@
 // Questions over HTTP/1.1 to the peer URLs of other members: who the members are, and what only the leader may do.
 
 import { request } from "node:http";
+import { parseUrl } from "../config/urls.js";
 import { limits } from "../limits.js";
 import type { Member } from "./member.js";
 
@@ -24,8 +25,8 @@ export interface PeerQuestion {
 export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQuestion): Promise<PeerAnswer> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(Math.ceil(timeoutMs));
-    const options = { method, headers: { ...headers }, agent: false as const, signal };
-    const call = request(new URL(path, url), options, (response) => {
+    const options = { ...target(url), path, method, headers: { ...headers }, agent: false as const, signal };
+    const call = request(options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on("data", (chunk: Buffer) => {
@@ -42,6 +43,14 @@ export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQue
     call.on("error", reject);
     call.end(body);
   });
+}
+
+/** Where a peer URL leads. Throws if that is no place that can be dialled. */
+function target(text: string): { socketPath: string; host: string } | { host: string; port: string } {
+  const { scheme, host, port, address } = parseUrl(text);
+  if (scheme === "unix") return { socketPath: address, host: "localhost" };
+  if (scheme === "http") return { host, port };
+  throw new Error(`${text}: only http:// and unix:// peer URLs can be dialled, netcd does not have TLS yet`);
 }
 
 /** The members as JSON of the peer endpoints; ids are numbers there, beyond what JavaScript's parser keeps. */

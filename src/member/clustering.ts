@@ -26,6 +26,8 @@ const HEIR_LOOK_MS = 10;
 /** How long a member that stops waits for a leader to which it can pass on what it was given, and how often it looks. */
 const PASS_ON_MAX_MS = 1_000;
 const PASS_ON_LOOK_MS = 5;
+/** So often the log names the members that are out of reach, as with etcd. */
+const UNREACHABLE_REPORT_MS = 5_000;
 
 export interface ClusteringParts {
   readonly config: Config;
@@ -47,6 +49,7 @@ export class Clustering {
   readonly #peers: ClusterPeers;
   #autoPromotion: AutoPromotion | null = null;
   #versions: VersionMonitor | null = null;
+  #reports: Timer | null = null;
 
   constructor(parts: ClusteringParts) {
     const { config, engine, identity, membership, alarms, log, removed } = parts;
@@ -63,11 +66,20 @@ export class Clustering {
       },
     });
     this.#peers = new ClusterPeers({ memberId: identity.memberId, engine, links: this.links, membership, log });
-    engine.setPeerIdentity({
-      version: ETCD_VERSION,
-      minClusterVersion: MIN_CLUSTER_VERSION,
-      peerUrls: config.advertisePeerUrls.map((url) => url.text),
-    });
+    this.#introduceSelf();
+  }
+
+  /** What others learn when this member calls: they may never have heard of it, or know it where it was long ago. */
+  #introduceSelf(): void {
+    const { config, engine, identity, membership } = this.#parts;
+    const agreed = membership.member(identity.memberId)?.peerUrls ?? [];
+    const peerUrls = [...new Set([...agreed, ...config.advertisePeerUrls.map((url) => url.text)])];
+    engine.setPeerIdentity({ version: ETCD_VERSION, minClusterVersion: MIN_CLUSTER_VERSION, peerUrls });
+  }
+
+  /** A member called that the log does not name. */
+  meet(id: bigint, peerUrls: readonly string[]): void {
+    this.#peers.meet(id, peerUrls);
   }
 
   /** Links everyone that the store knows, and those that a joining member was told of. */
@@ -78,6 +90,7 @@ export class Clustering {
     const { memberId } = identity;
     this.#versions = new VersionMonitor({ memberId, membership, replica, clock: systemClock, log });
     this.#versions.start();
+    this.#reports = systemClock.every(UNREACHABLE_REPORT_MS, () => this.links.reportUnreachable());
     if (!config.autoPromote) return;
     const changes = this.changes(replica);
     this.#autoPromotion = new AutoPromotion({ replica, membership, changes, clock: systemClock, log });
@@ -87,6 +100,7 @@ export class Clustering {
   stop(): void {
     this.#autoPromotion?.stop();
     this.#versions?.stop();
+    this.#reports?.cancel();
   }
 
   /** This member leads from now on. Never rejects. */
@@ -96,6 +110,7 @@ export class Clustering {
 
   membersChanged(): void {
     this.#peers.sync();
+    this.#introduceSelf();
   }
 
   changes(replica: Replica): MembershipChanges {

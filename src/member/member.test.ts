@@ -383,6 +383,12 @@ describe("a member does not start", () => {
     await expect(create(where, ["--listen-client-urls=https://127.0.0.1:1"]).start()).rejects.toThrow(
       "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme",
     );
+    for (const url of ["https://127.0.0.1:1", "unixs://localhost:1"]) {
+      const two = `--initial-cluster=m1=http://127.0.0.1:${where.peer},m2=${url}`;
+      await expect(create(where, [two]).start()).rejects.toThrow(
+        `has the peer URL ${url}, which cannot be dialled: netcd does not have TLS yet`,
+      );
+    }
   });
 
   it("in a directory that is a file, or with a damaged identity", async () => {

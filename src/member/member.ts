@@ -315,6 +315,9 @@ export class Member {
       case "peerSnapshotSent":
         this.#running?.clustering.links.handle(event);
         break;
+      case "peerStranger":
+        this.#running?.clustering.meet(event.id, event.peerUrls);
+        break;
       case "watchMessage":
         this.#running?.watches.deliver(event);
         break;

@@ -46,15 +46,18 @@ export type NativeEvent =
       payloads: PayloadHandle[];
     }
   /** `version` of an active peer's server; `status` and `text` of a refusal, `text` why it is inactive. Gone: nobody
-   * listens at its address, so its process ended. */
+   * listens at its address, so its process ended. `ageMs`: how long ago that was. */
   | {
       type: "peerLink";
       peer: bigint;
       state: "active" | "inactive" | "gone" | "refused";
+      ageMs: number;
       version: string;
       status: number;
       text: string;
     }
+  /** A member of the same cluster, by its own word, called that `setPeer` never named. It was refused and calls again. */
+  | { type: "peerStranger"; id: bigint; peerUrls: string[] }
   /** Messages to this peer were dropped; raft must not count on them. */
   | { type: "peerUnreachable"; peer: bigint }
   /**

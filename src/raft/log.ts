@@ -147,7 +147,12 @@ export class RaftLog {
 
   commitTo(index: number): void {
     if (index <= this.committed) return;
-    invariant(index <= this.lastIndex, `commit ${index} is behind the last entry ${this.lastIndex}`);
+    // A leader says only what this member acknowledged, so its disk lost what it held: etcd's text names the causes.
+    invariant(
+      index <= this.lastIndex,
+      `tocommit(${index}) is out of range [lastIndex(${this.lastIndex})]. ` +
+        "Was the raft log corrupted, truncated, or lost?",
+    );
     this.committed = index;
   }
 

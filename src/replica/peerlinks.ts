@@ -34,6 +34,8 @@ export class PeerLinks implements PeerTransport {
   /** Peers whose link is up, and since when in the clock's milliseconds. */
   readonly #connected = new Map<MemberId, number>();
   readonly #versions = new Map<MemberId, string>();
+  /** Why those that are not connected are not. */
+  readonly #failures = new Map<MemberId, string>();
   /** The arrived store that raft is being told of; raft takes it in the same turn or never. */
   #arrived: { handle: number; index: number; meta: readonly MetaRow[] } | null = null;
 
@@ -56,6 +58,7 @@ export class PeerLinks implements PeerTransport {
     this.#engine.removePeer(id);
     this.#connected.delete(id);
     this.#versions.delete(id);
+    this.#failures.delete(id);
     this.tally.forget(id);
   }
 
@@ -164,12 +167,15 @@ export class PeerLinks implements PeerTransport {
     const { log, clock } = this.#options;
     const fields = { "peer-id": event.peer.toString(16) };
     if (event.state === "active") {
-      this.#connected.set(event.peer, clock.nowMs());
+      // When it came up, not when JavaScript had time to hear of it.
+      this.#connected.set(event.peer, clock.nowMs() - event.ageMs);
       this.#versions.set(event.peer, event.version);
+      this.#failures.delete(event.peer);
       log.info("peer became active", fields);
       return;
     }
     const wasConnected = this.#connected.delete(event.peer);
+    this.#failures.set(event.peer, event.text);
     if (wasConnected) {
       log.warn("peer became inactive (message send to peer failed)", { ...fields, error: event.text });
     }
@@ -177,6 +183,18 @@ export class PeerLinks implements PeerTransport {
     if (event.state === "refused") {
       log.warn("peer refused the stream", { ...fields, status: event.status, error: event.text });
       if (event.status === removedStatus) this.#options.removed();
+    }
+  }
+
+  /** Tells operators who is out of reach and why: a peer that never was in reach has no other line. */
+  reportUnreachable(): void {
+    for (const [id, error] of this.#failures) {
+      this.#options.log.warn("prober detected unhealthy status", {
+        "round-tripper-name": "ROUND_TRIPPER_RAFT_MESSAGE",
+        "remote-peer-id": id.toString(16),
+        rtt: "0s",
+        error,
+      });
     }
   }
 

@@ -67,7 +67,13 @@ func startCluster(t testing.TB, cluster *Cluster, places []Place) *Cluster {
 // Join describes one more member, whose URL the caller adds to the cluster before it starts the member.
 func (c *Cluster) Join(t testing.TB) *Member {
 	t.Helper()
-	joined := c.describe(t, Place{})
+	return c.JoinAt(t, Place{})
+}
+
+// JoinAt is Join with a place for the member.
+func (c *Cluster) JoinAt(t testing.TB, place Place) *Member {
+	t.Helper()
+	joined := c.describe(t, place)
 	joined.extra = append(joined.extra, "--initial-cluster="+c.Initial(), "--initial-cluster-state=existing")
 	return joined
 }

@@ -101,6 +101,9 @@ func (m *Member) Endpoint() string { return m.ClientURL[len("http://"):] }
 // Pid is the process id of the running server.
 func (m *Member) Pid() int { return m.process.Process.Pid }
 
+// AddFlags gives the next start more flags, which win over those before.
+func (m *Member) AddFlags(flags ...string) { m.extra = append(m.extra, flags...) }
+
 // Launch starts the process without waiting until it serves.
 func (m *Member) Launch() error {
 	log, err := os.OpenFile(m.LogPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

@@ -173,7 +173,7 @@ impl NativeEngine {
     /// GOAWAY to clients, and their calls finish, for at most `grace_ms`; members talk on meanwhile.
     #[napi]
     pub fn drain_clients(&self, grace_ms: f64) -> Result<AsyncTask<DrainClients>> {
-        let grace = Duration::from_millis(number(grace_ms)?);
+        let grace = Duration::from_millis(number("graceMs", grace_ms)?);
         Ok(AsyncTask::new(DrainClients(
             Arc::clone(&self.shared),
             grace,

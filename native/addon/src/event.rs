@@ -1,5 +1,7 @@
 //! The events that cross to JavaScript one by one (those that are merged are fields of the queue).
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::MetaRow;
@@ -54,8 +56,14 @@ pub enum PeerEvent {
         metas: Vec<EntryMeta>,
         payloads: Vec<u64>,
     },
-    /// The state of the link to a peer changed.
-    Link { peer: u64, state: LinkState },
+    /// The state of the link to a peer changed, then.
+    Link {
+        peer: u64,
+        state: LinkState,
+        at: Instant,
+    },
+    /// A member that is not known here called, from these URLs.
+    Stranger { id: u64, urls: Vec<String> },
     /// Messages to a peer were dropped.
     Unreachable { peer: u64 },
     /// A peer's store waits behind a handle.

@@ -1,5 +1,7 @@
 //! Events as plain JavaScript objects, with the names of binding.ts. The only unsafe code of the addon is here.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, BufferSlice, JsObjectValue, Null, Object, ToNapiValue};
 use napi::{Env, Result};
@@ -308,7 +310,13 @@ impl<'e> Objects<'e> {
                 set(&mut object, c"arrived", arrived)?;
                 Ok(object)
             }
-            PeerEvent::Link { peer, state } => self.link(peer, state),
+            PeerEvent::Link { peer, state, at } => self.link(peer, state, at),
+            PeerEvent::Stranger { id, urls } => {
+                let mut object = self.object(c"peerStranger")?;
+                set(&mut object, c"id", BigInt::from(id))?;
+                set(&mut object, c"peerUrls", urls)?;
+                Ok(object)
+            }
             PeerEvent::Unreachable { peer } => {
                 let mut object = self.object(c"peerUnreachable")?;
                 set(&mut object, c"peer", BigInt::from(peer))?;
@@ -325,7 +333,7 @@ impl<'e> Objects<'e> {
         Ok(object)
     }
 
-    fn link(&self, peer: u64, state: LinkState) -> Result<Object<'e>> {
+    fn link(&self, peer: u64, state: LinkState, at: Instant) -> Result<Object<'e>> {
         let (state, version, status, text) = match state {
             LinkState::Active { version } => ("active", version, 200, String::new()),
             LinkState::Inactive { reason } => ("inactive", String::new(), 0, reason),
@@ -335,6 +343,7 @@ impl<'e> Objects<'e> {
         let mut object = self.object(c"peerLink")?;
         set(&mut object, c"peer", BigInt::from(peer))?;
         set(&mut object, c"state", state)?;
+        set(&mut object, c"ageMs", at.elapsed().as_secs_f64() * 1e3)?;
         set(&mut object, c"version", version)?;
         set(&mut object, c"status", u32::from(status))?;
         set(&mut object, c"text", text)?;

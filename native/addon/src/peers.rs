@@ -1,6 +1,7 @@
 //! Links to other members: what JavaScript asks of them, where their messages take entries from, and their events.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use napi::Result;
@@ -101,7 +102,12 @@ impl PeerEvents for PeerSink {
     }
 
     fn link(&self, peer: u64, state: LinkState) {
-        self.push(PeerEvent::Link { peer, state });
+        let at = Instant::now();
+        self.push(PeerEvent::Link { peer, state, at });
+    }
+
+    fn stranger(&self, id: u64, urls: Vec<String>) {
+        self.push(PeerEvent::Stranger { id, urls });
     }
 
     fn unreachable(&self, peer: u64) {

@@ -4,7 +4,6 @@
 //! makes an answer that comes after its slot was reused a miss and not a mix-up. Bit 63 is JavaScript's.
 
 use std::net::TcpListener as StdTcpListener;
-use std::os::unix::net::UnixListener as StdUnixListener;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -15,6 +14,7 @@ use parking_lot::Mutex;
 use crate::admission::Place;
 use crate::conn::{Drain, ListenerInfo};
 use crate::limits::WORKERS_MAX;
+use crate::unix_socket::UnixSocket;
 
 const WORKER_SHIFT: u32 = 56;
 const WORKER_MASK: u64 = 0x7f;
@@ -51,7 +51,7 @@ pub(crate) enum Accepted {
 /// A bound socket that waits for the worker that accepts on it.
 pub(crate) enum Bound {
     Tcp(StdTcpListener),
-    Unix(StdUnixListener),
+    Unix(UnixSocket),
 }
 
 /// What other threads say to a worker.

@@ -29,6 +29,7 @@ mod readers;
 mod send;
 mod slots;
 mod stop;
+mod unix_socket;
 mod waker;
 mod watch;
 mod worker;

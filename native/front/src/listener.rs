@@ -18,6 +18,7 @@ use crate::config::ListenerConfig;
 use crate::conn::{ConnCtx, ListenerInfo, Stage, accept_stream};
 use crate::events::{FrontEvent, LogLevel};
 use crate::limits::{ACCEPT_RETRY, LISTEN_BACKLOG};
+use crate::unix_socket::UnixSocket;
 use crate::worker::{Shared, Worker, spawn};
 
 /// Binds what the configuration says; also returns the address that was bound.
@@ -56,15 +57,9 @@ fn bind_address(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// A socket file that an earlier process left behind is removed, as etcd does.
 fn bind_unix(path: &Path) -> io::Result<(Bound, String)> {
-    match std::fs::remove_file(path) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
-        _ => {}
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
-    listener.set_nonblocking(true)?;
-    Ok((Bound::Unix(listener), path.display().to_string()))
+    let socket = UnixSocket::bind(path)?;
+    Ok((Bound::Unix(socket), path.display().to_string()))
 }
 
 /// Accepts on a bound socket until the worker drains.
@@ -123,9 +118,11 @@ fn prepare(stream: &TcpStream, write_stall: Duration) -> io::Result<()> {
 
 async fn accept_unix(
     shared: &Shared,
-    listener: std::os::unix::net::UnixListener,
+    socket: UnixSocket,
     info: &Arc<ListenerInfo>,
 ) -> io::Result<()> {
+    // The file goes when accepting ends, before the worker has ended the connections.
+    let (listener, _file) = socket.into_parts();
     let listener = UnixListener::from_std(listener)?;
     loop {
         let place = place(shared, info).await;

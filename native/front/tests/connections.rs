@@ -316,6 +316,24 @@ async fn unix_sockets_serve_the_same() {
 }
 
 #[tokio::test]
+async fn a_socket_file_goes_with_the_server_whether_it_was_served_or_held() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let on = |name: &str, held: bool| ListenerConfig {
+        address: dir.path().join(name).display().to_string(),
+        unix: true,
+        held,
+        ..common::listener("client", true, true)
+    };
+    let files = || std::fs::read_dir(dir.path()).unwrap().count();
+    let listeners = [on("served", false), on("held", true)];
+    server.front.listen(&listeners).unwrap();
+    assert_eq!(files(), 2);
+    server.front.shutdown(Duration::from_secs(5));
+    assert_eq!(files(), 0);
+}
+
+#[tokio::test]
 async fn a_taken_address_is_an_error_that_names_it() {
     let server = Server::start();
     let config = ListenerConfig {

@@ -139,7 +139,7 @@ describe("the log", () => {
     const log = new RaftLog(0, 0, [entry(1, 1), entry(2, 1)], 0);
     log.commitTo(2);
     expect(() => log.reconcile(1, 1, [entry(2, 2)])).toThrow("committed");
-    expect(() => log.commitTo(3)).toThrow("behind the last entry");
+    expect(() => log.commitTo(3)).toThrow("tocommit(3) is out of range [lastIndex(2)]");
   });
 
   test("takes a snapshot in place of everything, durable only with its write", () => {
@@ -155,5 +155,12 @@ describe("the log", () => {
     log.writeStarted(2);
     log.writeDone(2);
     expect([log.stable, log.firstIndex, log.lastTerm]).toEqual([9, 10, 4]);
+  });
+
+  test("that lost what it acknowledged says so, in etcd's words", () => {
+    const log = new RaftLog(0, 0, [], 0);
+    expect(() => log.commitTo(9)).toThrow(
+      "tocommit(9) is out of range [lastIndex(0)]. Was the raft log corrupted, truncated, or lost?",
+    );
   });
 });

@@ -28,12 +28,14 @@ impl PeerAcceptor {
     pub(crate) async fn serve(&self, request: &RequestHead, body: Body, mut respond: Responder) {
         let shared = &self.0;
         let identity = shared.identity();
+        let headers = &request.parts.headers;
         let sender = wire::check_request(
-            &request.parts.headers,
+            headers,
             &identity,
             |id| shared.is_removed(id),
-            |id| shared.counters(id).is_some(),
+            |id| shared.contact(id).is_some(),
         );
+        let urls = wire::peer_urls(headers);
         let headers = wire::response_headers(&identity);
         if *shared.leaving.borrow() {
             let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -42,6 +44,9 @@ impl PeerAcceptor {
         let from = match sender {
             Ok(from) => from,
             Err(refusal) => {
+                if let Some(stranger) = refusal.stranger {
+                    shared.events.stranger(stranger, urls);
+                }
                 return refuse(&mut respond, refusal.status, &headers, refusal.text);
             }
         };
@@ -50,9 +55,11 @@ impl PeerAcceptor {
         if respond.respond(&accepted, false).is_err() {
             return;
         }
-        let Some(counters) = shared.counters(from) else {
+        let Some(contact) = shared.contact(from) else {
             return;
         };
+        contact.heard(urls);
+        let counters = contact.counters;
         if request.path() == wire::SNAPSHOT_PATH {
             let outcome = receive_snapshot(shared, from, &counters, body).await;
             let verdict = match outcome {

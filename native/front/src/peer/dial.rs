@@ -1,14 +1,15 @@
 //! Opening a stream to a peer: connection, handshake, and writing as its window opens.
 
 use std::future::poll_fn;
-use std::io;
 
 use bytes::Bytes;
+use h2::client::SendRequest;
 use h2::{PingPong, RecvStream, SendStream};
 use http::{Method, Request, StatusCode};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use super::address::{Address, connect_tcp, connect_unix, unsupported};
 use super::limits;
 use super::shared::Shared;
 use super::wire;
@@ -64,25 +65,15 @@ pub enum DialError {
 /// Opens a stream to the member `to` at this URL and waits until it is accepted.
 pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Channel, DialError> {
     let failed = |error: &dyn std::fmt::Display| DialError::Failed(format!("{url}: {error}"));
-    let io = connect(url).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => DialError::NobodyListens(format!("{url}: {error}")),
-        _ => failed(&error),
-    })?;
-    let (sender, mut connection) = h2::client::Builder::new()
-        .initial_window_size(limits::WINDOW_BYTES)
-        .initial_connection_window_size(limits::WINDOW_BYTES)
-        .max_frame_size(limits::HTTP2_FRAME_BYTES)
-        .handshake::<_, Bytes>(io)
-        .await
-        .map_err(|error| failed(&error))?;
-    let pings = connection.ping_pong();
-    let connection = tokio::spawn(connection);
+    let Speaker {
+        sender,
+        pings,
+        connection,
+    } = reach(url).await?;
     let identity = shared.identity();
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = format!("{url}{}", path)
-        .parse()
-        .map_err(|error| failed(&error))?;
+    *request.uri_mut() = target(url, path).parse().map_err(|error| failed(&error))?;
     *request.headers_mut() = wire::request_headers(&identity, to);
     let mut sender = sender.ready().await.map_err(|error| failed(&error))?;
     let (response, stream) = sender
@@ -124,15 +115,53 @@ pub async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(
     Ok(())
 }
 
-async fn connect(url: &str) -> io::Result<TcpStream> {
-    let authority = url.strip_prefix("http://").ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::Unsupported,
-            "only http:// peer URLs can be dialled",
-        )
-    })?;
-    let stream = TcpStream::connect(authority.trim_end_matches('/')).await?;
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_MAX))?;
-    Ok(stream)
+/// What the request names: a socket of this machine has no host that HTTP/2 knows.
+fn target(url: &str, path: &str) -> String {
+    match Address::parse(url) {
+        Some(Address::Unix(_)) => format!("http://localhost{path}"),
+        Some(Address::Tcp(_)) | None => format!("{}{path}", url.trim_end_matches('/')),
+    }
+}
+
+/// A connection that speaks HTTP/2.
+struct Speaker {
+    sender: SendRequest<Bytes>,
+    pings: Option<PingPong>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+async fn reach(url: &str) -> Result<Speaker, DialError> {
+    let address = Address::parse(url);
+    let address = address.ok_or_else(|| DialError::Failed(unsupported(url)))?;
+    let lost = |error: std::io::Error| {
+        let reason = format!("{url}: {error}");
+        if address.is_deserted(&error) {
+            DialError::NobodyListens(reason)
+        } else {
+            DialError::Failed(reason)
+        }
+    };
+    let spoken = match &address {
+        Address::Tcp(authority) => speak(connect_tcp(authority).await.map_err(lost)?).await,
+        Address::Unix(path) => speak(connect_unix(path).await.map_err(lost)?).await,
+    };
+    spoken.map_err(|error| DialError::Failed(format!("{url}: {error}")))
+}
+
+async fn speak<S>(io: S) -> Result<Speaker, h2::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, mut connection) = h2::client::Builder::new()
+        .initial_window_size(limits::WINDOW_BYTES)
+        .initial_connection_window_size(limits::WINDOW_BYTES)
+        .max_frame_size(limits::HTTP2_FRAME_BYTES)
+        .handshake::<_, Bytes>(io)
+        .await?;
+    let pings = connection.ping_pong();
+    Ok(Speaker {
+        sender,
+        pings,
+        connection: tokio::spawn(connection),
+    })
 }

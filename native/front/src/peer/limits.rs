@@ -12,6 +12,8 @@ pub const QUEUE_MESSAGES_MAX: usize = 4096;
 pub const WINDOW_BYTES: u32 = 16 << 20;
 /// HTTP/2 frames between members.
 pub const HTTP2_FRAME_BYTES: u32 = 1 << 20;
+/// Bytes of the peer URLs that a member names when it calls; who names more has said nothing.
+pub const PEER_URLS_BYTES_MAX: usize = 2048;
 /// Time to connect and be accepted.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before the first and before any later attempt to connect again.

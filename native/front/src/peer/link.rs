@@ -13,6 +13,7 @@ use netcd_engine::pipeline::LogEntry;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use super::address::Addresses;
 use super::dial::{self, Channel, DialError, write};
 use super::frame;
 use super::limits;
@@ -49,12 +50,23 @@ pub(super) struct Outgoing {
     pub bytes: usize,
 }
 
+/// How a pause between two dials ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Paused {
+    /// By its length.
+    Passed,
+    /// The peer called, or has other URLs.
+    Called,
+    /// The link is no longer wanted.
+    Unwanted,
+}
+
 /// See the file's head.
 pub(super) struct Link {
     pub id: u64,
     pub shared: Arc<Shared>,
     pub counters: Arc<PeerCounters>,
-    pub urls: watch::Receiver<Vec<String>>,
+    pub addresses: watch::Receiver<Addresses>,
     pub queue: mpsc::Receiver<Outgoing>,
 }
 
@@ -78,6 +90,8 @@ impl Link {
                         return;
                     };
                     add(&self.counters.disconnects, 1);
+                    // The calls of a peer that was connected are no news.
+                    self.addresses.mark_unchanged();
                     LinkState::Inactive { reason }
                 }
                 Err(DialError::Failed(reason)) => LinkState::Inactive { reason },
@@ -89,10 +103,11 @@ impl Link {
             };
             self.report(&mut last_state, state);
             attempt += 1;
-            if !self.discard_for(pause).await {
-                return;
-            }
-            pause = (pause * 2).min(limits::RECONNECT_PAUSE_MAX);
+            pause = match self.discard_for(pause).await {
+                Paused::Passed => (pause * 2).min(limits::RECONNECT_PAUSE_MAX),
+                Paused::Called => limits::RECONNECT_PAUSE_MIN,
+                Paused::Unwanted => return,
+            };
         }
     }
 
@@ -111,14 +126,21 @@ impl Link {
         *last = Some(state);
     }
 
-    /// Drops what is queued while the peer is away; false when the link is no longer wanted.
-    async fn discard_for(&mut self, pause: Duration) -> bool {
+    /// Drops what is queued while the peer is away. A sign of it cuts the pause short, but not below the shortest:
+    /// whoever calls again and again must not make this member dial as often.
+    pub(super) async fn discard_for(&mut self, pause: Duration) -> Paused {
+        let start = Instant::now();
         let end = sleep(pause);
         tokio::pin!(end);
+        let mut outcome = Paused::Passed;
         let mut dropped = 0;
-        let wanted = loop {
+        loop {
             tokio::select! {
-                () = &mut end => break true,
+                () = &mut end => break,
+                Ok(()) = self.addresses.changed() => {
+                    outcome = Paused::Called;
+                    end.as_mut().reset((start + limits::RECONNECT_PAUSE_MIN).into());
+                }
                 message = self.queue.recv() => match message {
                     Some(message) => {
                         self.dequeued(&message);
@@ -127,15 +149,15 @@ impl Link {
                             self.shared.events.message(self.id, message.header, entries);
                         }
                     }
-                    None => break false,
+                    None => { outcome = Paused::Unwanted; break; }
                 },
             }
-        };
+        }
         if dropped > 0 {
             add(&self.counters.sent_failures, dropped);
             self.shared.events.unreachable(self.id);
         }
-        wanted
+        outcome
     }
 
     fn dequeued(&self, message: &Outgoing) {
@@ -144,10 +166,11 @@ impl Link {
             .fetch_sub(message.bytes, Ordering::Relaxed);
     }
 
-    async fn dial(&self, attempt: usize) -> Result<Channel, DialError> {
+    async fn dial(&mut self, attempt: usize) -> Result<Channel, DialError> {
         let url = {
-            let urls = self.urls.borrow();
-            urls.get(attempt % urls.len().max(1)).cloned()
+            let addresses = self.addresses.borrow_and_update();
+            let count = addresses.all().count();
+            addresses.all().nth(attempt % count.max(1)).cloned()
         };
         let url = url.ok_or_else(|| DialError::Failed("peer has no URL".into()))?;
         match timeout(

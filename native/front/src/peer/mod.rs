@@ -3,6 +3,7 @@
 //! never pass through it.
 
 mod accept;
+mod address;
 mod dial;
 mod frame;
 pub mod limits;
@@ -24,7 +25,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 pub use accept::PeerAcceptor;
 pub use link::Payload;
@@ -33,14 +34,13 @@ pub use shared::PeerCounters;
 pub use wire::{Identity, Refusal};
 
 use link::{Link, Outgoing};
-use shared::{Shared, add};
+use shared::{Contact, Shared, add};
 use snapshot::Transfer;
 
 /// This side's end of the link to one peer.
 struct Handle {
     queue: mpsc::Sender<Outgoing>,
-    urls: watch::Sender<Vec<String>>,
-    counters: Arc<PeerCounters>,
+    contact: Contact,
     /// The copy of the store that is on its way: dropped, it ends.
     sending: Option<oneshot::Sender<()>>,
 }
@@ -102,31 +102,30 @@ impl Peers {
     /// Adds a peer, or gives it other URLs.
     pub fn set_peer(&self, id: u64, urls: Vec<String>) {
         let mut handles = self.handles.lock();
-        if let Some(handle) = handles.get(&id) {
-            handle.urls.send_replace(urls);
+        let contact = self.shared.admit(id);
+        contact
+            .addresses
+            .send_modify(|known| known.configured = urls);
+        if handles.contains_key(&id) {
             return;
         }
-        let counters = self.shared.admit(id);
         let (queue, queued) = mpsc::channel(limits::QUEUE_MESSAGES_MAX);
-        let (urls, urls_seen) = watch::channel(urls);
         let link = Link {
             id,
             shared: Arc::clone(&self.shared),
-            counters: Arc::clone(&counters),
-            urls: urls_seen,
+            counters: Arc::clone(&contact.counters),
+            addresses: contact.addresses.subscribe(),
             queue: queued,
         };
         // The receiver lives as long as the thread; after close nothing is sent any more.
         let _ = self.jobs.send(Box::pin(link.run()));
-        handles.insert(
-            id,
-            Handle {
-                queue,
-                urls,
-                counters,
-                sending: None,
-            },
-        );
+        let sending = None;
+        let handle = Handle {
+            queue,
+            contact,
+            sending,
+        };
+        handles.insert(id, handle);
     }
 
     /// Ends the link to a peer.
@@ -147,10 +146,8 @@ impl Peers {
             return false;
         };
         let bytes = header.len() + payload_bytes;
-        let queued = handle
-            .counters
-            .queued_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
+        let counters = &handle.contact.counters;
+        let queued = counters.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = queued == 0 || queued + bytes <= limits::QUEUE_BYTES_MAX;
         let sent = fits
             && handle
@@ -162,11 +159,8 @@ impl Peers {
                 })
                 .is_ok();
         if !sent {
-            handle
-                .counters
-                .queued_bytes
-                .fetch_sub(bytes, Ordering::Relaxed);
-            add(&handle.counters.sent_failures, 1);
+            counters.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            add(&counters.sent_failures, 1);
         }
         sent
     }
@@ -187,8 +181,8 @@ impl Peers {
             to,
             header,
             shared: Arc::clone(&self.shared),
-            counters: Arc::clone(&handle.counters),
-            urls: handle.urls.subscribe(),
+            counters: Arc::clone(&handle.contact.counters),
+            addresses: handle.contact.addresses.subscribe(),
         };
         // The receiver lives as long as the thread; after close nothing is sent any more.
         let _ = self.jobs.send(Box::pin(transfer.run(replaced)));

@@ -88,6 +88,8 @@ pub trait PeerEvents: Send + Sync + 'static {
     fn message(&self, from: u64, header: Bytes, entries: Vec<LogEntry>);
     /// The state of the link to a peer changed.
     fn link(&self, peer: u64, state: LinkState);
+    /// A member of the same cluster, by its own word, that is not known here was refused. It calls again.
+    fn stranger(&self, id: u64, urls: Vec<String>);
     /// Messages to this peer were dropped: raft must not count on them.
     fn unreachable(&self, peer: u64);
     /// A copy of the store on its way to this peer is there, whole and checked, or it is lost.

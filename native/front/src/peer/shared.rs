@@ -8,6 +8,7 @@ use netcd_engine::metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
+use super::address::Addresses;
 use super::metrics::Copies;
 use super::ports::{PeerEvents, PeerLog, PeerStore};
 use super::presence::Presence;
@@ -60,9 +61,25 @@ pub fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
 
+/// A peer as all its tasks see it.
+#[derive(Clone, Default)]
+pub struct Contact {
+    /// For metrics.
+    pub counters: Arc<PeerCounters>,
+    /// Where it is. Every change, one to the same value too, is a reason to dial at once.
+    pub addresses: watch::Sender<Addresses>,
+}
+
+impl Contact {
+    /// The peer has just opened a stream to this member, so it lives, and says where.
+    pub fn heard(&self, urls: Vec<String>) {
+        self.addresses.send_modify(|known| known.told = urls);
+    }
+}
+
 #[derive(Default)]
 struct Roster {
-    peers: HashMap<u64, Arc<PeerCounters>>,
+    peers: HashMap<u64, Contact>,
     removed: HashSet<u64>,
 }
 
@@ -111,10 +128,10 @@ impl Shared {
         *self.identity.write() = Arc::new(identity);
     }
 
-    /// The counters of a peer that is now known.
-    pub(super) fn admit(&self, id: u64) -> Arc<PeerCounters> {
+    /// A peer that is known from now on.
+    pub(super) fn admit(&self, id: u64) -> Contact {
         let mut roster = self.roster.write();
-        Arc::clone(roster.peers.entry(id).or_default())
+        roster.peers.entry(id).or_default().clone()
     }
 
     pub(super) fn forget(&self, id: u64) {
@@ -129,7 +146,7 @@ impl Shared {
         self.roster.read().removed.contains(&id)
     }
 
-    pub(super) fn counters(&self, id: u64) -> Option<Arc<PeerCounters>> {
+    pub(super) fn contact(&self, id: u64) -> Option<Contact> {
         self.roster.read().peers.get(&id).cloned()
     }
 
@@ -145,7 +162,7 @@ impl Shared {
         let mut all: Vec<_> = roster
             .peers
             .iter()
-            .map(|(id, counters)| (*id, Arc::clone(counters)))
+            .map(|(id, contact)| (*id, Arc::clone(&contact.counters)))
             .collect();
         all.sort_by_key(|(id, _)| *id);
         all

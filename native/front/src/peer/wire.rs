@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::limits;
+
 /// Path of the stream that carries raft messages.
 pub const STREAM_PATH: &str = "/netcd/peer/stream";
 
@@ -42,11 +44,18 @@ pub struct Refusal {
     pub status: StatusCode,
     /// HTTP body.
     pub text: &'static str,
+    /// A sender that nothing speaks against but that it is not known: it may have become a member since this one was
+    /// last told of the members.
+    pub stranger: Option<u64>,
 }
 
 impl Refusal {
     const fn new(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text }
+        Self {
+            status,
+            text,
+            stranger: None,
+        }
     }
 }
 
@@ -113,19 +122,32 @@ pub fn check_request(
     if is_removed(from) {
         return Err(Refusal::new(StatusCode::GONE, "removed member\n"));
     }
+    let meant = hex(headers, &TO) == Some(identity.member_id);
     if !is_known(from) {
-        return Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            "error sender not found\n",
-        ));
+        return Err(Refusal {
+            stranger: meant.then_some(from),
+            ..Refusal::new(StatusCode::NOT_FOUND, "error sender not found\n")
+        });
     }
-    if hex(headers, &TO) != Some(identity.member_id) {
+    if !meant {
         return Err(Refusal::new(
             StatusCode::PRECONDITION_FAILED,
             "to field mismatch\n",
         ));
     }
     Ok(from)
+}
+
+/// Peer URLs that the sender of these headers advertises; none if it names more than anybody has.
+pub fn peer_urls(headers: &HeaderMap) -> Vec<String> {
+    let urls = text(headers, &PEER_URLS).unwrap_or_default();
+    if urls.len() > limits::PEER_URLS_BYTES_MAX {
+        return Vec::new();
+    }
+    let urls = urls.split(',').map(str::trim);
+    urls.filter(|url| !url.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Version of the server that sent these headers.
@@ -172,6 +194,33 @@ mod tests {
         assert_eq!(check(&headers), Ok(1));
         assert_eq!(headers[PEER_URLS], "http://127.0.0.1:1,http://127.0.0.1:2");
         assert_eq!(version(&headers), "3.7.3");
+    }
+
+    #[test]
+    fn only_a_sender_of_this_cluster_that_means_this_member_may_be_a_member_not_yet_heard_of() {
+        let stranger = |headers: &HeaderMap| {
+            check_request(headers, &identity(2), |id| id == 9, |id| id == 1)
+                .err()
+                .and_then(|refusal| refusal.stranger)
+        };
+        assert_eq!(stranger(&request_headers(&identity(3), 2)), Some(3));
+        assert_eq!(stranger(&request_headers(&identity(3), 7)), None);
+        assert_eq!(stranger(&request_headers(&identity(9), 2)), None);
+        assert_eq!(stranger(&request_headers(&identity(1), 7)), None);
+        let other = Identity {
+            cluster_id: 5,
+            ..identity(3)
+        };
+        assert_eq!(stranger(&request_headers(&other, 2)), None);
+    }
+
+    #[test]
+    fn a_caller_names_its_urls_and_no_more_than_anybody_has() {
+        let mut named = identity(1);
+        assert_eq!(peer_urls(&request_headers(&named, 2)), named.peer_urls);
+        assert_eq!(peer_urls(&HeaderMap::new()), Vec::<String>::new());
+        named.peer_urls = vec!["http://127.0.0.1:1".into(); 1000];
+        assert_eq!(peer_urls(&request_headers(&named, 2)), Vec::<String>::new());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{encode_end, encode_head};
+use crate::peer::address::Addresses;
 use crate::peer::dial::{self, Channel, DialError, write};
 use crate::peer::limits;
 use crate::peer::ports::StoreCopy;
@@ -26,7 +27,7 @@ pub struct Transfer {
     /// Of the peer.
     pub counters: Arc<PeerCounters>,
     /// Of the peer.
-    pub urls: watch::Receiver<Vec<String>>,
+    pub addresses: watch::Receiver<Addresses>,
 }
 
 impl Transfer {
@@ -70,9 +71,9 @@ impl Transfer {
     }
 
     async fn dial(&self) -> Result<Channel, String> {
-        let urls = self.urls.borrow().clone();
+        let addresses = self.addresses.borrow().clone();
         let mut reason = "peer has no URL".to_owned();
-        for url in &urls {
+        for url in addresses.all() {
             let opened = dial::open(&self.shared, self.to, url, wire::SNAPSHOT_PATH);
             reason = match timeout(limits::CONNECT_TIMEOUT, opened).await {
                 Ok(Ok(channel)) => return Ok(channel),

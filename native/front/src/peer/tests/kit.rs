@@ -10,7 +10,8 @@ use netcd_engine::pipeline::LogEntry;
 use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
 use netcd_engine::types::{EntryKind, LogMark};
 use parking_lot::Condvar;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::super::*;
 use crate::http2::{self, Config, Connection};
@@ -21,6 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Seen {
     pub(super) messages: Vec<(u64, Bytes, Vec<LogEntry>)>,
     pub(super) links: Vec<(u64, LinkState)>,
+    pub(super) strangers: Vec<(u64, Vec<String>)>,
     pub(super) unreachable: usize,
     pub(super) copies_sent: Vec<Result<SnapshotInfo, String>>,
     pub(super) copies: Vec<(u64, Bytes, Vec<u8>, SnapshotInfo)>,
@@ -58,6 +60,9 @@ impl PeerEvents for Recorder {
     }
     fn link(&self, peer: u64, state: LinkState) {
         self.record(|seen| seen.links.push((peer, state)));
+    }
+    fn stranger(&self, id: u64, urls: Vec<String>) {
+        self.record(|seen| seen.strangers.push((id, urls)));
     }
     fn unreachable(&self, _peer: u64) {
         self.record(|seen| seen.unreachable += 1);
@@ -182,12 +187,15 @@ impl PeerLog for FakeLog {
     }
 }
 
+/// Ends a server's thread, and waits for it.
+pub(super) type Server = (oneshot::Sender<()>, JoinHandle<()>);
+
 pub(super) struct Member {
     pub(super) peers: Peers,
     pub(super) seen: Arc<Recorder>,
     pub(super) store: Arc<FakeStore>,
     pub(super) address: SocketAddr,
-    pub(super) server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    pub(super) server: Option<Server>,
 }
 
 impl Member {
@@ -221,31 +229,69 @@ impl Member {
 
     /// What front's listener does for a peer URL, without the rest of front.
     pub(super) fn serve(&mut self) {
+        let wanted = self.address;
+        let (bound, address) = std::sync::mpsc::channel();
+        self.server = Some(self.serving(async move |acceptor| {
+            let socket = TcpSocket::new_v4().expect("socket");
+            socket.set_reuseaddr(true).expect("option");
+            socket.bind(wanted).expect("bind");
+            let listener: TcpListener = socket.listen(16).expect("listen");
+            bound
+                .send(listener.local_addr().expect("address"))
+                .expect("test waits");
+            loop {
+                serve_one(listener.accept().await.expect("accept").0, &acceptor);
+            }
+        }));
+        self.address = address.recv().expect("bound");
+    }
+
+    /// As `serve`, on a socket in the file system, whose file stays.
+    pub(super) fn serve_unix(&self, path: &Path) -> Server {
+        let path = path.to_owned();
+        let (bound, is_bound) = std::sync::mpsc::channel();
+        let server = self.serving(async move |acceptor| {
+            let listener = UnixListener::bind(path).expect("bind");
+            bound.send(()).expect("test waits");
+            loop {
+                serve_one(listener.accept().await.expect("accept").0, &acceptor);
+            }
+        });
+        is_bound.recv().expect("bound");
+        server
+    }
+
+    fn serving<F>(&self, accepting: F) -> Server
+    where
+        F: AsyncFnOnce(PeerAcceptor) + Send + 'static,
+    {
         let acceptor = self.peers.acceptor();
         let (stop, stopped) = oneshot::channel();
-        let (bound, address) = std::sync::mpsc::channel();
-        let wanted = self.address;
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("runtime");
             tokio::task::LocalSet::new().block_on(&runtime, async move {
-                let socket = TcpSocket::new_v4().expect("socket");
-                socket.set_reuseaddr(true).expect("option");
-                socket.bind(wanted).expect("bind");
-                let listener: TcpListener = socket.listen(16).expect("listen");
-                bound
-                    .send(listener.local_addr().expect("address"))
-                    .expect("test waits");
                 tokio::select! {
-                    () = accept_all(listener, acceptor) => {}
+                    () = accepting(acceptor) => {}
                     _ = stopped => {}
                 }
             });
         });
-        self.address = address.recv().expect("bound");
-        self.server = Some((stop, thread));
+        (stop, thread)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What this member tells others of where it is.
+    pub(super) fn says_it_is_at(&self, there: &Member) {
+        self.peers.set_identity(Identity {
+            peer_urls: vec![there.url()],
+            ..(*self.peers.shared.identity()).clone()
+        });
     }
 
     pub(super) fn stop_serving(&mut self) {
@@ -255,31 +301,30 @@ impl Member {
     }
 
     pub(super) fn knows(&self, id: u64, other: &Member) {
-        self.peers
-            .set_peer(id, vec![format!("http://{}", other.address)]);
+        self.peers.set_peer(id, vec![other.url()]);
     }
 }
 
-pub(super) async fn accept_all(listener: TcpListener, acceptor: PeerAcceptor) {
-    loop {
-        let (io, _) = listener.accept().await.expect("accept");
-        let acceptor = acceptor.clone();
-        tokio::task::spawn_local(async move {
-            let config = Config {
-                max_concurrent_streams: 100,
-                pings: None,
-            };
-            let mut connection = Connection::new(io, b"", config, Instant::now());
-            let mut each = |(request, body, respond): http2::Request, _: &mut Context<'_>| {
-                assert!(PeerAcceptor::takes(request.path()));
-                let acceptor = acceptor.clone();
-                tokio::task::spawn_local(async move {
-                    acceptor.serve(&request, body, respond).await;
-                });
-            };
-            poll_fn(|cx| connection.poll_turn(Instant::now(), cx, &mut each)).await;
-        });
-    }
+fn serve_one<S>(io: S, acceptor: &PeerAcceptor)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let acceptor = acceptor.clone();
+    tokio::task::spawn_local(async move {
+        let config = Config {
+            max_concurrent_streams: 100,
+            pings: None,
+        };
+        let mut connection = Connection::new(io, b"", config, Instant::now());
+        let mut each = |(request, body, respond): http2::Request, _: &mut Context<'_>| {
+            assert!(PeerAcceptor::takes(request.path()));
+            let acceptor = acceptor.clone();
+            tokio::task::spawn_local(async move {
+                acceptor.serve(&request, body, respond).await;
+            });
+        };
+        poll_fn(|cx| connection.poll_turn(Instant::now(), cx, &mut each)).await;
+    });
 }
 
 pub(super) fn pair() -> (Member, Member) {

@@ -3,8 +3,9 @@
 mod kit;
 mod leave;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::link::Paused;
 use super::*;
 use kit::*;
 
@@ -103,6 +104,133 @@ fn strangers_and_removed_members_are_refused() {
             .contains(&refused(412, "cluster ID mismatch"))
             .then_some(())
     });
+}
+
+#[test]
+fn a_member_that_is_not_known_is_told_of_and_let_in_once_it_is() {
+    let (one, two) = (Member::start(1, 7), Member::start(2, 7));
+    one.says_it_is_at(&one);
+    one.knows(2, &two);
+    let stranger = two
+        .seen
+        .wait("stranger", |seen| seen.strangers.first().cloned());
+    assert_eq!(stranger, (1, vec![one.url()]));
+    two.peers.set_peer(stranger.0, stranger.1);
+    for (member, peer) in [(&one, 2), (&two, 1)] {
+        member.seen.wait("link", |seen| {
+            seen.links.contains(&(peer, active())).then_some(())
+        });
+    }
+    assert!(two.peers.send(1, "answer".into(), Payload::None, 0));
+    one.seen
+        .wait("answer", |seen| seen.messages.first().cloned());
+}
+
+#[test]
+fn a_peer_that_has_moved_is_found_where_it_says_it_is_by_links_and_by_copies() {
+    let (one, two) = (Member::start(1, 7), Member::start(2, 7));
+    // Nobody is there: the configuration is older than the move.
+    two.peers.set_peer(1, vec!["http://127.0.0.1:1".into()]);
+    one.says_it_is_at(&one);
+    one.knows(2, &two);
+    two.seen.wait("link", |seen| {
+        seen.links.contains(&(1, active())).then_some(())
+    });
+    assert!(two.peers.send(1, "answer".into(), Payload::None, 0));
+    one.seen
+        .wait("answer", |seen| seen.messages.first().cloned());
+    two.peers.send_snapshot(1, "copy".into());
+    let sent = two
+        .seen
+        .wait("copy", |seen| seen.copies_sent.first().cloned());
+    assert!(sent.is_ok(), "{sent:?}");
+}
+
+#[test]
+fn a_peer_that_calls_is_dialled_at_once() {
+    let mut two = Member::start(2, 7);
+    two.stop_serving();
+    let one = Member::start(1, 7);
+    let pause = Duration::from_secs(600);
+    let contact = one.peers.shared.admit(2);
+    let (_queue, queued) = mpsc::channel(1);
+    let mut link = Link {
+        id: 2,
+        shared: Arc::clone(&one.peers.shared),
+        counters: Arc::clone(&contact.counters),
+        addresses: contact.addresses.subscribe(),
+        queue: queued,
+    };
+    two.serve();
+    two.knows(1, &one);
+    // Two's stream is accepted while the link to it sits out a pause that nobody could wait for.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("runtime");
+    let paused =
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, link.discard_for(pause)).await });
+    assert_eq!(paused.expect("the pause was cut short"), Paused::Called);
+}
+
+#[test]
+fn members_talk_over_sockets_of_one_machine() {
+    let dir = tempfile::tempdir().expect("directory");
+    let url = |name: &str| format!("unix://{}", dir.path().join(name).display());
+    let (one, mut two) = (Member::start(1, 7), Member::start(2, 7));
+    one.serve_unix(&dir.path().join("one"));
+    let second = two.serve_unix(&dir.path().join("two"));
+    one.peers.set_peer(2, vec![url("two")]);
+    two.peers.set_peer(1, vec![url("one")]);
+    one.seen.wait("link", |seen| {
+        seen.links.contains(&(2, active())).then_some(())
+    });
+    assert!(one.peers.send(2, "over a socket".into(), Payload::None, 0));
+    two.seen
+        .wait("message", |seen| seen.messages.first().cloned());
+    one.peers.send_snapshot(2, "copy".into());
+    let sent = one
+        .seen
+        .wait("copy", |seen| seen.copies_sent.first().cloned());
+    assert!(sent.is_ok(), "{sent:?}");
+    two.server = Some(second);
+    two.stop_serving();
+    // The process has ended and taken its file with it, or was killed: both say that nobody is there.
+    one.seen.wait("end", |seen| {
+        let gone = |state: &LinkState| matches!(state, LinkState::Gone { .. });
+        seen.links.iter().any(|(_, s)| gone(s)).then_some(())
+    });
+    std::fs::remove_file(dir.path().join("two")).expect("the file stayed");
+    let gone = one.seen.seen.lock().links.len();
+    let third = two.serve_unix(&dir.path().join("two"));
+    one.seen.wait("return", |seen| {
+        seen.links[gone..].contains(&(2, active())).then_some(())
+    });
+    two.server = Some(third);
+    two.stop_serving();
+    std::fs::remove_file(dir.path().join("two")).expect("the file stayed");
+    one.seen.wait("end without a file", |seen| {
+        let gone_again = |state: &LinkState| matches!(state, LinkState::Gone { .. });
+        seen.links[gone..]
+            .iter()
+            .any(|(_, s)| gone_again(s))
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_url_that_cannot_be_dialled_is_named() {
+    let one = Member::start(1, 7);
+    for (id, url) in [(2, "https://127.0.0.1:1"), (3, "unixs://localhost:1")] {
+        one.peers.set_peer(id, vec![url.into()]);
+        one.seen.wait(url, |seen| {
+            let named = |state: &LinkState| {
+                matches!(state, LinkState::Inactive { reason } if reason.starts_with(url))
+            };
+            let told = seen.links.iter().any(|(peer, s)| *peer == id && named(s));
+            told.then_some(())
+        });
+    }
 }
 
 #[test]
