@@ -54,7 +54,11 @@ export interface Config {
   readonly peerReadTimeoutMs: number;
   readonly peerWriteTimeoutMs: number;
 
-  readonly compactionBatchLimit: number;
+  readonly backendBatchIntervalMs: number;
+  /** null = the store's own pacing. */
+  readonly backendBatchLimit: number | null;
+  /** null = the compaction's own pacing. */
+  readonly compactionBatchLimit: number | null;
   readonly compactionSleepIntervalMs: number;
   readonly watchProgressNotifyIntervalMs: number;
   readonly compactHashCheckTimeMs: number;
@@ -89,11 +93,13 @@ export interface Config {
 
 const DEFAULT_SNAPSHOT_COUNT = 10_000;
 const DEFAULT_CATCHUP_ENTRIES = 5_000;
-const DEFAULT_COMPACTION_BATCH_LIMIT = 1_000;
+const DEFAULT_BATCH_INTERVAL_MS = 100;
 const DEFAULT_COMPACTION_SLEEP_MS = 10;
 const DEFAULT_PROGRESS_INTERVAL_MS = 600_000;
 const LEAST_PROGRESS_INTERVAL_MS = 100;
 const LEAST_PEER_TIMEOUT_MS = 5_000;
+/** Unless it is set, a link that stands still is dialled anew sooner than etcd's: that takes milliseconds. */
+const DEFAULT_PEER_WRITE_TIMEOUT_MS = 3_000;
 
 /** Puts the configuration together from checked settings; no error is possible any more. */
 export function assemble(settings: Settings): Config {
@@ -179,13 +185,17 @@ function assembleLimits(settings: Settings) {
     grpcKeepaliveIntervalMs: settings.number("grpc-keepalive-interval"),
     grpcKeepaliveTimeoutMs: settings.number("grpc-keepalive-timeout"),
     peerReadTimeoutMs: Math.max(settings.number("raft-read-timeout"), LEAST_PEER_TIMEOUT_MS),
-    peerWriteTimeoutMs: Math.max(settings.number("raft-write-timeout"), LEAST_PEER_TIMEOUT_MS),
+    peerWriteTimeoutMs: settings.isSet("raft-write-timeout")
+      ? Math.max(settings.number("raft-write-timeout"), LEAST_PEER_TIMEOUT_MS)
+      : DEFAULT_PEER_WRITE_TIMEOUT_MS,
   };
 }
 
 function assembleMaintenance(settings: Settings) {
   return {
-    compactionBatchLimit: settings.numberOr("compaction-batch-limit", DEFAULT_COMPACTION_BATCH_LIMIT),
+    backendBatchIntervalMs: settings.numberOr("backend-batch-interval", DEFAULT_BATCH_INTERVAL_MS),
+    backendBatchLimit: settings.number("backend-batch-limit") || null,
+    compactionBatchLimit: settings.number("compaction-batch-limit") || null,
     compactionSleepIntervalMs: settings.numberOr("compaction-sleep-interval", DEFAULT_COMPACTION_SLEEP_MS),
     watchProgressNotifyIntervalMs: Math.max(
       settings.numberOr("watch-progress-notify-interval", DEFAULT_PROGRESS_INTERVAL_MS),

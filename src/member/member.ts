@@ -16,6 +16,7 @@ import { createIdentity, firstMembers, recover } from "./identity.js";
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
+import { requestStats } from "./requestlog.js";
 import { logNoTransfer, logStart } from "./startlog.js";
 
 /** How long calls may go on after a signal. */
@@ -283,6 +284,9 @@ export class Member {
         break;
       case "log":
         this.#log[event.level](event.message, Object.fromEntries(event.fields));
+        break;
+      case "requestStats":
+        this.#log[event.warn ? "warn" : "debug"]("request stats", requestStats(event));
         break;
       case "peerMessage":
       case "peerLink":

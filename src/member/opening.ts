@@ -2,6 +2,7 @@
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
 import type { Config } from "../config/config.js";
+import { type Level, reaches } from "../log/level.js";
 import type { EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
@@ -28,6 +29,13 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+    warningUnaryRequestDurationMs: config.warningUnaryRequestDurationMs,
+    logRequests: reaches("debug", config.log.level as Level),
+    warningApplyDurationMs: config.warningApplyDurationMs,
+    peerReadTimeoutMs: config.peerReadTimeoutMs,
+    peerWriteTimeoutMs: config.peerWriteTimeoutMs,
+    backendBatchIntervalMs: config.backendBatchIntervalMs,
+    backendBatchLimit: config.backendBatchLimit,
     compactionBatchLimit: config.compactionBatchLimit,
     compactionSleepIntervalMs: config.compactionSleepIntervalMs,
     watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,

@@ -11,11 +11,11 @@ use netcd_engine::pipeline::{LogPlace, LogRecovered, OpenedLog, Pipeline, Pipeli
 use netcd_engine::types::Identity;
 use netcd_engine::wal::WalOptions;
 use netcd_front::limits::GRPC_OVERHEAD_BYTES;
-use netcd_front::peer::{self, Peers};
+use netcd_front::peer::{self, LinkTimeouts, Peers};
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
-use crate::options::{EngineOptions, id, number};
+use crate::options::{EngineOptions, duration, id, number};
 use crate::peers::{EngineLinks, EngineLog, PeerSink};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
@@ -30,10 +30,13 @@ pub struct Settings {
     identity: Identity,
     no_fsync: bool,
     quota_bytes: Option<u64>,
-    compaction_batch_limit: usize,
+    batch_interval: Duration,
+    batch_limit: Option<usize>,
+    compaction_batch_limit: Option<usize>,
     compaction_sleep_ms: u64,
     front_threads: usize,
     pipeline: PipelineConfig,
+    link_timeouts: LinkTimeouts,
     front: FrontConfig,
 }
 
@@ -44,6 +47,7 @@ impl Settings {
         let wal_dir = options.wal_dir.map(PathBuf::from);
         let milliseconds = |value| number(value).map(Duration::from_millis);
         let quota = options.quota_backend_bytes;
+        let slow_request = duration(options.warning_unary_request_duration_ms);
         let max_request_bytes = options.max_request_bytes as usize;
         Ok(Self {
             wal_dir: wal_dir.unwrap_or_else(|| member_dir.join("wal")),
@@ -54,12 +58,23 @@ impl Settings {
             },
             no_fsync: options.unsafe_no_fsync,
             quota_bytes: (quota > 0.0).then(|| number(quota)).transpose()?,
-            compaction_batch_limit: options.compaction_batch_limit as usize,
+            batch_interval: duration(options.backend_batch_interval_ms),
+            batch_limit: size(options.backend_batch_limit)?,
+            compaction_batch_limit: size(options.compaction_batch_limit)?,
             compaction_sleep_ms: number(options.compaction_sleep_interval_ms)?,
             front_threads: Front::threads(options.front_threads as usize),
             pipeline: PipelineConfig {
                 max_request_bytes,
                 append_grant: options.append_grant,
+                slow_apply: duration(options.warning_apply_duration_ms),
+                slow_request: match options.log_requests {
+                    true => Duration::ZERO,
+                    false => slow_request,
+                },
+            },
+            link_timeouts: LinkTimeouts {
+                read: duration(options.peer_read_timeout_ms),
+                write: duration(options.peer_write_timeout_ms),
             },
             front: FrontConfig {
                 max_request_bytes,
@@ -77,10 +92,18 @@ impl Settings {
                     options.request_timeout_ms,
                 )?)),
                 extensive_metrics: options.extensive_metrics,
+                slow_request,
+                log_requests: options.log_requests,
                 patience: Patience::default(),
             },
         })
     }
+}
+
+/// A number of things; None = no limit is given.
+fn size(value: Option<f64>) -> Result<Option<usize>> {
+    let size = value.map(number).transpose()?;
+    Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
 }
 
 /// The election timeout: the request timeout is 5 s and two of them.
@@ -229,6 +252,8 @@ fn open_store(settings: &Settings, sink: &Arc<Sink>) -> Result<(Arc<Store>, Stor
         identity: settings.identity,
         quota_bytes: settings.quota_bytes,
         max_request_bytes: settings.pipeline.max_request_bytes,
+        batch_interval: settings.batch_interval,
+        batch_limit: settings.batch_limit,
         compaction_batch_limit: settings.compaction_batch_limit,
         compaction_sleep_ms: settings.compaction_sleep_ms,
         no_fsync: settings.no_fsync,
@@ -259,7 +284,13 @@ fn start_peers(
     };
     let log = EngineLog(Arc::clone(pipeline));
     let store = Arc::clone(&snapshots) as _;
-    let peers = Peers::start(identity, Arc::new(log), store, Arc::new(events));
+    let peers = Peers::start(
+        identity,
+        settings.link_timeouts,
+        Arc::new(log),
+        store,
+        Arc::new(events),
+    );
     let peers = peers.map(Arc::new).map_err(reason)?;
     pipeline.set_links(Arc::new(EngineLinks {
         peers: Arc::downgrade(&peers),

@@ -1,5 +1,7 @@
 //! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
 use napi::{Error, Result};
@@ -41,8 +43,22 @@ pub struct EngineOptions {
     pub request_timeout_ms: f64,
     /// Measure how long calls take.
     pub extensive_metrics: bool,
-    /// Revisions that one step of a compaction removes.
-    pub compaction_batch_limit: u32,
+    /// Unary calls that take longer are logged.
+    pub warning_unary_request_duration_ms: f64,
+    /// Every unary call is logged.
+    pub log_requests: bool,
+    /// Operations that are applied and reads that take longer are logged.
+    pub warning_apply_duration_ms: f64,
+    /// Links from other members may bring nothing for so long.
+    pub peer_read_timeout_ms: f64,
+    /// Other members may take nothing for so long.
+    pub peer_write_timeout_ms: f64,
+    /// Longest time from a change to its commit.
+    pub backend_batch_interval_ms: f64,
+    /// Changes that are committed before that; null = only their bytes count.
+    pub backend_batch_limit: Option<f64>,
+    /// Revisions that one step of a compaction removes; null = as many as leave room for others.
+    pub compaction_batch_limit: Option<f64>,
     /// Pause between two steps.
     pub compaction_sleep_interval_ms: f64,
     /// Progress notifications of watches.
@@ -78,6 +94,11 @@ pub fn number(value: f64) -> Result<u64> {
     Err(Error::from_reason(format!(
         "{value} is not an index or a size"
     )))
+}
+
+/// A time in milliseconds, fractions included; what is below zero is none at all.
+pub fn duration(milliseconds: f64) -> Duration {
+    Duration::try_from_secs_f64(milliseconds.max(0.0) / 1e3).unwrap_or(Duration::MAX)
 }
 
 /// An entry kind by its number.

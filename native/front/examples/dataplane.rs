@@ -7,6 +7,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use netcd_engine::disk::{RealDisk, RealDiskOptions};
@@ -81,7 +82,9 @@ fn open(
         identity,
         quota_bytes: None,
         max_request_bytes: REQUEST_BYTES_MAX,
-        compaction_batch_limit: 1000,
+        batch_interval: Duration::from_millis(100),
+        batch_limit: None,
+        compaction_batch_limit: None,
         compaction_sleep_ms: 10,
         no_fsync: false,
         events: alone.clone(),
@@ -97,6 +100,8 @@ fn open(
     let config = PipelineConfig {
         max_request_bytes: REQUEST_BYTES_MAX,
         append_grant: true,
+        slow_apply: Duration::from_millis(100),
+        slow_request: Duration::from_millis(300),
     };
     let (pipeline, log) = Pipeline::open(
         config,

@@ -29,6 +29,10 @@ pub struct FrontConfig {
     pub lease_ttl_seconds_min: i64,
     /// --metrics=extensive: measure how long calls take.
     pub extensive_metrics: bool,
+    /// --warning-unary-request-duration: a unary call that takes longer is logged.
+    pub slow_request: Duration,
+    /// Every unary call is logged.
+    pub log_requests: bool,
     /// Never anything but the default outside tests, which cannot wait for minutes.
     pub patience: Patience,
 }
@@ -71,6 +75,8 @@ impl Default for FrontConfig {
             leader_loss_timeout: Duration::from_secs(3),
             lease_ttl_seconds_min: 2,
             extensive_metrics: false,
+            slow_request: Duration::from_millis(300),
+            log_requests: false,
             patience: Patience::default(),
         }
     }

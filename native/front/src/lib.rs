@@ -27,14 +27,15 @@ pub mod peer;
 mod readers;
 mod send;
 mod slots;
+mod stats;
 mod waker;
 mod watch;
 mod worker;
 
-pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind};
+pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind, SlowRead};
 pub use completions::FrontCompletions;
 pub use config::{FrontConfig, ListenerConfig, Patience, ServingState};
-pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
+pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue, RequestStats};
 pub use front::{Front, FrontCounts, ListenError};
 pub use grpc::deframe::{DeframeError, Deframer};
 pub use grpc::methods::{METHODS, Method, MethodKind};

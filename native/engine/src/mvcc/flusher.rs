@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
+use crate::limits::{FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
@@ -52,17 +52,21 @@ struct ControlState {
 impl Store {
     /// The whole entry is applied: the consistent index moves with it. Blocks while the tail is full.
     pub fn entry_applied(&self, mark: LogMark) {
-        let (active, total) = {
+        let (urgent, total) = {
             let mut state = self.state.write();
             let revision = state.revision;
             state.tail.complete(mark, revision);
-            (state.tail.active_bytes(), state.tail.bytes())
+            let tail = &state.tail;
+            let many = |limit| tail.active_changes() >= limit;
+            let urgent =
+                tail.active_bytes() >= TAIL_FLUSH_BYTES || self.batch_limit.is_some_and(many);
+            (urgent, tail.bytes())
         };
         self.marks.lock().applied = mark;
         let mut control = self.flush.state.lock();
-        if !control.dirty || (active >= TAIL_FLUSH_BYTES && !control.hurry) {
+        if !control.dirty || (urgent && !control.hurry) {
             control.dirty = true;
-            control.hurry |= active >= TAIL_FLUSH_BYTES;
+            control.hurry |= urgent;
             self.flush.wake.notify_one();
         }
         if total <= TAIL_BYTES_MAX {
@@ -186,30 +190,27 @@ impl Flusher {
         while !busy && !control.dirty && !control.stop {
             store.flush.wake.wait(&mut control);
         }
-        let pause_ms = self.pause_ms();
-        if !control.stop && !control.hurry && pause_ms > 0 {
+        let pause = self.pause();
+        if !control.stop && !control.hurry && !pause.is_zero() {
             // Early, late or by chance: every reason to wake is looked at again.
-            let _ = store
-                .flush
-                .wake
-                .wait_for(&mut control, Duration::from_millis(pause_ms));
+            let _ = store.flush.wake.wait_for(&mut control, pause);
         }
         control.dirty = false;
         control.hurry = false;
         control.stop
     }
 
-    /// Milliseconds until the next commit, if there is no reason to hurry.
-    fn pause_ms(&self) -> u64 {
+    /// How long until the next commit, if there is no reason to hurry.
+    fn pause(&self) -> Duration {
         match &self.compaction {
             // The disk was full, whatever was to be written.
-            _ if self.complained => FLUSH_RETRY_MS,
-            Some(compaction) if compaction.is_removing() => {
-                self.store.compaction_sleep_ms.min(FLUSH_INTERVAL_MS)
+            _ if self.complained => Duration::from_millis(FLUSH_RETRY_MS),
+            // What is applied meanwhile does not wait for the end of the rest. A compaction that does not rest sums or
+            // goes through the index, and takes its pauses there.
+            Some(compaction) if !compaction.is_waiting() => {
+                compaction.rest().min(self.store.batch_interval)
             }
-            // It sums or goes through the index, and takes its pauses there.
-            Some(compaction) if !compaction.is_waiting() => 0,
-            _ => FLUSH_INTERVAL_MS,
+            _ => self.store.batch_interval,
         }
     }
 
@@ -260,9 +261,12 @@ impl Flusher {
             self.store.metrics.committed(started.elapsed(), write);
             return Ok(());
         };
-        let removed = compaction.remove(&mut batch, self.store.compaction_batch_limit)?;
+        let removed = compaction.remove(&mut batch, self.store.slice_limit)?;
         let write = commit(batch)?;
-        compaction.advance(removed);
+        compaction.advance(
+            removed,
+            Duration::from_millis(self.store.compaction_sleep_ms),
+        );
         self.store.metrics.committed(started.elapsed(), write);
         self.store.metrics.compaction_paused(started.elapsed());
         Ok(())

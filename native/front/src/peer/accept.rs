@@ -7,7 +7,6 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::frame::Decoder;
-use super::limits;
 use super::shared::{PeerCounters, Shared, add};
 use super::snapshot::receive_snapshot;
 use super::wire;
@@ -88,7 +87,7 @@ async fn receive(
 ) -> Result<(), Broken> {
     let mut decoder = Decoder::default();
     loop {
-        let chunk = timeout(limits::SILENCE_MAX, body.data())
+        let chunk = timeout(shared.timeouts.read, body.data())
             .await
             .map_err(|_| Broken)?;
         let Some(chunk) = chunk else { return Ok(()) };

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{PingPong, RecvStream, SendStream};
 use http::{Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::limits;
 use super::shared::Shared;
@@ -56,10 +58,12 @@ pub enum DialError {
 /// Opens a stream to the member `to` at this URL and waits until it is accepted.
 pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Channel, DialError> {
     let failed = |error: &dyn std::fmt::Display| DialError::Failed(format!("{url}: {error}"));
-    let io = connect(url).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => DialError::NobodyListens(format!("{url}: {error}")),
-        _ => failed(&error),
-    })?;
+    let io = connect(url, shared.timeouts.write)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::NobodyListens(format!("{url}: {error}")),
+            _ => failed(&error),
+        })?;
     let (sender, mut connection) = h2::client::Builder::new()
         .initial_window_size(limits::WINDOW_BYTES)
         .initial_connection_window_size(limits::WINDOW_BYTES)
@@ -97,11 +101,16 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
     Err(DialError::Refused(status, text))
 }
 
-/// Gives all of `bytes` to the stream as its window opens.
-pub async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), String> {
+/// Gives all of `bytes` to the stream as its window opens; it may stay shut for `stall_max`.
+pub async fn write(
+    stream: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    stall_max: Duration,
+) -> Result<(), String> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
-        let room = poll_fn(|context| stream.poll_capacity(context)).await;
+        let room = timeout(stall_max, poll_fn(|context| stream.poll_capacity(context))).await;
+        let room = room.map_err(|_| format!("the peer took nothing for {stall_max:?}"))?;
         let room = room
             .ok_or("stream closed by peer")?
             .map_err(|error| error.to_string())?;
@@ -113,7 +122,7 @@ pub async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(
     Ok(())
 }
 
-async fn connect(url: &str) -> io::Result<TcpStream> {
+async fn connect(url: &str, unacknowledged_max: Duration) -> io::Result<TcpStream> {
     let authority = url.strip_prefix("http://").ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::Unsupported,
@@ -122,6 +131,6 @@ async fn connect(url: &str) -> io::Result<TcpStream> {
     })?;
     let stream = TcpStream::connect(authority.trim_end_matches('/')).await?;
     stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_MAX))?;
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(unacknowledged_max))?;
     Ok(stream)
 }

@@ -22,8 +22,6 @@ pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
 /// So often a ping measures the way to a peer and back.
 pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes that the peer does not acknowledge for so long end the connection.
-pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
 /// Bytes per second at which a copy of the store is sent: above the network's and the disk's usual speed, and low enough
 /// to leave both to the log.
 pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 128 << 20;
@@ -38,5 +36,3 @@ pub const SNAPSHOT_PIECES_QUEUED_MAX: usize = 64;
 pub const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(30);
 /// The receiver needs at most so long to check a copy.
 pub const SNAPSHOT_CHECK_MAX: Duration = Duration::from_secs(300);
-/// A link that brings nothing for so long is closed by the receiver.
-pub const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! What the store's tests share: a store in a temporary directory that numbers its own entries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -67,10 +68,19 @@ impl Kit {
         Self::open(Arc::new(tempfile::tempdir().unwrap()))
     }
 
+    /// A store that the operator has set up otherwise.
+    pub fn with(change: impl FnOnce(&mut StoreConfig)) -> Self {
+        Self::open_with(Arc::new(tempfile::tempdir().unwrap()), change)
+    }
+
     fn open(dir: Arc<tempfile::TempDir>) -> Self {
+        Self::open_with(dir, |_| {})
+    }
+
+    fn open_with(dir: Arc<tempfile::TempDir>, change: impl FnOnce(&mut StoreConfig)) -> Self {
         let told = Arc::new(Told::default());
         let events: Arc<dyn StoreEvents> = told.clone();
-        let (store, recovered) = Store::open(StoreConfig {
+        let mut config = StoreConfig {
             dir: dir.path().to_owned(),
             identity: Identity {
                 cluster_id: 11,
@@ -78,12 +88,15 @@ impl Kit {
             },
             quota_bytes: Some(1 << 30),
             max_request_bytes: 1 << 20,
-            compaction_batch_limit: 1,
+            batch_interval: Duration::from_millis(100),
+            batch_limit: None,
+            compaction_batch_limit: None,
             compaction_sleep_ms: 0,
             no_fsync: true,
             events,
-        })
-        .unwrap();
+        };
+        change(&mut config);
+        let (store, recovered) = Store::open(config).unwrap();
         Self {
             dir,
             store,
@@ -225,7 +238,7 @@ impl Kit {
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
         Ok(decode(match self.store.range(request, TERM)? {
             RangeAnswer::Whole(bytes) => bytes,
-            RangeAnswer::Chunked { bytes, chunks } => {
+            RangeAnswer::Chunked { bytes, chunks, .. } => {
                 let mut all = Vec::new();
                 for chunk in chunks {
                     all.extend_from_slice(&chunk?);

@@ -5,6 +5,7 @@ mod histories;
 mod install;
 mod kit;
 mod large;
+mod pacing;
 mod readers;
 mod rules;
 mod twin;

@@ -15,6 +15,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::super::*;
 use crate::http2::{self, Config, Connection};
 
+/// As a member has them that was told nothing else.
+pub(super) const TIMEOUTS: LinkTimeouts = LinkTimeouts {
+    read: Duration::from_secs(5),
+    write: Duration::from_secs(3),
+};
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
@@ -192,6 +198,10 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn start(id: u64, cluster_id: u64) -> Self {
+        Self::with(id, cluster_id, TIMEOUTS)
+    }
+
+    pub(super) fn with(id: u64, cluster_id: u64, timeouts: LinkTimeouts) -> Self {
         let seen = Arc::new(Recorder::default());
         let identity = Identity {
             cluster_id,
@@ -206,7 +216,13 @@ impl Member {
             content: Mutex::default(),
             breaks_at: Mutex::default(),
         });
-        let peers = Peers::start(identity, Arc::new(FakeLog), store.clone(), seen.clone());
+        let peers = Peers::start(
+            identity,
+            timeouts,
+            Arc::new(FakeLog),
+            store.clone(),
+            seen.clone(),
+        );
         let peers = peers.expect("thread");
         let mut member = Self {
             peers,
