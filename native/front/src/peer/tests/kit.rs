@@ -313,3 +313,37 @@ pub(super) fn active() -> LinkState {
         version: "3.7.3".into(),
     }
 }
+
+/// Accepts links and their streams, and then makes no room for what is sent on them.
+pub(super) struct Deaf {
+    pub(super) address: SocketAddr,
+}
+
+impl Deaf {
+    pub(super) fn listen() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        listener.set_nonblocking(true).expect("option");
+        let address = listener.local_addr().expect("address");
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime");
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener).expect("listener");
+                // Connections stay open until the test process ends.
+                while let Ok((io, _)) = listener.accept().await {
+                    tokio::spawn(async move {
+                        let mut connection = h2::server::handshake(io).await.expect("handshake");
+                        let mut kept = Vec::new();
+                        while let Some(Ok((request, mut respond))) = connection.accept().await {
+                            let accepted = http::Response::new(());
+                            kept.push((request, respond.send_response(accepted, false)));
+                        }
+                    });
+                }
+            });
+        });
+        Self { address }
+    }
+}
