@@ -358,7 +358,6 @@ mod tests {
             max_mod_revision: 4,
             min_create_revision: 5,
             max_create_revision: 6,
-            ..Default::default()
         };
         let expected = "key:\"a\\x01\\\"\\xffé\" range_end:\"b\" limit:1 revision:2 sort_order:DESCEND \
                         sort_target:MOD serializable:true keys_only:true count_only:true min_mod_revision:3 \

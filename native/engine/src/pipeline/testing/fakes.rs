@@ -218,11 +218,14 @@ pub enum Event {
     End,
 }
 
+/// A log line: its message and its fields.
+pub type Line = (String, Vec<(String, String)>);
+
 /// The control plane's inbox.
 #[derive(Default)]
 pub struct Inbox {
     /// Every log line with its fields.
-    pub logged: Mutex<Vec<(String, Vec<(String, String)>)>>,
+    pub logged: Mutex<Vec<Line>>,
     events: Mutex<VecDeque<Event>>,
     changed: Condvar,
 }
