@@ -53,7 +53,11 @@ describe("the command line", () => {
       maxConcurrentStreams: 4294967295,
       grpcKeepaliveIntervalMs: 7_200_000,
       watchProgressNotifyIntervalMs: 600_000,
-      compactionBatchLimit: 1000,
+      backendBatchIntervalMs: 100,
+      backendBatchLimit: null,
+      compactionBatchLimit: null,
+      peerReadTimeoutMs: 5_000,
+      peerWriteTimeoutMs: 3_000,
       cors: ["*"],
       hostWhitelist: ["*"],
     });

@@ -54,7 +54,11 @@ export interface Config {
   readonly peerReadTimeoutMs: number;
   readonly peerWriteTimeoutMs: number;
 
-  readonly compactionBatchLimit: number;
+  readonly backendBatchIntervalMs: number;
+  /** null = the store's own pacing. */
+  readonly backendBatchLimit: number | null;
+  /** null = the compaction's own pacing. */
+  readonly compactionBatchLimit: number | null;
   readonly compactionSleepIntervalMs: number;
   readonly watchProgressNotifyIntervalMs: number;
   readonly compactHashCheckTimeMs: number;
@@ -89,7 +93,7 @@ export interface Config {
 
 const DEFAULT_SNAPSHOT_COUNT = 10_000;
 const DEFAULT_CATCHUP_ENTRIES = 5_000;
-const DEFAULT_COMPACTION_BATCH_LIMIT = 1_000;
+const DEFAULT_BATCH_INTERVAL_MS = 100;
 const DEFAULT_COMPACTION_SLEEP_MS = 10;
 const DEFAULT_PROGRESS_INTERVAL_MS = 600_000;
 const LEAST_PROGRESS_INTERVAL_MS = 100;
@@ -98,6 +102,8 @@ const LEAST_PEER_TIMEOUT_MS = 5_000;
 const LEAST_PING_INTERVAL_MS = 1_000;
 /** The defaults of Go's gRPC server. */
 const GRPC_KEEPALIVE = { minTimeMs: 300_000, intervalMs: 7_200_000, timeoutMs: 20_000 };
+/** Unless it is set, a link that stands still is dialled anew sooner than etcd's: that takes milliseconds. */
+const DEFAULT_PEER_WRITE_TIMEOUT_MS = 3_000;
 
 /** Puts the configuration together from checked settings; no error is possible any more. */
 export function assemble(settings: Settings): Config {
@@ -181,7 +187,9 @@ function assembleLimits(settings: Settings) {
     maxConcurrentStreams: settings.number("max-concurrent-streams"),
     ...assembleKeepalive(settings),
     peerReadTimeoutMs: Math.max(settings.number("raft-read-timeout"), LEAST_PEER_TIMEOUT_MS),
-    peerWriteTimeoutMs: Math.max(settings.number("raft-write-timeout"), LEAST_PEER_TIMEOUT_MS),
+    peerWriteTimeoutMs: settings.isSet("raft-write-timeout")
+      ? Math.max(settings.number("raft-write-timeout"), LEAST_PEER_TIMEOUT_MS)
+      : DEFAULT_PEER_WRITE_TIMEOUT_MS,
   };
 }
 
@@ -198,15 +206,19 @@ function assembleKeepalive(settings: Settings) {
   };
 }
 
-/** Below zero etcd removes all revisions in one go. */
-function compactionBatchLimit(settings: Settings): number {
-  const limit = settings.numberOr("compaction-batch-limit", DEFAULT_COMPACTION_BATCH_LIMIT);
-  return limit < 0 ? Number.MAX_SAFE_INTEGER : limit;
+/** Things in one commit; null: as the store sees fit. */
+function batchLimit(settings: Settings, flag: string, belowZero: number): number | null {
+  const limit = settings.number(flag);
+  if (limit === 0) return null;
+  return limit < 0 ? belowZero : limit;
 }
 
 function assembleMaintenance(settings: Settings) {
   return {
-    compactionBatchLimit: compactionBatchLimit(settings),
+    backendBatchIntervalMs: Math.max(settings.numberOr("backend-batch-interval", DEFAULT_BATCH_INTERVAL_MS), 0),
+    backendBatchLimit: batchLimit(settings, "backend-batch-limit", 1),
+    // Below zero etcd removes all revisions in one go.
+    compactionBatchLimit: batchLimit(settings, "compaction-batch-limit", Number.MAX_SAFE_INTEGER),
     compactionSleepIntervalMs: Math.max(settings.numberOr("compaction-sleep-interval", DEFAULT_COMPACTION_SLEEP_MS), 0),
     watchProgressNotifyIntervalMs: Math.max(
       settings.numberOr("watch-progress-notify-interval", DEFAULT_PROGRESS_INTERVAL_MS),

@@ -1,11 +1,13 @@
 // The HTTP endpoints against a member that is only its state: bodies, headers and codes as etcd has them.
 
+import { gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Alarms, AlarmType } from "../cluster/alarms.js";
 import { Membership } from "../cluster/membership.js";
 import { resolveGates } from "../config/gates.js";
 import { rpcError } from "../errors.js";
 import { Logger } from "../log/logger.js";
+import type { RaftStatus } from "../raft/index.js";
 import { PeerTally } from "../replica/peertally.js";
 import type { ServiceContext } from "../services/context.js";
 import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
@@ -77,6 +79,24 @@ class FakeMember implements ServiceContext {
   };
 }
 
+const RAFT: RaftStatus = {
+  id: MEMBER,
+  term: 2,
+  vote: MEMBER,
+  lead: MEMBER,
+  role: "leader",
+  committed: 4,
+  applied: 3,
+  firstIndex: 1,
+  lastIndex: 4,
+  stable: 4,
+  transferee: 0n,
+  confState: { voters: [MEMBER], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
+  progress: new Map([
+    [MEMBER, { match: 4, next: 5, state: "replicate", isLearner: false, recentActive: true, inflightMessages: 0 }],
+  ]),
+};
+
 const lines: string[] = [];
 let member: FakeMember;
 let router: HttpRouter;
@@ -101,7 +121,7 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
     lessor: { expiredTotal: 3 },
     links: { tally },
   });
-  return new HttpRouter({ context: member, metrics, rules, log });
+  return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT });
 }
 
 function ask(
@@ -327,6 +347,47 @@ describe("/metrics", () => {
     }
     metrics.applyingSnapshot(false);
     expect(String((await ask("/metrics")).body)).toContain("etcd_server_snapshot_apply_in_progress_total 0\n");
+  });
+});
+
+it("/metrics is compressed for those who ask for it", async () => {
+  const given = await ask("/metrics", { headers: [["Accept-Encoding", "zstd, gzip"]] });
+  expect(header(given, "Content-Encoding")).toBe("gzip");
+  expect(gunzipSync(given.body).toString()).toContain("etcd_mvcc_put_total 1\n");
+  expect(header(await ask("/metrics"), "Content-Encoding")).toBeUndefined();
+});
+
+describe("/debug/vars", () => {
+  it("has what etcd publishes", async () => {
+    const given = await ask("/debug/vars");
+    expect(given.status).toBe(200);
+    expect(header(given, "Content-Type")).toBe("application/json; charset=utf-8");
+    const text = String(given.body);
+    expect(text).toMatch(
+      /^\{\n"cmdline": \[.*\],\n"file_descriptor_limit": \d+,\n"memstats": .*,\n"raft.status": .*\n\}\n$/,
+    );
+    const variables = JSON.parse(text);
+    expect(variables.cmdline.slice(1)).toEqual(process.argv.slice(2));
+    expect(variables.memstats.Sys).toBeGreaterThan(variables.memstats.HeapAlloc);
+    expect(variables["raft.status"]).toEqual({
+      id: "bdae9bbc11dd390d",
+      term: 2,
+      vote: "bdae9bbc11dd390d",
+      commit: 4,
+      lead: "bdae9bbc11dd390d",
+      raftState: "StateLeader",
+      applied: 3,
+      progress: { bdae9bbc11dd390d: { match: 4, next: 5, state: "StateReplicate" } },
+      leadtransferee: "0",
+    });
+  });
+
+  it("is there for clients alone, and only to be read", async () => {
+    for (const role of ["metrics", "peer"] as const) expect((await ask("/debug/vars", { role })).status).toBe(404);
+    for (const method of ["HEAD", "POST"]) expect((await ask("/debug/vars", { method })).status).toBe(405);
+    for (const path of ["/debug", "/debug/", "/debug/vars/", "/debug/pprof"]) {
+      expect((await ask(path)).status).toBe(404);
+    }
   });
 });
 

@@ -1,5 +1,7 @@
 // /metrics: what the control plane counts, behind what the data plane counts.
 
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import { Counter, Gauge, Registry } from "prom-client";
 import { alarmName } from "../cluster/alarms.js";
 import { GATES, STAGE_GATES } from "../config/gates.js";
@@ -7,10 +9,16 @@ import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
 import { ETCD_VERSION } from "../version.js";
 import { counter, fact, gauge, gauges } from "./collected.js";
-import { answer, type HttpAnswer } from "./message.js";
+import { chooseEncoding } from "./encoding.js";
+import { answer, type HttpAnswer, withHeaders } from "./message.js";
 import { registerProcess } from "./processmetrics.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+/** Of the users and roles of a cluster that never had any. */
+const UNTOUCHED_AUTH_REVISION = 1;
+
+const compress = promisify(gzip);
 
 /** What only the composition root knows. */
 export interface MetricSources {
@@ -92,12 +100,20 @@ export class Metrics {
     registerGates(this.registry, sources.gates);
   }
 
-  async serve(): Promise<HttpAnswer> {
+  /** `accepted` is the client's Accept-Encoding. */
+  async serve(accepted: string): Promise<HttpAnswer> {
     this.#scraping.inc();
-    this.#readProcess();
-    const own = await this.registry.metrics().finally(() => this.#scraping.dec());
-    this.#scrapes.inc({ code: "200" });
-    return answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${withoutEmptyFamilies(own)}`);
+    try {
+      this.#readProcess();
+      const own = withoutEmptyFamilies(await this.registry.metrics());
+      const given = answer(200, METRICS_TYPE, `${this.#sources?.native() ?? ""}${own}`);
+      this.#scrapes.inc({ code: "200" });
+      if (chooseEncoding(accepted) === "identity") return given;
+      // On a thread of its own: it takes milliseconds.
+      return withHeaders({ ...given, body: await compress(given.body) }, [["Content-Encoding", "gzip"]]);
+    } finally {
+      this.#scraping.dec();
+    }
   }
 }
 
@@ -119,6 +135,7 @@ function registerServer(registry: Registry, { context, lessor, links }: MetricSo
     "Heartbeats that this member sent late as the leader.",
     () => links.tally.lateHeartbeats,
   );
+  gauge(registry, "etcd_debugging_auth_revision", "The current revision of auth store.", () => UNTOUCHED_AUTH_REVISION);
   const Local = context.memberId.toString(16);
   fact(registry, "etcd_server_version", "Version of etcd that this server stands for.", "server_version", ETCD_VERSION);
   fact(registry, "etcd_server_id", "Id of this member.", "server_id", Local);

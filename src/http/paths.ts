@@ -28,7 +28,7 @@ export const PATHS: readonly ServedPath[] = [
   served("/livez*", PROBES),
   served("/readyz*", PROBES),
   served("/metrics", PROBES),
-  absent("/debug/vars", "the runtime's variables"),
+  served("/debug/vars", ["client"], "cmdline, file_descriptor_limit, raft.status, and V8's memory as memstats"),
   absent("/debug/pprof/*", "profiling over HTTP"),
   absent("/debug/requests", "traces of requests"),
   absent("/debug/events", "traces of requests"),

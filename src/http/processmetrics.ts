@@ -6,6 +6,7 @@ import { counter, gauge } from "./collected.js";
 
 const CLOCK_TICKS_A_SECOND = 100;
 const PAGE_BYTES = 4096;
+const OPEN_FILES = "Max open files";
 
 const RECEIVED_COLUMN = 0;
 const SENT_COLUMN = 8;
@@ -26,7 +27,7 @@ function read(): Figures {
   const statText = of("stat");
   // The command in brackets may hold blanks; the fields are counted behind it, the first being number 3.
   const stat = statText.slice(statText.lastIndexOf(")") + 2).split(" ");
-  const limits = of("limits").split("\n");
+  const limits = of("limits");
   // One line for each interface behind two of headings.
   const interfaces = of("net/dev")
     .trim()
@@ -40,17 +41,30 @@ function read(): Figures {
     );
   return {
     openFds: readdirSync("/proc/self/fd").length,
-    limit(name) {
-      const value = limits
-        .find((line) => line.startsWith(name))
-        ?.slice(26)
-        .trim()
-        .split(/\s+/)[0];
-      return value === "unlimited" ? 2 ** 64 : Number(value ?? 0);
-    },
+    limit: (name) => limitOf(limits, name),
     stat: (number) => Number(stat[number - 3] ?? 0),
     network: (column) => interfaces.reduce((sum, each) => sum + Number(each[column]), 0),
   };
+}
+
+/** The soft limit in the text of /proc/self/limits. */
+function limitOf(limits: string, name: string): number {
+  const value = limits
+    .split("\n")
+    .find((line) => line.startsWith(name))
+    ?.slice(26)
+    .trim()
+    .split(/\s+/)[0];
+  return value === "unlimited" ? 2 ** 64 : Number(value ?? 0);
+}
+
+/** How many files this process may have open; 0 where the system does not say. */
+export function fileDescriptorLimit(): number {
+  try {
+    return limitOf(readFileSync("/proc/self/limits", "utf8"), OPEN_FILES);
+  } catch {
+    return 0;
+  }
 }
 
 /** Registers them; the function that is returned reads them anew, before each scrape. */
@@ -73,7 +87,7 @@ export function registerProcess(registry: Registry): () => void {
   );
   for (const name of ["process_open_fds", "os_fd_used"]) gauge(registry, name, "Open files.", () => figures.openFds);
   for (const name of ["process_max_fds", "os_fd_limit"]) {
-    gauge(registry, name, "Limit of open files.", () => figures.limit("Max open files"));
+    gauge(registry, name, "Limit of open files.", () => figures.limit(OPEN_FILES));
   }
   const add = (name: string, help: string, value: () => number) => gauge(registry, `process_${name}`, help, value);
   add("resident_memory_bytes", "Resident memory.", () => figures.stat(24) * PAGE_BYTES);

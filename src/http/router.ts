@@ -1,9 +1,11 @@
 // Which endpoint answers which path on which listener.
 
 import type { Logger } from "../log/logger.js";
+import type { RaftStatus } from "../raft/index.js";
 import type { ServiceContext } from "../services/context.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { type AccessRules, refuseHost, withCors } from "./access.js";
+import { serveDebugVars } from "./debugvars.js";
 import { HealthEndpoints } from "./health.js";
 import {
   answer,
@@ -23,6 +25,7 @@ export interface RouterOptions {
   readonly metrics: Metrics;
   readonly rules: AccessRules;
   readonly log: Logger;
+  readonly raftStatus: () => RaftStatus;
 }
 
 /** Endpoints below these paths exist only with some listeners. */
@@ -66,7 +69,10 @@ export class HttpRouter {
     const first = request.path.split("/")[1] ?? "";
     if (!SERVED[request.role].includes(first)) return notFound();
     if (request.path === "/version") return this.#version(request);
-    if (request.path === "/metrics") return this.#options.metrics.serve();
+    if (request.path === "/metrics") return this.#options.metrics.serve(request.headers.get("accept-encoding") ?? "");
+    if (request.path === "/debug/vars") {
+      return request.method === "GET" ? serveDebugVars(this.#options.raftStatus()) : methodNotAllowed();
+    }
     if (request.role === "peer") return this.#servePeer(request);
     return (await this.#health.serve(request)) ?? notFound();
   }

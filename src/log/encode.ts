@@ -2,8 +2,14 @@
 
 import type { Level } from "./level.js";
 
+/** A time as the value of a field, written as that of a line. */
+export interface Moment {
+  /** Microseconds since 1970. */
+  readonly timeUs: number;
+}
+
 /** What a field may hold; bigints are ids and print as lower-case hex, undefined leaves the field out. */
-export type FieldValue = string | number | boolean | bigint | readonly string[] | Error | null | undefined;
+export type FieldValue = string | number | boolean | bigint | readonly string[] | Error | Moment | null | undefined;
 export type Fields = Readonly<Record<string, FieldValue>>;
 
 export interface Line {
@@ -74,6 +80,11 @@ function encodeFields(fields: Fields, blank: string): string[] {
 function encodeValue(value: Exclude<FieldValue, undefined>, blank: string): string {
   if (typeof value === "bigint") return JSON.stringify(value.toString(16));
   if (value instanceof Error) return JSON.stringify(value.message);
+  if (isMoment(value)) return JSON.stringify(formatTime(value.timeUs));
   if (Array.isArray(value)) return `[${value.map((item) => JSON.stringify(item)).join(`,${blank}`)}]`;
   return JSON.stringify(value);
+}
+
+function isMoment(value: FieldValue): value is Moment {
+  return typeof value === "object" && value !== null && "timeUs" in value;
 }

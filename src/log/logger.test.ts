@@ -27,6 +27,13 @@ describe("log lines", () => {
     );
   });
 
+  it("write a time in a field as their own", () => {
+    const { lines, logger } = collector();
+    logger.info("started", { "start time": { timeUs: START_US } });
+    const line = JSON.parse(lines[0] ?? "");
+    expect(line["start time"]).toBe(line.ts);
+  });
+
   it("below the level are not written", () => {
     const { lines, logger } = collector({ level: "warn" });
     logger.info("quiet");

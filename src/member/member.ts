@@ -17,6 +17,7 @@ import { claimData, firstMembers, recover, requireWritable } from "./identity.js
 import { bind, type PlannedListener, planListeners } from "./listeners.js";
 import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
+import { requestStats } from "./requestlog.js";
 import { logNoTransfer, logStart } from "./startlog.js";
 
 /** How long other members' calls over HTTP may go on after the links to them ended, as in etcd. */
@@ -307,6 +308,9 @@ export class Member {
         break;
       case "log":
         this.#log[event.level](event.message, Object.fromEntries(event.fields));
+        break;
+      case "requestStats":
+        this.#log[event.warn ? "warn" : "debug"]("request stats", requestStats(event));
         break;
       case "peerMessage":
       case "peerLink":

@@ -2,6 +2,7 @@
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
 import type { Config } from "../config/config.js";
+import { type Level, reaches } from "../log/level.js";
 import type { DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
@@ -35,7 +36,14 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     grpcKeepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     grpcKeepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
     grpcKeepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-    compactionBatchLimit: Math.min(config.compactionBatchLimit, COUNT_MAX),
+    warningUnaryRequestDurationMs: Math.max(config.warningUnaryRequestDurationMs, 0),
+    logRequests: reaches("debug", config.log.level as Level),
+    warningApplyDurationMs: Math.max(config.warningApplyDurationMs, 0),
+    peerReadTimeoutMs: config.peerReadTimeoutMs,
+    peerWriteTimeoutMs: config.peerWriteTimeoutMs,
+    backendBatchIntervalMs: config.backendBatchIntervalMs,
+    backendBatchLimit: config.backendBatchLimit,
+    compactionBatchLimit: config.compactionBatchLimit,
     compactionSleepIntervalMs: config.compactionSleepIntervalMs,
     watchProgressNotifyIntervalMs: config.watchProgressNotifyIntervalMs,
     requestTimeoutMs: requestTimeoutMs(config),

@@ -19,6 +19,7 @@ import { NoSpaceAlarm } from "../maintenance/nospace.js";
 import type { NativeEngine, Recovered } from "../native/binding.js";
 import { type HttpExchange, NativeServer } from "../native/server.js";
 import { WatchStreams } from "../native/watch.js";
+import type { RaftStatus } from "../raft/index.js";
 import { systemClock } from "../replica/clock.js";
 import { type OtherEvent, Replica } from "../replica/replica.js";
 import type { ServiceContext } from "../services/context.js";
@@ -121,7 +122,7 @@ export function buildParts(base: Foundation): Parts {
     lessor,
     links: clustering.links,
   });
-  const server = buildServer(base, context, health);
+  const server = buildServer(base, context, health, () => replica.status());
   return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
 }
 
@@ -184,12 +185,17 @@ function buildLessor({ config, engine, membership, log }: Foundation, replica: R
 }
 
 /** What answers the calls that the data plane hands over. */
-function buildServer(base: Foundation, context: ServiceContext, health: HealthState): NativeServer {
+function buildServer(
+  base: Foundation,
+  context: ServiceContext,
+  health: HealthState,
+  raftStatus: () => RaftStatus,
+): NativeServer {
   const { config, metrics, log } = base;
   const server = new NativeServer(base.engine);
   registerServices(server, context, health);
   const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
-  const router = new HttpRouter({ context, metrics, rules, log });
+  const router = new HttpRouter({ context, metrics, rules, log, raftStatus });
   server.setHttpHandler((exchange) => base.background(serveHttp(exchange, router)));
   return server;
 }

@@ -58,7 +58,22 @@ export interface EngineOptions {
   leaseTtlSecondsMin: number;
   /** --metrics=extensive: measure how long each gRPC call takes. */
   extensiveMetrics: boolean;
-  compactionBatchLimit: number;
+  /** Unary calls that take longer are logged (`requestStats`). */
+  warningUnaryRequestDurationMs: number;
+  /** Every unary call is. */
+  logRequests: boolean;
+  /** Operations that are applied and reads that take longer are logged. */
+  warningApplyDurationMs: number;
+  /** A link from another member may bring nothing for so long. */
+  peerReadTimeoutMs: number;
+  /** Another member may acknowledge or take nothing for so long. */
+  peerWriteTimeoutMs: number;
+  /** Longest time from a change to its commit in the store. */
+  backendBatchIntervalMs: number;
+  /** Changes that are committed before that; null = only their bytes count. */
+  backendBatchLimit: number | null;
+  /** Revisions that one slice of a compaction removes; null = as many as leave room for others. */
+  compactionBatchLimit: number | null;
   compactionSleepIntervalMs: number;
   watchProgressNotifyIntervalMs: number;
   /** Transport threads; 0 = chosen from the cores. */

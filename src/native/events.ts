@@ -36,6 +36,23 @@ export type NativeEvent =
   | { type: "quotaExceeded" }
   /** A log line from Rust. */
   | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
+  /** A unary call that took too long (`warn`), or one of all where all are logged; figures as etcd counts, -1 = not. */
+  | {
+      type: "requestStats";
+      warn: boolean;
+      /** Microseconds since 1970. */
+      startUs: number;
+      /** As Go writes a duration. */
+      spent: string;
+      peer: string;
+      path: string;
+      requestCount: number;
+      requestBytes: number;
+      responseCount: number;
+      responseBytes: number;
+      /** The request without its values. */
+      content: string;
+    }
   // --- other members ---
   /** A raft message; `payloads[i]` is that of `entries[i]`, 0 for an empty one. Those not used must be dropped. */
   | {

@@ -2,10 +2,13 @@
 package compat
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -41,6 +44,12 @@ func httpCases() []httpCase {
 		"//version", "/version?x=1", "/%76ersion"} {
 		cases = append(cases, httpCase{method: "GET", path: path, sortLines: strings.Contains(path, "verbose")})
 	}
+	for _, method := range []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
+		cases = append(cases, httpCase{method: method, path: "/debug/vars"})
+	}
+	for _, path := range []string{"/debug", "/debug/", "/debug/vars/", "/debug/vars/x", "/debug/requests", "/debug/pprof/"} {
+		cases = append(cases, httpCase{method: "GET", path: path})
+	}
 	return append(cases, httpCase{method: "OPTIONS", path: "/nonsense"}, httpCase{method: "OPTIONS", path: "/"},
 		httpCase{method: "POST", path: "/nonsense"}, httpCase{method: "DELETE", path: "/v2/keys/foo"})
 }
@@ -58,6 +67,8 @@ func TestHTTP(t *testing.T) {
 			p.differ(request.method+" "+request.path, ours, theirs)
 		}
 	}
+	p.compareDebugVars(client)
+	p.compareEncodings(client)
 }
 
 // peerCases are the endpoints of peer URLs without those of raft's own messages, whose protocol is netcd's own.
@@ -150,4 +161,70 @@ func fetched(t *testing.T, client *http.Client, base string, request httpCase) s
 		}
 	}
 	return fmt.Sprintf("%d %s body %q", answer.StatusCode, strings.Join(headers, " "), strings.Join(lines, "\n"))
+}
+
+// compareDebugVars compares the names of what is published, and raft's status but for the ids.
+func (p *pair) compareDebugVars(client *http.Client) {
+	p.t.Helper()
+	var shapes [2]string
+	for side, server := range p.servers {
+		answer, err := client.Get(server.ClientURL + "/debug/vars")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		variables := map[string]any{}
+		if err := json.NewDecoder(answer.Body).Decode(&variables); err != nil {
+			p.t.Fatalf("%s: %v", server.Label, err)
+		}
+		status := variables["raft.status"].(map[string]any)
+		own := status["id"].(string)
+		for _, name := range []string{"id", "vote", "lead"} {
+			if status[name] != own {
+				p.t.Errorf("%s: %s is %v, the only member is %s", server.Label, name, status[name], own)
+			}
+			delete(status, name)
+		}
+		progress := status["progress"].(map[string]any)[own].(map[string]any)
+		if progress["match"] != status["commit"] || progress["state"] != "StateReplicate" {
+			p.t.Errorf("%s: progress %v at commit %v", server.Label, progress, status["commit"])
+		}
+		for _, name := range []string{"progress", "commit", "applied", "term"} {
+			delete(status, name)
+		}
+		names := slices.Sorted(maps.Keys(variables))
+		shapes[side] = fmt.Sprint(answer.Header["Content-Type"], names, status, variables["file_descriptor_limit"])
+		if args := variables["cmdline"].([]any); len(args) < 3 || !strings.HasPrefix(args[1].(string), "--") {
+			p.t.Errorf("%s: cmdline %v", server.Label, args)
+		}
+	}
+	p.compared++
+	if shapes[0] != shapes[1] {
+		p.differ("/debug/vars", shapes[0], shapes[1])
+	}
+}
+
+// compareEncodings asks for /metrics as clients do that can and cannot read gzip.
+func (p *pair) compareEncodings(client *http.Client) {
+	p.t.Helper()
+	for _, accepted := range []string{"identity", "gzip", "zstd, gzip;q=0.5", "gzip;q=0", "*"} {
+		var encodings [2]string
+		for side, server := range p.servers {
+			request, err := http.NewRequest(http.MethodGet, server.ClientURL+"/metrics", nil)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			request.Header.Set("Accept-Encoding", accepted)
+			answer, err := client.Do(request)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			encodings[side] = fmt.Sprint(answer.Header["Content-Encoding"], answer.Header["Content-Type"])
+			answer.Body.Close()
+		}
+		p.compared++
+		if encodings[0] != encodings[1] {
+			p.differ("/metrics for "+accepted, encodings[0], encodings[1])
+		}
+	}
 }

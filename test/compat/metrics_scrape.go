@@ -18,16 +18,13 @@ import (
 
 // absentMetrics are etcd's metrics that have no counterpart in netcd: a name, or the beginning of names, and why.
 var absentMetrics = map[string]string{
-	"go_":                       "the runtime of Go; netcd has none",
-	"etcd_server_go_version":    "the same",
-	"etcd_grpc_proxy_":          "the gRPC proxy's, always 0 in a server",
-	"etcd_debugging_store_":     "the v2 store's, always 0 in etcd too",
-	"etcd_debugging_snap_save_": "the .snap files': a snapshot of netcd's log is a mark in the log",
-	"etcd_snap_fsync_":          "the same",
-	"etcd_debugging_auth_":      "netcd has no users yet",
+	"go_":                                   "the runtime of Go; netcd has none",
+	"etcd_server_go_version":                "the same",
+	"etcd_grpc_proxy_":                      "the gRPC proxy's, always 0 in a server",
+	"etcd_debugging_store_":                 "the v2 store's, always 0 in etcd too",
+	"etcd_debugging_snap_save_marshalling_": "a snapshot of netcd's log is a mark in the log, there is nothing to marshal",
 	"etcd_debugging_disk_backend_commit_rebalance_": "bbolt's phase of a commit; LMDB rebalances as it deletes",
 	"etcd_debugging_disk_backend_commit_spill_":     "bbolt's phase of a commit; LMDB splits as it puts",
-	"etcd_debugging_server_watch_send_loop_":        "netcd sends many answers of a stream in one piece, there is no loop that sends each",
 }
 
 // ownMetrics are netcd's alone.

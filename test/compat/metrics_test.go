@@ -30,7 +30,9 @@ var equalMetrics = map[string][]string{
 	"etcd_server_has_leader":                        nil, "etcd_server_is_leader": nil, "etcd_server_is_learner": nil, "etcd_server_version": nil,
 	"etcd_cluster_version": nil, "etcd_server_leader_changes_seen_total": nil, "etcd_server_feature_enabled": nil,
 	"etcd_server_quota_backend_bytes": nil, "etcd_server_proposals_pending": nil, "etcd_server_proposals_failed_total": nil,
-	"etcd_server_client_requests_total": nil, "etcd_server_range_duration_seconds": nil,
+	"etcd_debugging_auth_revision": nil, "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds": nil,
+	"etcd_debugging_server_watch_send_loop_progress_duration_seconds": nil,
+	"etcd_server_client_requests_total":                               nil, "etcd_server_range_duration_seconds": nil,
 	"etcd_server_read_indexes_failed_total": nil, "etcd_server_slow_read_indexes_total": nil,
 	"etcd_server_learner_promote_successes": nil, "etcd_server_snapshot_apply_in_progress_total": nil,
 	// Etcd takes an operation that was refused when it was applied for a success in one of the two.
@@ -43,7 +45,8 @@ var equalMetrics = map[string][]string{
 var countedMetrics = []string{"etcd_disk_wal_fsync_duration_seconds", "etcd_disk_wal_write_duration_seconds", "etcd_disk_wal_write_bytes_total",
 	"etcd_disk_backend_commit_duration_seconds", "etcd_debugging_disk_backend_commit_write_duration_seconds", "etcd_mvcc_db_total_size_in_bytes",
 	"etcd_mvcc_db_total_size_in_use_in_bytes", "etcd_server_proposals_committed_total", "etcd_server_proposals_applied_total",
-	"etcd_debugging_mvcc_db_compaction_last", "etcd_network_client_grpc_sent_bytes_total", "process_cpu_seconds_total", "process_open_fds",
+	"etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",
+	"etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds", "etcd_debugging_mvcc_db_compaction_last", "etcd_network_client_grpc_sent_bytes_total", "process_cpu_seconds_total", "process_open_fds",
 	"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds", "os_fd_used"}
 
 func TestMetrics(t *testing.T) {

@@ -3,13 +3,14 @@
 //! A write that the quota refuses is answered when the control plane has raised the alarm: who sees the error finds the
 //! alarm.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, History, RangeAnswer, Store, validate};
-use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind};
+use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind, SlowRead};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
@@ -104,8 +105,16 @@ impl Backend for EngineBackend {
         Backend::read_txn(&*self.pipeline, request)
     }
 
-    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
-        Backend::read_answered(&*self.pipeline, kind, success, took);
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {
+        Backend::read_answered(&*self.pipeline, kind, success, took)
+    }
+
+    fn slow_read(&self, took: Duration, read: SlowRead<'_>) {
+        Backend::slow_read(&*self.pipeline, took, read);
+    }
+
+    fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
+        Backend::waiting_requests(&*self.pipeline, tokens)
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {

@@ -1,16 +1,17 @@
 //! Events as plain JavaScript objects, with the names of binding.ts. The only unsafe code of the addon is here.
 
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use napi::bindgen_prelude::{BigInt, BufferSlice, JsObjectValue, Null, Object, ToNapiValue};
 use napi::{Env, Result};
+use netcd_engine::describe;
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::MetaRow;
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::LogMark;
 use netcd_front::peer::LinkState;
-use netcd_front::{FrontEvent, MetadataValue};
+use netcd_front::{FrontEvent, MetadataValue, RequestStats};
 
 use crate::event::{Event, PeerEvent};
 use crate::limits::EXTERNAL_BUFFER_BYTES_MIN;
@@ -193,6 +194,27 @@ impl<'e> Objects<'e> {
         Ok(object)
     }
 
+    fn request_stats(&self, stats: RequestStats) -> Result<Object<'e>> {
+        // A clock before 1970 is shown as then.
+        let start = stats.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut object = self.object(c"requestStats")?;
+        set(&mut object, c"warn", stats.warn)?;
+        set(&mut object, c"startUs", start.as_secs_f64() * 1e6)?;
+        set(&mut object, c"spent", describe::duration(stats.took))?;
+        set(&mut object, c"peer", stats.peer)?;
+        set(&mut object, c"path", stats.path)?;
+        for (name, figure) in [
+            (c"requestCount", stats.request_count),
+            (c"requestBytes", stats.request_bytes),
+            (c"responseCount", stats.response_count),
+            (c"responseBytes", stats.response_bytes),
+        ] {
+            set(&mut object, name, figure as f64)?;
+        }
+        set(&mut object, c"content", stats.content)?;
+        Ok(object)
+    }
+
     fn numbered(
         &self,
         kind: &std::ffi::CStr,
@@ -264,6 +286,7 @@ impl<'e> Objects<'e> {
                 set(&mut object, c"lease", BigInt::from(lease))?;
                 Ok(object)
             }
+            FrontEvent::RequestStats(stats) => self.request_stats(*stats),
             FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),
         }
     }

@@ -11,7 +11,7 @@ use netcd_engine::pipeline::{LogPlace, LogRecovered, OpenedLog, Pipeline, Pipeli
 use netcd_engine::types::Identity;
 use netcd_engine::wal::WalOptions;
 use netcd_front::limits::GRPC_OVERHEAD_BYTES;
-use netcd_front::peer::{self, Peers};
+use netcd_front::peer::{self, LinkTimeouts, Peers};
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
@@ -30,10 +30,13 @@ pub struct Settings {
     identity: Identity,
     no_fsync: bool,
     quota_bytes: Option<u64>,
-    compaction_batch_limit: usize,
+    batch_interval: Duration,
+    batch_limit: Option<usize>,
+    compaction_batch_limit: Option<usize>,
     compaction_sleep: Duration,
     front_threads: usize,
     pipeline: PipelineConfig,
+    link_timeouts: LinkTimeouts,
     front: FrontConfig,
 }
 
@@ -43,6 +46,10 @@ impl Settings {
         let member_dir = PathBuf::from(options.member_dir);
         let wal_dir = options.wal_dir.map(PathBuf::from);
         let quota = options.quota_backend_bytes;
+        let slow_request = duration(
+            "warningUnaryRequestDurationMs",
+            options.warning_unary_request_duration_ms,
+        )?;
         let max_request_bytes = count("maxRequestBytes", options.max_request_bytes)? as usize;
         Ok(Self {
             wal_dir: wal_dir.unwrap_or_else(|| member_dir.join("wal")),
@@ -55,8 +62,9 @@ impl Settings {
             quota_bytes: (quota > 0.0)
                 .then(|| number("quotaBackendBytes", quota))
                 .transpose()?,
-            compaction_batch_limit: count("compactionBatchLimit", options.compaction_batch_limit)?
-                as usize,
+            batch_interval: duration("backendBatchIntervalMs", options.backend_batch_interval_ms)?,
+            batch_limit: size("backendBatchLimit", options.backend_batch_limit)?,
+            compaction_batch_limit: size("compactionBatchLimit", options.compaction_batch_limit)?,
             compaction_sleep: duration(
                 "compactionSleepIntervalMs",
                 options.compaction_sleep_interval_ms,
@@ -65,6 +73,15 @@ impl Settings {
             pipeline: PipelineConfig {
                 max_request_bytes,
                 append_grant: options.append_grant,
+                slow_apply: duration("warningApplyDurationMs", options.warning_apply_duration_ms)?,
+                slow_request: match options.log_requests {
+                    true => Duration::ZERO,
+                    false => slow_request,
+                },
+            },
+            link_timeouts: LinkTimeouts {
+                read: duration("peerReadTimeoutMs", options.peer_read_timeout_ms)?,
+                write: duration("peerWriteTimeoutMs", options.peer_write_timeout_ms)?,
             },
             front: FrontConfig {
                 max_request_bytes,
@@ -98,10 +115,18 @@ impl Settings {
                     .into(),
                 extensive_metrics: options.extensive_metrics,
                 connections_max: netcd_front::connections_max(),
+                slow_request,
+                log_requests: options.log_requests,
                 patience: Patience::default(),
             },
         })
     }
+}
+
+/// A number of things; None = no limit is given.
+fn size(name: &str, value: Option<f64>) -> Result<Option<usize>> {
+    let size = value.map(|value| number(name, value)).transpose()?;
+    Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
 }
 
 /// An open engine.
@@ -240,6 +265,8 @@ fn open_store(settings: &Settings, sink: &Arc<Sink>) -> Result<(Arc<Store>, Stor
         identity: settings.identity,
         quota_bytes: settings.quota_bytes,
         max_request_bytes: settings.pipeline.max_request_bytes,
+        batch_interval: settings.batch_interval,
+        batch_limit: settings.batch_limit,
         compaction_batch_limit: settings.compaction_batch_limit,
         compaction_sleep: settings.compaction_sleep,
         no_fsync: settings.no_fsync,
@@ -270,7 +297,13 @@ fn start_peers(
     };
     let log = EngineLog(Arc::clone(pipeline));
     let store = Arc::clone(&snapshots) as _;
-    let peers = Peers::start(identity, Arc::new(log), store, Arc::new(events));
+    let peers = Peers::start(
+        identity,
+        settings.link_timeouts,
+        Arc::new(log),
+        store,
+        Arc::new(events),
+    );
     let peers = peers.map(Arc::new).map_err(reason)?;
     pipeline.set_links(Arc::new(EngineLinks {
         peers: Arc::downgrade(&peers),

@@ -47,8 +47,22 @@ pub struct EngineOptions {
     pub lease_ttl_seconds_min: f64,
     /// Measure how long calls take.
     pub extensive_metrics: bool,
-    /// Revisions that one step of a compaction removes.
-    pub compaction_batch_limit: f64,
+    /// Unary calls that take longer are logged.
+    pub warning_unary_request_duration_ms: f64,
+    /// Every unary call is logged.
+    pub log_requests: bool,
+    /// Operations that are applied and reads that take longer are logged.
+    pub warning_apply_duration_ms: f64,
+    /// Links from other members may bring nothing for so long.
+    pub peer_read_timeout_ms: f64,
+    /// Other members may take nothing for so long.
+    pub peer_write_timeout_ms: f64,
+    /// Longest time from a change to its commit.
+    pub backend_batch_interval_ms: f64,
+    /// Changes that are committed before that; null = only their bytes count.
+    pub backend_batch_limit: Option<f64>,
+    /// Revisions that one step of a compaction removes; null = as many as leave room for others.
+    pub compaction_batch_limit: Option<f64>,
     /// Pause between two steps.
     pub compaction_sleep_interval_ms: f64,
     /// Progress notifications of watches.

@@ -198,17 +198,22 @@ impl EventQueue {
 
     /// Adds a log line, or counts it when there are too many.
     pub fn log(&self, level: &'static str, message: String, fields: Vec<(String, String)>) {
+        self.push_log(Event::Log {
+            level,
+            message,
+            fields,
+        });
+    }
+
+    /// Adds what becomes a log line, or counts it when there are too many.
+    pub fn push_log(&self, event: Event) {
         self.put(|waiting| {
             if waiting.logs >= LOG_EVENTS_MAX {
                 waiting.dropped_logs += 1;
                 return;
             }
             waiting.logs += 1;
-            waiting.events.push(Event::Log {
-                level,
-                message,
-                fields,
-            });
+            waiting.events.push(event);
         });
     }
 

@@ -114,6 +114,7 @@ impl FrontEvents for Sink {
                 };
                 self.0.log(level, message, fields);
             }
+            FrontEvent::RequestStats(_) => self.0.push_log(Event::Front(event)),
             event => self.0.push(Event::Front(event)),
         }
     }
@@ -139,6 +140,12 @@ impl Completions for Router {
             self.proposed(js);
         }
         self.front.ops_done(results);
+    }
+
+    fn slow(&self, mut requests: Vec<(Token, Bytes)>) {
+        // JavaScript's requests are its own: nobody waits for them at a connection.
+        requests.retain(|(token, _)| !is_js(*token));
+        self.front.slow(requests);
     }
 
     fn reads_ready(&self, tokens: Vec<Token>, outcome: Result<(), EtcdError>) {

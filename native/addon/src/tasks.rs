@@ -253,7 +253,7 @@ impl Task for Range {
         let term = running.pipeline.raft_term();
         match running.store.range(&request, term).map_err(reason)? {
             RangeAnswer::Whole(bytes) => Ok(bytes.into()),
-            RangeAnswer::Chunked { bytes, chunks } => {
+            RangeAnswer::Chunked { bytes, chunks, .. } => {
                 let mut whole = Vec::with_capacity(usize::try_from(bytes).map_err(reason)?);
                 for chunk in chunks {
                     whole.extend_from_slice(&chunk.map_err(reason)?);

@@ -2,6 +2,7 @@
 //! takes a batch of requests through them. It knows neither network nor napi.
 
 mod background;
+pub mod describe;
 pub mod disk;
 pub mod error;
 pub mod index;

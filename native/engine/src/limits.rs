@@ -43,12 +43,10 @@ pub const WAL_READ_BYTES: usize = 1 << 20;
 pub const WAL_PREPARE_BYTES: usize = 1 << 20;
 /// Bytes of applied revisions that may wait for the revision tree before apply waits.
 pub const TAIL_BYTES_MAX: usize = 64 << 20;
-/// Bytes of the tail that make the flusher commit before its timer.
+/// Bytes of the tail that make the flusher commit before its timer, whatever `--backend-batch-limit` says.
 pub const TAIL_FLUSH_BYTES: usize = 8 << 20;
 /// Free bytes of the file system below which a write of LMDB that failed is taken for a full disk and tried again.
 pub const DISK_EXHAUSTED_BYTES: u64 = 16 << 20;
-/// Milliseconds between two commits of the flusher while there is something to flush.
-pub const FLUSH_INTERVAL_MS: u64 = 100;
 /// A range answer above this many bytes is streamed in chunks and not encoded at once.
 pub const RANGE_WHOLE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one chunk of a streamed range answer.
@@ -105,11 +103,11 @@ pub const COMPACTION_COMPUTE: Duration = Duration::from_micros(250);
 pub const COMPACTION_PAUSE: Duration = Duration::from_micros(50);
 /// Revisions that a compaction takes out of the index before it removes them from the tree.
 pub const COMPACTION_ROUND_REVISIONS: usize = 2_000_000;
-/// Revisions that one commit removes, for each one of `compaction_batch_limit`.
-pub const COMPACTION_BATCH_FACTOR: usize = 16;
-/// Times that one commit goes down the tree for them, for each one of `compaction_batch_limit`: where what goes lies
-/// scattered, every revision changes a page, and the log's sync waits for that of all pages.
-pub const COMPACTION_DESCENTS_FACTOR: usize = 1;
+/// Revisions that one slice of a compaction removes, unless `--compaction-batch-limit` says how many.
+pub const COMPACTION_SLICE_REVISIONS: usize = if cfg!(test) { 16 } else { 16_000 };
+/// Times that such a slice goes down the tree for them: where what goes lies scattered, every revision changes a page,
+/// and the log's sync waits for that of all pages.
+pub const COMPACTION_SLICE_DESCENTS: usize = if cfg!(test) { 1 } else { 1_000 };
 /// Bytes of a snapshot that are read at once.
 pub const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 /// Milliseconds until a write that failed because the disk is full is tried again.

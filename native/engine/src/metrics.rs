@@ -30,12 +30,17 @@ impl Histogram {
 
     /// Counts a value.
     pub fn observe(&self, value: f64) {
+        self.observe_times(value, 1);
+    }
+
+    /// Counts a value so many times.
+    pub fn observe_times(&self, value: f64, times: u64) {
         let bounds = self.buckets.len() - 1;
         let bucket = (0..bounds).find(|bucket| value <= self.bound(*bucket));
-        self.buckets[bucket.unwrap_or(bounds)].fetch_add(1, Relaxed);
+        self.buckets[bucket.unwrap_or(bounds)].fetch_add(times, Relaxed);
         // The closure always gives a value, so this cannot fail.
         let _previous = self.sum.fetch_update(Relaxed, Relaxed, |sum| {
-            Some((f64::from_bits(sum) + value).to_bits())
+            Some((f64::from_bits(sum) + value * times as f64).to_bits())
         });
     }
 
@@ -135,6 +140,10 @@ mod tests {
             assert!(text.contains(expected), "{expected} in {text}");
         }
         assert_eq!(histogram.count(), 3);
+        histogram.observe_times(0.5, 4);
+        let mut text = String::new();
+        histogram.render(&mut text, "x", "");
+        assert!(text.contains("x_sum 11.004\nx_count 7\n"), "{text}");
     }
 
     #[test]

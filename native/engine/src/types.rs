@@ -102,6 +102,8 @@ pub type OpResult = Result<Bytes, EtcdError>;
 pub trait Completions: Send + Sync {
     /// The answers of one applied batch, in the order of its requests.
     fn ops_done(&self, results: Vec<(Token, OpResult)>);
+    /// The requests, encoded, whose answers come next and took long: for those who log such. Others need nothing.
+    fn slow(&self, _requests: Vec<(Token, Bytes)>) {}
     /// Linearizable reads that may be served now, or that failed.
     fn reads_ready(&self, tokens: Vec<Token>, outcome: Result<(), EtcdError>);
 }

@@ -81,7 +81,9 @@ fn open(
         identity,
         quota_bytes: None,
         max_request_bytes: REQUEST_BYTES_MAX,
-        compaction_batch_limit: 1000,
+        batch_interval: Duration::from_millis(100),
+        batch_limit: None,
+        compaction_batch_limit: None,
         compaction_sleep: Duration::from_millis(10),
         no_fsync: false,
         events: alone.clone(),
@@ -97,6 +99,8 @@ fn open(
     let config = PipelineConfig {
         max_request_bytes: REQUEST_BYTES_MAX,
         append_grant: true,
+        slow_apply: Duration::from_millis(100),
+        slow_request: Duration::from_millis(300),
     };
     let (pipeline, log) = Pipeline::open(
         config,

@@ -1,13 +1,15 @@
 //! What the hot calls need from the engine: the seam between transport and pipeline, and where tests put a fake.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::Store;
 pub use netcd_engine::mvcc::{Chunks, RangeAnswer};
 use netcd_engine::pipeline::Pipeline;
-pub use netcd_engine::pipeline::{ReadBarrier, ReadKind};
+pub use netcd_engine::pipeline::{ReadBarrier, ReadKind, SlowRead};
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
 use netcd_engine::types::{Identity, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
@@ -24,8 +26,12 @@ pub trait Backend: Send + Sync + 'static {
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError>;
     /// Serve a txn of ranges only.
     fn read_txn(&self, request: &TxnRequest) -> OpResult;
-    /// A range or a read-only txn was answered; `took` is since it came.
-    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration);
+    /// A range or a read-only txn was answered; `took` is since it came. True: too long, `slow_read` is to be called.
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool;
+    /// Describes a read that took too long.
+    fn slow_read(&self, took: Duration, read: SlowRead<'_>);
+    /// The requests behind tokens that still wait, encoded.
+    fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)>;
     /// Where watch streams get their events.
     fn watch_hub(&self) -> &Arc<WatchHub>;
     /// Constant part of response headers.
@@ -61,8 +67,16 @@ impl Backend for Pipeline<Store> {
         self.store().read_txn(request, (**self).raft_term())
     }
 
-    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
-        (**self).read_answered(kind, success, took);
+    fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {
+        (**self).read_answered(kind, success, took)
+    }
+
+    fn slow_read(&self, took: Duration, read: SlowRead<'_>) {
+        (**self).slow_read(took, read);
+    }
+
+    fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
+        (**self).waiting_requests(tokens)
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {

@@ -12,15 +12,17 @@ use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
 use crate::http2::Responder;
 use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
-use crate::send;
 use crate::slots::Work;
+use crate::stats::{self, Asked, Came};
 use crate::worker::{Worker, spawn};
+use crate::{hot, send};
 
 /// A KV call that will be answered.
 pub(crate) struct Call {
     pub(crate) respond: Responder,
     pub(crate) method: MethodId,
     pub(crate) content_type: ContentType,
+    /// When its message was there.
     pub(crate) started: Instant,
     /// From grpc-timeout.
     pub(crate) timeout: Option<Instant>,
@@ -55,10 +57,21 @@ impl Call {
         let unproposed = worker.shared.is_leaderless_since(self.started);
         let error = match work {
             _ if by_client => error::DEADLINE,
-            Work::Write | Work::PhysicalCompaction(_) if unproposed => error::DEADLINE,
+            Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) if unproposed => {
+                error::DEADLINE
+            }
             _ => error::TIMEOUT,
         };
-        self.finish(worker, Err(error));
+        match work {
+            Work::Range(_) | Work::Txn(_) => hot::fail_read(worker, self, work, error),
+            _ => self.finish_asked(worker, Err(error), Asked::of(work)),
+        }
+    }
+
+    /// Logs the call if it took long; its answer is about to be sent.
+    pub(crate) fn log(&self, worker: &Worker, asked: Asked<'_>, came: Came<'_>) {
+        let took = worker.now().saturating_duration_since(self.started);
+        stats::ended(worker, &self.active.conn, self.method, took, (asked, came));
     }
 
     pub(crate) fn handled(&self, worker: &Worker, code: u8) {
@@ -69,9 +82,18 @@ impl Call {
 
     /// Answers the call.
     pub(crate) fn finish(self, worker: &Rc<Worker>, result: OpResult) {
+        self.finish_asked(worker, result, Asked::Unknown);
+    }
+
+    /// Answers the call that asked for this.
+    pub(crate) fn finish_asked(self, worker: &Rc<Worker>, result: OpResult, asked: Asked<'_>) {
+        let result = result.and_then(|bytes| match bytes.len() as u64 {
+            fits if fits <= SEND_BYTES_MAX => Ok(bytes),
+            large => Err(too_large_to_send(large)),
+        });
+        self.log(worker, asked, Came::of(&result));
         let bytes = match result {
-            Ok(bytes) if bytes.len() as u64 <= SEND_BYTES_MAX => bytes,
-            Ok(bytes) => return self.finish(worker, Err(too_large_to_send(bytes.len() as u64))),
+            Ok(bytes) => bytes,
             Err(error) => {
                 self.handled(worker, error.code as u8);
                 return reply_error(self.respond, &self.content_type, &error);

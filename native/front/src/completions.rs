@@ -7,6 +7,7 @@ use std::net::TcpListener as StdTcpListener;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use netcd_engine::error::EtcdError;
 use netcd_engine::types::{Completions, OpResult, Token};
 use parking_lot::Mutex;
@@ -57,6 +58,8 @@ pub(crate) enum Bound {
 /// What other threads say to a worker.
 pub(crate) enum Message {
     Ops(Vec<(Token, OpResult)>),
+    /// Requests whose answers come next and took long, encoded.
+    Slow(Vec<(Token, Bytes)>),
     Reads(Vec<Token>, Result<(), EtcdError>),
     Serve(Accepted, Place, Arc<ListenerInfo>),
     Listen(Bound, Arc<ListenerInfo>),
@@ -158,6 +161,14 @@ impl Completions for FrontCompletions {
             results,
             |(token, _)| *token,
             |mailbox, part| mailbox.push(Message::Ops(part)),
+        );
+    }
+
+    fn slow(&self, requests: Vec<(Token, Bytes)>) {
+        self.by_worker(
+            requests,
+            |(token, _)| *token,
+            |mailbox, part| mailbox.push(Message::Slow(part)),
         );
     }
 

@@ -31,6 +31,10 @@ pub struct FrontConfig {
     pub extensive_metrics: bool,
     /// Connections of clients that are served at once; more wait.
     pub connections_max: usize,
+    /// --warning-unary-request-duration: a unary call that takes longer is logged.
+    pub slow_request: Duration,
+    /// Every unary call is logged.
+    pub log_requests: bool,
     /// Never anything but the default outside tests, which cannot wait for minutes.
     pub patience: Patience,
 }
@@ -77,6 +81,8 @@ impl Default for FrontConfig {
             lease_ttl_seconds_min: 2,
             extensive_metrics: false,
             connections_max: limits::CONNECTIONS_MAX,
+            slow_request: Duration::from_millis(300),
+            log_requests: false,
             patience: Patience::default(),
         }
     }

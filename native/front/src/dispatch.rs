@@ -156,8 +156,11 @@ fn receive(
     }
     let worker = worker.clone();
     spawn(async move {
+        let mut call = call;
         let received = receive_rest(&mut body, &mut deframer, call.timeout).await;
         worker.tick();
+        // How long its client took to send it is not the call's time.
+        call.started = worker.now();
         match received {
             Ok(message) => hot::serve(&worker, call, message),
             Err(error) => call.finish(&worker, Err(error)),

@@ -1,5 +1,7 @@
 //! What front tells the control plane: the transport half of src/native/binding.ts.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 
 /// A metadata value: text, or the decoded bytes of a `-bin` key.
@@ -19,6 +21,24 @@ pub enum LogLevel {
     Info,
     Warn,
     Error,
+}
+
+/// A unary call that is to be logged, with etcd's figures: -1 where it counts nothing.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct RequestStats {
+    /// It took too long; else every call is logged.
+    pub warn: bool,
+    pub start: SystemTime,
+    pub took: Duration,
+    pub peer: String,
+    pub path: &'static str,
+    pub request_count: i64,
+    pub request_bytes: i64,
+    pub response_count: i64,
+    pub response_bytes: i64,
+    /// The request without its values.
+    pub content: String,
 }
 
 /// An event for the control plane. Events of one call or request come in order, from one thread.
@@ -59,6 +79,8 @@ pub enum FrontEvent {
     HttpDrained { request: u64 },
     /// A lease is to be renewed that this member does not renew on its own; answered by `Front::lease_renewed`.
     LeaseRenew { renewal: u64, lease: i64 },
+    /// The line `request stats` of one call.
+    RequestStats(Box<RequestStats>),
     /// A log line.
     Log {
         level: LogLevel,

@@ -2,6 +2,7 @@
 //! once, or when a completion names the call's token.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
@@ -17,8 +18,9 @@ use crate::backend::{RangeAnswer, ReadBarrier, ReadKind};
 use crate::call::Call;
 use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
-use crate::limits::{INLINE_RANGE_KEYS_MAX, UNSENT_PER_CONNECTION_MAX};
+use crate::limits::{INLINE_RANGE_KEYS_MAX, SEND_BYTES_MAX, UNSENT_PER_CONNECTION_MAX};
 use crate::slots::Work;
+use crate::stats::{self, Asked, Came};
 use crate::worker::{Worker, spawn};
 use crate::{lease, send};
 
@@ -29,13 +31,13 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
     let method = call.method;
     match method.get().route {
         Route::Range => {
-            match decode(method, message).and_then(|(request, _)| checked_range(worker, request)) {
+            match decode(method, &message).and_then(|(request, _)| checked_range(worker, request)) {
                 Ok(request) => read(worker, call, request.serializable, Work::Range(request)),
-                Err(error) => call.finish(worker, Err(error)),
+                Err(error) => refuse(worker, call, &message, error),
             }
         }
         Route::RangeStream => {
-            match decode(method, message).and_then(|(request, _)| checked_range_stream(request)) {
+            match decode(method, &message).and_then(|(request, _)| checked_range_stream(request)) {
                 Ok(request) => read(
                     worker,
                     call,
@@ -55,7 +57,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 validate::check_delete_range,
             );
         }
-        Route::Compact => match decode(method, message).and_then(checked_compaction) {
+        Route::Compact => match decode(method, &message).and_then(checked_compaction) {
             Ok((request, message)) => {
                 let work = if request.physical {
                     Work::PhysicalCompaction(request.revision)
@@ -66,7 +68,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
             }
             Err(error) => call.finish(worker, Err(error)),
         },
-        Route::Txn => match decode_txn(method, message).and_then(|(request, message)| {
+        Route::Txn => match decode_txn(method, &message).and_then(|(request, message)| {
             validate::check_txn(&request, max_ops).map(|()| (request, message))
         }) {
             Ok((request, _)) if validate::is_read_only(&request) => {
@@ -78,9 +80,9 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 );
             }
             Ok((_, message)) => submit(worker, call, OpKind::Txn, message, Work::Write),
-            Err(error) => call.finish(worker, Err(error)),
+            Err(error) => refuse(worker, call, &message, error),
         },
-        Route::LeaseGrant => match decode(method, message) {
+        Route::LeaseGrant => match decode(method, &message) {
             Ok((request, _)) => {
                 let request = lease::grant(&worker.shared, request);
                 submit(worker, call, OpKind::LeaseGrant, request, Work::Write);
@@ -120,11 +122,15 @@ fn write<T: Message + Default>(
     message: Bytes,
     check: impl FnOnce(&T) -> Result<(), EtcdError>,
 ) {
-    let decoded = decode(call.method, message);
+    let decoded = decode(call.method, &message);
     match decoded.and_then(|(request, message)| check(&request).map(|()| message)) {
         Ok(message) => submit(worker, call, kind, message, Work::Write),
-        Err(error) => call.finish(worker, Err(error)),
+        Err(error) => refuse(worker, call, &message, error),
     }
+}
+
+fn refuse(worker: &Rc<Worker>, call: Call, message: &Bytes, error: EtcdError) {
+    call.finish_asked(worker, Err(error), Asked::Encoded(message));
 }
 
 /// Bytes that etcd's raft envelope (InternalRaftRequest with its header) adds to a request of `bytes`.
@@ -137,33 +143,42 @@ fn envelope_bytes(bytes: usize) -> usize {
 fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes, work: Work) {
     let bytes = message.len() + envelope_bytes(message.len());
     if bytes > worker.shared.config.max_request_bytes {
-        return call.finish(worker, Err(error::REQUEST_TOO_LARGE));
+        return refuse(worker, call, &message, error::REQUEST_TOO_LARGE);
     }
     if worker.slots.borrow().is_full() {
-        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+        return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
     }
     let token = worker.slots.borrow().next_token();
     match worker.shared.backend.submit(kind, &message, token) {
         Ok(()) => worker.wait(call, work),
-        Err(error) => call.finish(worker, Err(error)),
+        Err(error) => refuse(worker, call, &message, error),
     }
 }
 
 fn read(worker: &Rc<Worker>, call: Call, serializable: bool, work: Work) {
     if call.active.conn.unsent() > UNSENT_PER_CONNECTION_MAX {
-        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+        return fail_read(worker, call, &work, error::TOO_MANY_REQUESTS);
     }
     if serializable {
         return serve_read(worker, call, work);
     }
     if worker.slots.borrow().is_full() {
-        return call.finish(worker, Err(error::TOO_MANY_REQUESTS));
+        return fail_read(worker, call, &work, error::TOO_MANY_REQUESTS);
     }
     let token = worker.slots.borrow().next_token();
     match worker.shared.backend.read_barrier(token) {
         Ok(ReadBarrier::Now) => serve_read(worker, call, work),
         Ok(ReadBarrier::Wait) => worker.wait(call, work),
-        Err(error) => call.finish(worker, Err(error)),
+        Err(error) => fail_read(worker, call, &work, error),
+    }
+}
+
+/// Answers a read that was not served.
+pub(crate) fn fail_read(worker: &Rc<Worker>, call: Call, work: &Work, error: EtcdError) {
+    match work {
+        Work::Range(request) => answer_range(worker, call, request, Err(error)),
+        Work::Txn(request) => answer_txn(worker, call, request, Err(error)),
+        _ => call.finish(worker, Err(error)),
     }
 }
 
@@ -196,9 +211,15 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
     match work {
         Work::Range(request) if is_large(&request) => {
             let backend = backend.clone();
-            send::on_reader(worker, call, move || backend.range(&request), answer_range);
+            let (request, read) = shared(request);
+            send::on_reader(
+                worker,
+                call,
+                move || backend.range(&read),
+                move |worker, call, answer| answer_range(worker, call, &request, answer),
+            );
         }
-        Work::Range(request) => answer_range(worker, call, backend.range(&request)),
+        Work::Range(request) => answer_range(worker, call, &request, backend.range(&request)),
         Work::RangeStream(request) => {
             let backend = backend.clone();
             send::on_reader(
@@ -213,33 +234,69 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
         }
         Work::Txn(request) if is_large_txn(&request) => {
             let backend = backend.clone();
-            send::on_reader(worker, call, move || backend.read_txn(&request), answer_txn);
+            let (request, read) = shared(request);
+            send::on_reader(
+                worker,
+                call,
+                move || backend.read_txn(&read),
+                move |worker, call, answer| answer_txn(worker, call, &request, answer),
+            );
         }
-        Work::Txn(request) => answer_txn(worker, call, backend.read_txn(&request)),
-        Work::Write | Work::PhysicalCompaction(_) => {
+        Work::Txn(request) => answer_txn(worker, call, &request, backend.read_txn(&request)),
+        Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => {
             debug_assert!(false, "a write is answered by its completion");
         }
     }
 }
 
-fn answer_txn(worker: &Rc<Worker>, call: Call, answer: OpResult) {
-    answered(worker, &call, ReadKind::Txn, answer.is_ok());
-    call.finish(worker, answer);
+/// Two holders of one request: who reads, and who knows what was asked for when that has ended.
+fn shared<T>(request: T) -> (Arc<T>, Arc<T>) {
+    let request = Arc::new(request);
+    (request.clone(), request)
 }
 
-fn answered(worker: &Worker, call: &Call, kind: ReadKind, success: bool) {
+fn answer_txn(worker: &Rc<Worker>, call: Call, request: &TxnRequest, answer: OpResult) {
+    let asked = Asked::Txn(request);
+    answered(worker, &call, ReadKind::Txn, asked, Came::of(&answer));
+    call.finish_asked(worker, answer, asked);
+}
+
+/// Counts a read; one that took long is logged.
+fn answered(worker: &Worker, call: &Call, kind: ReadKind, asked: Asked<'_>, came: Came<'_>) {
     let took = call.started.elapsed();
-    worker.shared.backend.read_answered(kind, success, took);
+    let success = !matches!(came, Came::Error(_));
+    if worker.shared.backend.read_answered(kind, success, took) {
+        stats::slow_read(worker, kind, took, (asked, came));
+    }
+    if took > worker.shared.config.slow_request {
+        // It was read in this turn, whose time is that of its beginning.
+        worker.tick();
+    }
 }
 
-fn answer_range(worker: &Rc<Worker>, call: Call, answer: Result<RangeAnswer, EtcdError>) {
-    answered(worker, &call, ReadKind::Range, answer.is_ok());
+fn answer_range(
+    worker: &Rc<Worker>,
+    call: Call,
+    request: &RangeRequest,
+    answer: Result<RangeAnswer, EtcdError>,
+) {
+    let (asked, came) = (Asked::Range(request), Came::of_range(&answer));
+    answered(worker, &call, ReadKind::Range, asked, came);
     match answer {
-        Ok(RangeAnswer::Whole(bytes)) => call.finish(worker, Ok(bytes)),
-        Ok(RangeAnswer::Chunked { bytes, chunks }) => {
-            spawn(send::chunks(worker.clone(), call, bytes, chunks))
+        Ok(RangeAnswer::Whole(bytes)) => call.finish_asked(worker, Ok(bytes), asked),
+        Ok(RangeAnswer::Chunked {
+            bytes,
+            kvs,
+            count,
+            chunks,
+        }) => {
+            // One that is too large to send is logged as the error that its client gets.
+            if bytes <= SEND_BYTES_MAX {
+                call.log(worker, asked, Came::Chunks { bytes, kvs, count });
+            }
+            spawn(send::chunks(worker.clone(), call, bytes, chunks));
         }
-        Err(error) => call.finish(worker, Err(error)),
+        Err(error) => call.finish_asked(worker, Err(error), asked),
     }
 }
 

@@ -27,20 +27,17 @@ use crate::worker::{Worker, spawn};
 pub(crate) fn on_reader<T: Send + 'static>(
     worker: &Rc<Worker>,
     call: Call,
-    read: impl FnOnce() -> T + Send + 'static,
-    then: impl FnOnce(&Rc<Worker>, Call, T) + 'static,
+    read: impl FnOnce() -> Result<T, EtcdError> + Send + 'static,
+    then: impl FnOnce(&Rc<Worker>, Call, Result<T, EtcdError>) + 'static,
 ) {
     match worker.shared.readers.run(read) {
-        Err(error) => call.finish(worker, Err(error)),
+        Err(error) => then(worker, call, Err(error)),
         Ok(answer) => {
             let worker = worker.clone();
             spawn(async move {
-                let answer = before(call.timeout, answer).await;
+                let answer = before(call.timeout, answer).await.flatten();
                 worker.tick();
-                match answer {
-                    Ok(answer) => then(&worker, call, answer),
-                    Err(error) => call.finish(&worker, Err(error)),
-                }
+                then(&worker, call, answer);
             });
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
 use netcd_engine::types::Token;
 use slab::Slab;
@@ -15,6 +16,8 @@ use crate::limits::SLOTS_PER_WORKER_MAX;
 pub(crate) enum Work {
     /// The answer comes with the completion.
     Write,
+    /// The same for a write that took long, with the request for the log.
+    SlowWrite(Bytes),
     /// A compaction at this revision that is answered when the last superseded revision is removed. Once it is decided
     /// that may take any time: only the client's own deadline ends the wait, as with etcd.
     PhysicalCompaction(i64),
@@ -91,14 +94,33 @@ impl Slots {
         }
     }
 
+    /// Keeps the request of a write whose answer comes next.
+    pub(crate) fn name(&mut self, token: Token, request: Bytes) {
+        let (generation, key) = unpack(token);
+        if let Some(slot) = self.slab.get_mut(key)
+            && slot.generation == generation
+            && matches!(slot.work, Work::Write)
+        {
+            slot.work = Work::SlowWrite(request);
+        }
+    }
+
     /// Takes out what is past its deadline. `compacted` is the revision of the newest compaction that is decided.
-    pub(crate) fn expired(&mut self, now: Instant, compacted: impl Fn() -> i64) -> Vec<Slot> {
+    pub(crate) fn expired(
+        &mut self,
+        now: Instant,
+        compacted: impl Fn() -> i64,
+    ) -> Vec<(Token, Slot)> {
         let keys: Vec<usize> = self
             .slab
             .iter()
             .filter(|(_, slot)| slot.deadline <= now && !slot.waits_on(now, &compacted))
             .map(|(key, _)| key)
             .collect();
-        keys.into_iter().map(|key| self.slab.remove(key)).collect()
+        let take = |key| {
+            let slot = self.slab.remove(key);
+            (pack(self.worker, slot.generation, key), slot)
+        };
+        keys.into_iter().map(take).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! One transport thread: a single-threaded runtime, its mailbox, its connections and the calls that wait.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::types::{OpResult, Token};
 use parking_lot::{Condvar, Mutex};
@@ -26,7 +28,8 @@ use crate::limits::DEADLINE_SWEEP;
 use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
 use crate::readers::Readers;
-use crate::slots::Slots;
+use crate::slots::{Slot, Slots, Work};
+use crate::stats::Asked;
 use crate::watch::Watches;
 use crate::{hot, listener};
 
@@ -157,7 +160,7 @@ impl Worker {
     }
 
     /// Lets a call wait under the token that `Slots::next_token` gave.
-    pub(crate) fn wait(&self, call: crate::call::Call, work: crate::slots::Work) {
+    pub(crate) fn wait(&self, call: crate::call::Call, work: Work) {
         let deadline = call.waits_until(self);
         let mut slots = self.slots.borrow_mut();
         slots.insert(call, work, deadline);
@@ -169,17 +172,25 @@ impl Worker {
         }
     }
 
-    fn take(&self, token: Token) -> Option<crate::slots::Slot> {
+    fn take(&self, token: Token) -> Option<Slot> {
         self.slots.borrow_mut().take(token)
     }
 
     fn ops_done(self: &Rc<Self>, results: Vec<(Token, OpResult)>) {
         for (token, result) in results {
             if let Some(slot) = self.take(token) {
-                slot.call.finish(self, result);
+                slot.call.finish_asked(self, result, Asked::of(&slot.work));
             }
         }
         self.publish_slots(self.slots.borrow().len());
+    }
+
+    /// Keeps what will be logged of requests whose answers come next.
+    fn name_slow(&self, requests: Vec<(Token, Bytes)>) {
+        let mut slots = self.slots.borrow_mut();
+        for (token, request) in requests {
+            slots.name(token, request);
+        }
     }
 
     fn reads_ready(self: &Rc<Self>, tokens: Vec<Token>, outcome: &Result<(), EtcdError>) {
@@ -189,7 +200,7 @@ impl Worker {
             };
             match outcome {
                 Ok(()) => hot::serve_read(self, slot.call, slot.work),
-                Err(error) => slot.call.finish(self, Err(error.clone())),
+                Err(error) => hot::fail_read(self, slot.call, &slot.work, error.clone()),
             }
         }
         self.publish_slots(self.slots.borrow().len());
@@ -201,6 +212,7 @@ impl Worker {
             for message in inbox.drain(..) {
                 match message {
                     Message::Ops(results) => self.ops_done(results),
+                    Message::Slow(requests) => self.name_slow(requests),
                     Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
                     Message::Serve(accepted, place, info) => {
                         listener::serve(self, accepted, place, info);
@@ -241,6 +253,19 @@ impl Worker {
         }
     }
 
+    /// The requests of writes that ran out of time, for the log.
+    fn requests_of(&self, expired: &[(Token, Slot)]) -> HashMap<Token, Bytes> {
+        let writes = expired
+            .iter()
+            .filter(|(_, slot)| matches!(slot.work, Work::Write));
+        let tokens: HashSet<Token> = writes.map(|(token, _)| *token).collect();
+        if tokens.is_empty() {
+            return HashMap::new();
+        }
+        let requests = self.shared.backend.waiting_requests(&tokens);
+        requests.into_iter().collect()
+    }
+
     /// Answers calls whose deadline passed. Sleeps for good while none waits.
     async fn sweep(self: Rc<Self>) {
         loop {
@@ -256,7 +281,11 @@ impl Worker {
             self.tick();
             let compacted = || self.shared.backend.compact_revision();
             let expired = self.slots.borrow_mut().expired(self.now(), compacted);
-            for slot in expired {
+            let mut requests = self.requests_of(&expired);
+            for (token, mut slot) in expired {
+                if let Some(request) = requests.remove(&token) {
+                    slot.work = Work::SlowWrite(request);
+                }
                 slot.call.expire(&self, &slot.work);
             }
             self.publish_slots(self.slots.borrow().len());

@@ -38,8 +38,18 @@ export const loggingFlags = [
     "How to rotate it.",
     { missing: ROTATION },
   ),
-  logging("warning-apply-duration", "duration", "100ms", "Warn of an apply that takes longer."),
-  logging("warning-unary-request-duration", "duration", "300ms", "Warn of a unary call that takes longer."),
+  logging(
+    "warning-apply-duration",
+    "duration",
+    "100ms",
+    "Log operations that are applied for longer, and reads that take longer, as apply request took too long.",
+  ),
+  logging(
+    "warning-unary-request-duration",
+    "duration",
+    "300ms",
+    "Log unary calls that take longer as request stats; at the log level debug all are.",
+  ),
 ] as const;
 
 export const tuningFlags = [
@@ -49,7 +59,12 @@ export const tuningFlags = [
   tuning("compact-hash-check-time", "duration", "1m0s", "Interval of checks of compaction hashes.", {
     missing: "checks of compaction hashes",
   }),
-  tuning("compaction-batch-limit", "int", "0", "Revisions that one slice of a compaction removes; 0 = 1000."),
+  tuning(
+    "compaction-batch-limit",
+    "int",
+    "0",
+    "Revisions that one slice of a compaction removes; 0 = netcd's own pace: up to 16000, fewer where they lie scattered.",
+  ),
   tuning("compaction-sleep-interval", "duration", "0s", "Pause between slices of a compaction; 0 = 10ms."),
   tuning("watch-progress-notify-interval", "duration", "0s", "Interval of progress notifications; 0 = 10m."),
   tuning("downgrade-check-time", "duration", "5s", "Interval of checks of a downgrade.", {

@@ -23,8 +23,12 @@ pub struct StoreConfig {
     pub quota_bytes: Option<u64>,
     /// `--max-request-bytes`: the measure by which RangeStream sizes its messages.
     pub max_request_bytes: usize,
-    /// `--compaction-batch-limit`; one commit removes a fixed multiple of it.
-    pub compaction_batch_limit: usize,
+    /// `--backend-batch-interval`: longest time from a change to its commit.
+    pub batch_interval: Duration,
+    /// `--backend-batch-limit`: changes that are committed before that; None = only their bytes count.
+    pub batch_limit: Option<usize>,
+    /// `--compaction-batch-limit`: revisions that one commit removes; None = as many as leave room for others.
+    pub compaction_batch_limit: Option<usize>,
     /// `--compaction-sleep-interval`, between two commits of a compaction; the store's other commits go on meanwhile.
     pub compaction_sleep: Duration,
     /// `--unsafe-no-fsync`.
@@ -149,6 +153,10 @@ pub enum RangeAnswer {
     Chunked {
         /// Bytes of all pieces together.
         bytes: u64,
+        /// Key-values in them.
+        kvs: u64,
+        /// Keys of the range, those included that the limit leaves out.
+        count: u64,
         /// The pieces in order. An error ends them early: what was sent is then not a whole response.
         chunks: Chunks,
     },

@@ -11,9 +11,10 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::index::{CompactCursor, Revision};
 use crate::limits::{
-    COMPACTION_BATCH_FACTOR, COMPACTION_COMPUTE, COMPACTION_DESCENTS_FACTOR, COMPACTION_HASH_STEP,
-    COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE,
-    COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
+    COMPACTION_COMPUTE, COMPACTION_HASH_STEP, COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP,
+    COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS,
+    COMPACTION_ROUND_REVISIONS, COMPACTION_SLICE_DESCENTS, COMPACTION_SLICE_REVISIONS,
+    COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
 
@@ -138,6 +139,8 @@ pub(super) struct Compaction {
     collecting: bool,
     hash: Hashing,
     pace: Pace,
+    /// No slice before this: `--compaction-sleep-interval` after the one before.
+    rests_until: Instant,
 }
 
 /// How far the sum is that HashKV answers with at the compaction's revision.
@@ -169,6 +172,30 @@ impl Pace {
     }
 }
 
+/// How much one commit removes, at most.
+#[derive(Clone, Copy)]
+pub(super) struct SliceLimit {
+    revisions: usize,
+    /// Ways down the tree.
+    descents: usize,
+}
+
+impl SliceLimit {
+    /// As many revisions as the operator wants, or what leaves room for others.
+    pub fn new(revisions: Option<usize>) -> Self {
+        match revisions {
+            Some(revisions) => Self {
+                revisions: revisions.max(1),
+                descents: usize::MAX,
+            },
+            None => Self {
+                revisions: COMPACTION_SLICE_REVISIONS,
+                descents: COMPACTION_SLICE_DESCENTS,
+            },
+        }
+    }
+}
+
 /// What one commit removes.
 #[derive(Clone, Copy)]
 pub(super) struct Slice {
@@ -191,7 +218,13 @@ impl Compaction {
             collecting: true,
             hash: Hashing::Wanted,
             pace: Pace::new(),
+            rests_until: Instant::now(),
         }
+    }
+
+    /// How long it still rests before its next slice.
+    pub fn rest(&self) -> Duration {
+        self.rests_until.saturating_duration_since(Instant::now())
     }
 
     pub fn is_done(&self) -> bool {
@@ -203,14 +236,12 @@ impl Compaction {
         self.waiting
     }
 
-    /// Whether the next commit removes something.
-    pub fn is_removing(&self) -> bool {
-        !self.collecting
-    }
-
     /// Waits for older reads, then sums what there is and takes revisions out of the index, a part in each call: the tail
     /// must not fill up meanwhile. False while there is nothing to remove from the tree.
     pub fn prepare(&mut self, store: &Store) -> Result<bool, TreeError> {
+        if !self.rest().is_zero() {
+            return Ok(false);
+        }
         self.waiting = store.pins.any_below(self.at);
         while self.waiting && self.started.elapsed() < COMPACTION_PIN_BRIEF {
             std::thread::sleep(COMPACTION_PAUSE);
@@ -278,22 +309,16 @@ impl Compaction {
         }
     }
 
-    /// Removes the next slice in `batch`, of a size that `batch_limit` decides.
-    pub fn remove(
-        &mut self,
-        batch: &mut Batch<'_>,
-        batch_limit: usize,
-    ) -> Result<Slice, TreeError> {
-        let max = batch_limit * COMPACTION_BATCH_FACTOR;
-        let descents_max = batch_limit * COMPACTION_DESCENTS_FACTOR;
+    /// Removes the next slice in `batch`.
+    pub fn remove(&mut self, batch: &mut Batch<'_>, limit: SliceLimit) -> Result<Slice, TreeError> {
         let left = &self.round[self.position..];
         let (mut end, mut descents) = (self.position, 0);
-        for step in left[..left.len().min(max)].chunks(COMPACTION_TREE_STEP) {
+        for step in left[..left.len().min(limit.revisions)].chunks(COMPACTION_TREE_STEP) {
             // They may be gone already, if a crash came between the removal and the mark.
             descents += batch.remove(step)?;
             end += step.len();
             self.pace.step();
-            if descents >= descents_max {
+            if descents >= limit.descents {
                 break;
             }
         }
@@ -304,8 +329,9 @@ impl Compaction {
         Ok(Slice { end, last })
     }
 
-    /// The slice is committed.
-    pub fn advance(&mut self, slice: Slice) {
+    /// The slice is committed; the next one comes after `rest`.
+    pub fn advance(&mut self, slice: Slice, rest: Duration) {
+        self.rests_until = Instant::now() + rest;
         self.removed += slice.end - self.position;
         self.position = slice.end;
         self.done = slice.last;

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{
-    COMPACTION_PIN_POLL_MS, FLUSH_INTERVAL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES,
-};
+use crate::limits::{COMPACTION_PIN_POLL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
@@ -69,8 +67,11 @@ impl Store {
             let revision = state.revision;
             state.tail.complete(mark, revision);
             let tail = &state.tail;
+            let many = |limit| tail.active_changes() >= limit;
             // A compaction is begun once it is committed as scheduled, and there are calls that wait for it.
-            let urgent = tail.active_bytes() >= TAIL_FLUSH_BYTES || tail.compacts();
+            let urgent = tail.active_bytes() >= TAIL_FLUSH_BYTES
+                || tail.compacts()
+                || self.batch_limit.is_some_and(many);
             (urgent, tail.bytes())
         };
         self.marks.lock().applied = mark;
@@ -141,8 +142,6 @@ pub(super) struct Flusher {
     /// The newest commit's mark, not durable yet.
     newest: Option<LogMark>,
     complained: bool,
-    /// When the compaction may remove more.
-    rests_until: Option<Instant>,
     /// The count of installed stores that all of the above belongs to.
     installs: u64,
 }
@@ -155,7 +154,6 @@ impl Flusher {
             retry: None,
             newest: None,
             complained: false,
-            rests_until: None,
             installs: 0,
         }
     }
@@ -195,7 +193,8 @@ impl Flusher {
                 !control.dirty
             };
             self.store.flush.report_blocked(self.complained);
-            if stop || (idle && (self.compaction.is_none() || !self.rest().is_zero())) {
+            let rests = |compaction: &Compaction| !compaction.rest().is_zero();
+            if stop || (idle && self.compaction.as_ref().is_none_or(rests)) {
                 self.settle()?;
             }
             if stop {
@@ -213,43 +212,29 @@ impl Flusher {
         while !busy && !control.dirty && !control.stop {
             store.flush.wake.wait(&mut control);
         }
-        let pause_ms = self.pause_ms();
-        if !control.stop && !control.hurry && pause_ms > 0 {
+        let pause = self.pause();
+        if !control.stop && !control.hurry && !pause.is_zero() {
             // Early, late or by chance: every reason to wake is looked at again.
-            let _ = store
-                .flush
-                .wake
-                .wait_for(&mut control, Duration::from_millis(pause_ms));
+            let _ = store.flush.wake.wait_for(&mut control, pause);
         }
         control.dirty = false;
         control.hurry = false;
         control.stop
     }
 
-    /// Milliseconds until the next commit, if there is no reason to hurry.
-    fn pause_ms(&self) -> u64 {
+    /// How long until the next commit, if there is no reason to hurry.
+    fn pause(&self) -> Duration {
         match &self.compaction {
             // The disk was full, whatever was to be written.
-            _ if self.complained => FLUSH_RETRY_MS,
-            Some(compaction) if compaction.is_waiting() => COMPACTION_PIN_POLL_MS,
-            // What is written meanwhile does not wait for the end of a long rest.
-            Some(compaction) if compaction.is_removing() => {
-                let rest = self.rest().min(Duration::from_millis(FLUSH_INTERVAL_MS));
-                rest.as_millis() as u64
+            _ if self.complained => Duration::from_millis(FLUSH_RETRY_MS),
+            Some(compaction) if compaction.is_waiting() => {
+                Duration::from_millis(COMPACTION_PIN_POLL_MS)
             }
-            // It sums or goes through the index, and takes its pauses there.
-            Some(_) => 0,
-            None => FLUSH_INTERVAL_MS,
+            // What is applied meanwhile does not wait for the end of the rest. A compaction that does not rest sums or
+            // goes through the index, and takes its pauses there.
+            Some(compaction) => compaction.rest().min(self.store.batch_interval),
+            None => self.store.batch_interval,
         }
-    }
-
-    /// For how long the compaction removes nothing yet.
-    fn rest(&self) -> Duration {
-        let removing = self.compaction.as_ref().filter(|each| each.is_removing());
-        let until = removing.and(self.rests_until);
-        until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
     }
 
     /// One commit. False if the disk was full and it must be tried again.
@@ -262,10 +247,9 @@ impl Flusher {
             .retry
             .take()
             .or_else(|| store.state.write().tail.freeze());
-        let rests = !self.rest().is_zero();
         let compacting = match &mut self.compaction {
-            Some(compaction) if !rests => compaction.prepare(&store)?,
-            _ => false,
+            Some(compaction) => compaction.prepare(&store)?,
+            None => false,
         };
         if segment.is_none() && !compacting {
             return Ok(true);
@@ -300,10 +284,9 @@ impl Flusher {
             self.store.metrics.committed(started.elapsed(), write);
             return Ok(());
         };
-        let removed = compaction.remove(&mut batch, self.store.compaction_batch_limit)?;
+        let removed = compaction.remove(&mut batch, self.store.slice_limit)?;
         let write = commit(batch)?;
-        compaction.advance(removed);
-        self.rests_until = Instant::now().checked_add(self.store.compaction_sleep);
+        compaction.advance(removed, self.store.compaction_sleep);
         self.store.metrics.committed(started.elapsed(), write);
         self.store.metrics.compaction_paused(started.elapsed());
         Ok(())

@@ -51,7 +51,7 @@ use crate::tree::{FILE_NAME, Tree, TreeError};
 use crate::types::{Identity, LogMark};
 use crate::watch::WatchHub;
 
-use compact::Compactions;
+use compact::{Compactions, SliceLimit};
 use encode::Header;
 use flusher::{FlushControl, Flusher};
 use hash::CompactionHashes;
@@ -68,7 +68,9 @@ pub struct Store {
     identity: Identity,
     quota_bytes: Option<u64>,
     max_request_bytes: usize,
-    compaction_batch_limit: usize,
+    batch_interval: Duration,
+    batch_limit: Option<usize>,
+    slice_limit: SliceLimit,
     compaction_sleep: Duration,
     no_fsync: bool,
     events: Arc<dyn StoreEvents>,
@@ -124,7 +126,9 @@ impl Store {
             identity: config.identity,
             quota_bytes: config.quota_bytes,
             max_request_bytes: config.max_request_bytes,
-            compaction_batch_limit: config.compaction_batch_limit.max(1),
+            batch_interval: config.batch_interval,
+            batch_limit: config.batch_limit,
+            slice_limit: SliceLimit::new(config.compaction_batch_limit),
             compaction_sleep: config.compaction_sleep,
             no_fsync: config.no_fsync,
             events: config.events,

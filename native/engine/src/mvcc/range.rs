@@ -159,11 +159,13 @@ impl Store {
     ) -> Result<RangeAnswer, RangeError> {
         let mut measured = selection.clone();
         let mut bytes = head.header.field_len() as u64;
+        let mut kvs = 0;
         while !measured.is_done() {
             let page = self.look(|state| measured.page(state, RANGE_PAGE_KEYS));
             let tree = self.tree();
             let snapshot = tree.snapshot().map_err(ReadError::from)?;
             let mut stored = snapshot.lookups();
+            kvs += page.len() as u64;
             for i in 0..page.len() {
                 bytes += page.piece(i, &measured.plan, &mut stored)?.field_len() as u64;
             }
@@ -187,6 +189,8 @@ impl Store {
         if bytes > RANGE_WHOLE_BYTES_MAX as u64 {
             return Ok(RangeAnswer::Chunked {
                 bytes,
+                kvs,
+                count: head.count,
                 chunks: Box::new(chunks),
             });
         }

@@ -179,6 +179,11 @@ impl Tail {
         self.active.compact.is_some()
     }
 
+    /// Changes that wait for the next freeze.
+    pub fn active_changes(&self) -> usize {
+        self.active.records.len() + self.active.rows.len()
+    }
+
     /// Whether there is something to freeze.
     #[cfg(test)]
     pub fn has_active(&self) -> bool {

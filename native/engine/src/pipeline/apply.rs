@@ -9,14 +9,12 @@ use bytes::Bytes;
 
 use super::Core;
 use super::batch::{self, BatchError};
-use super::ports::{Applied, Apply, ApplyContext, LogEntry, LogError};
+use super::ports::{Applied, Apply, ApplyContext, LogEntry, LogError, LogLevel};
 use super::queue::{Control, Install, Work};
-use crate::error::STOPPED;
+use crate::describe;
+use crate::error::{EtcdError, STOPPED};
 use crate::limits::{APPLY_CHUNK_BYTES, REQUESTS_PENDING_MAX};
 use crate::types::{EntryKind, LogMark, OpKind, OpResult, Token};
-
-/// An apply slower than this counts as slow, as etcd's.
-const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 /// Why the thread ends.
 enum End {
@@ -101,6 +99,7 @@ fn apply_entry<A: Apply>(core: &Arc<Core<A>>, entry: &LogEntry) -> Result<(), En
             batch.apply(core);
         }
         EntryKind::Control | EntryKind::ConfChange => {
+            let started = Instant::now();
             core.events
                 .control(entry.mark, entry.kind, entry.payload.clone());
             let writes = match core.gate.wait_control(entry.mark.index) {
@@ -110,6 +109,12 @@ fn apply_entry<A: Apply>(core: &Arc<Core<A>>, entry: &LogEntry) -> Result<(), En
             };
             core.store.apply_meta(entry.mark, writes);
             finish(core, entry.mark);
+            let took = started.elapsed();
+            if took > core.config.slow_apply {
+                // What it says is the control plane's, and may be secret.
+                let request = format!("{:?} entry {}", entry.kind, entry.mark.index);
+                core.warn_of_slow_apply(took, "", request, String::new(), None);
+            }
         }
     }
     Ok(())
@@ -126,6 +131,8 @@ fn finish<A: Apply>(core: &Core<A>, mark: LogMark) {
 /// A batch that was read whole before any of it is applied.
 struct Batch {
     requests: Vec<batch::BatchRequest>,
+    /// Where they are from; an operation that was slow is looked up in it again.
+    payload: Bytes,
     /// Set if this process took the requests.
     sequence: Option<u64>,
     mark: LogMark,
@@ -142,6 +149,7 @@ impl Batch {
     fn read<A: Apply>(core: &Core<A>, entry: &LogEntry) -> Result<Self, BatchError> {
         Ok(Self {
             requests: batch::requests(&entry.payload)?.collect::<Result<_, _>>()?,
+            payload: entry.payload.clone(),
             sequence: core.own_sequence(entry.kind, &entry.payload),
             mark: entry.mark,
         })
@@ -160,8 +168,8 @@ impl Batch {
             let end = Instant::now();
             let success = !matches!(applied, Applied::Done(Err(_)));
             core.metrics.applied(kind, success, end - start);
-            if end - start > SLOW_APPLY {
-                core.metrics.slow_apply.fetch_add(1, Relaxed);
+            if end - start > core.config.slow_apply {
+                warn_of_slow(core, &self.payload, answers.len(), &applied, end - start);
             }
             start = end;
             answers.push(Answer {
@@ -176,9 +184,37 @@ impl Batch {
             .sequence
             .and_then(|sequence| core.take_applied(sequence))
         {
-            answer(core, answers, waiting.since.elapsed());
+            let took = waiting.since.elapsed();
+            if core.is_slow(took) {
+                let requests = batch::own_requests(&waiting.payload);
+                core.completions
+                    .slow(requests.map(|it| (it.token, it.request)).collect());
+            }
+            answer(core, answers, took);
         }
     }
+}
+
+/// Logs that the operation at this place of a batch was applied for longer than the operator wants, as etcd does.
+fn warn_of_slow<A: Apply>(
+    core: &Core<A>,
+    payload: &Bytes,
+    at: usize,
+    applied: &Applied,
+    took: Duration,
+) {
+    let requests = batch::requests(payload).ok();
+    let Some(Ok(slow)) = requests.and_then(|mut requests| requests.nth(at)) else {
+        return;
+    };
+    let request = describe::operation(slow.kind, &slow.request, slow.token);
+    let (response, error) = match applied {
+        Applied::Done(Ok(answer)) | Applied::AfterCompaction { answer, .. } => {
+            (format!("size:{}", answer.len()), None)
+        }
+        Applied::Done(Err(error)) => (String::new(), Some(error)),
+    };
+    core.warn_of_slow_apply(took, "", request, response, error);
 }
 
 fn answer<A: Apply>(core: &Arc<Core<A>>, answers: Vec<Answer>, took: Duration) {
@@ -232,6 +268,33 @@ fn answer_after_compaction<A: Apply>(
 }
 
 impl<A: Apply> Core<A> {
+    /// Counts what was applied or read for longer than `--warning-apply-duration`, and logs it with etcd's fields.
+    pub(super) fn warn_of_slow_apply(
+        &self,
+        took: Duration,
+        prefix: &str,
+        request: String,
+        response: String,
+        error: Option<&EtcdError>,
+    ) {
+        self.metrics.slow_apply.fetch_add(1, Relaxed);
+        let mut fields = vec![
+            ("took".into(), describe::duration(took)),
+            (
+                "expected-duration".into(),
+                describe::duration(self.config.slow_apply),
+            ),
+            ("prefix".into(), prefix.into()),
+            ("request".into(), request),
+            ("response".into(), response),
+        ];
+        // etcd's own errors have no prefix before they are a client's.
+        let error = error.map(|error| error.message.trim_start_matches("etcdserver: "));
+        fields.extend(error.map(|error| ("error".into(), error.to_owned())));
+        self.events
+            .log(LogLevel::Warn, "apply request took too long", fields);
+    }
+
     fn compacted(&self, token: Token, answer: Bytes) {
         let waited = self
             .compactions

@@ -74,6 +74,15 @@ impl OpenBatch {
         self.count
     }
 
+    /// A copy of the payload as it is so far.
+    pub fn so_far(&self) -> Bytes {
+        let copy = Self {
+            buffer: self.buffer.clone(),
+            count: self.count,
+        };
+        copy.finish()
+    }
+
     /// Size of the payload so far, in bytes.
     pub fn bytes(&self) -> usize {
         self.buffer.len()
@@ -113,12 +122,11 @@ pub fn requests(payload: &Bytes) -> Result<Requests, BatchError> {
     })
 }
 
-/// The tokens of a payload that this process encoded itself.
-pub fn tokens(payload: &Bytes) -> Vec<Token> {
+/// The requests of a payload that this process encoded itself.
+pub fn own_requests(payload: &Bytes) -> impl Iterator<Item = BatchRequest> {
     requests(payload)
         .expect("own batch has a header")
-        .map(|request| request.expect("own batch is whole").token)
-        .collect()
+        .map(|request| request.expect("own batch is whole"))
 }
 
 /// One request of a batch.
@@ -205,7 +213,18 @@ mod tests {
         assert_eq!(read[0].kind, OpKind::Put);
         assert_eq!(read[0].request.as_ref(), b"abc");
         assert_eq!(read[1].kind, OpKind::Txn);
-        assert_eq!(tokens(&payload), vec![Token(1), Token(u64::MAX)]);
+        let tokens: Vec<_> = own_requests(&payload).map(|it| it.token).collect();
+        assert_eq!(tokens, vec![Token(1), Token(u64::MAX)]);
+    }
+
+    #[test]
+    fn an_open_batch_can_be_looked_at() {
+        let mut batch = OpenBatch::new(7, 3, 0);
+        batch.push(OpKind::Put, b"abc", Token(1));
+        let seen: Vec<_> = own_requests(&batch.so_far()).collect();
+        assert_eq!((seen.len(), seen[0].token), (1, Token(1)));
+        batch.push(OpKind::Txn, b"", Token(2));
+        assert_eq!(own_requests(&batch.finish()).count(), 2);
     }
 
     #[test]

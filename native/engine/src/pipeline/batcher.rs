@@ -1,11 +1,14 @@
 //! Takes requests into the open batch, closes it and gives it its place in the log, or to TypeScript. Everything here is
 //! under one lock, so that the order of closed batches is the order of the log and no answer is given twice.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Core;
+use super::batch;
 use super::ports::{Apply, LogEntry, PipelineError};
 use super::queue::WriteItem;
 use super::state::{Closed, Failed, State, Waiting};
@@ -179,14 +182,37 @@ impl<A: Apply> Core<A> {
     }
 
     /// Answers requests that were never applied.
-    pub(super) fn answer_failed(&self, tokens: Failed, error: &EtcdError) {
-        if tokens.is_empty() {
+    pub(super) fn answer_failed(&self, failed: Failed, error: &EtcdError) {
+        if failed.is_empty() {
             return;
         }
-        let count = tokens.len() as u64;
+        let count = failed.len() as u64;
         self.metrics.proposals_failed.fetch_add(count, Relaxed);
-        let results = tokens.into_iter().map(|token| (token, Err(error.clone())));
+        let slow = failed.iter().filter(|it| self.is_slow(it.since.elapsed()));
+        let slow: Vec<_> = slow.map(|it| (it.token, it.request.clone())).collect();
+        if !slow.is_empty() {
+            self.completions.slow(slow);
+        }
+        let results = failed.into_iter().map(|it| (it.token, Err(error.clone())));
         self.completions.ops_done(results.collect());
+    }
+
+    /// Whether those who log slow requests want to see one that waits for so long. It may be slow for them when its
+    /// answer has gone the rest of the way, hence the half.
+    pub(super) fn is_slow(&self, took: Duration) -> bool {
+        took >= self.config.slow_request / 2
+    }
+
+    /// The requests behind tokens that still wait, encoded. Looks at every request that waits: for the few that ran out
+    /// of time.
+    pub fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
+        let payloads = self.state.lock().waiting_payloads();
+        payloads
+            .iter()
+            .flat_map(batch::own_requests)
+            .filter(|it| tokens.contains(&it.token))
+            .map(|it| (it.token, it.request))
+            .collect()
     }
 
     /// Index up to which everything is applied.

@@ -9,7 +9,7 @@ use super::lead::{GrantKind, Leading};
 use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
 use super::queue::{Install, WriteItem};
 use super::reads::ReadBarrier;
-use super::state::State;
+use super::state::{Failed, State};
 use super::{Core, Grant, NEVER};
 use crate::error::{EtcdError, STOPPED, TIMEOUT, TIMEOUT_CONNECTION_LOST, TIMEOUT_LEADER_FAIL};
 use crate::types::{EntryKind, LogMark, Token};
@@ -218,7 +218,7 @@ impl<A: Apply> Core<A> {
     }
 
     /// Gives entries their place in the log; returns the tokens of batches that lost theirs.
-    fn take_place(&self, state: &mut State, entries: &[LogEntry], sequences: &[u64]) -> Vec<Token> {
+    fn take_place(&self, state: &mut State, entries: &[LogEntry], sequences: &[u64]) -> Failed {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Vec::new();
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::error::EtcdError;
 use crate::metrics::{Histogram, head, scalar};
 use crate::types::OpKind;
 use crate::wal::WalMetrics;
@@ -53,6 +54,18 @@ pub enum ReadKind {
     Range,
     /// A txn of ranges.
     Txn,
+}
+
+/// A read that took long, as the log describes it.
+pub struct SlowRead<'e> {
+    /// What it was.
+    pub kind: ReadKind,
+    /// What it asked for.
+    pub request: String,
+    /// How large the answer is.
+    pub response: String,
+    /// Why there is none.
+    pub error: Option<&'e EtcdError>,
 }
 
 const READS: [(ReadKind, &str); 2] = [(ReadKind::Range, "Range"), (ReadKind::Txn, "ReadonlyTxn")];
@@ -133,6 +146,16 @@ impl Metrics {
                 "etcd_disk_wal_write_duration_seconds",
                 "Time of one write to the write-ahead log.",
                 &self.wal.write,
+            ),
+            (
+                "etcd_snap_fsync_duration_seconds",
+                "The latency distributions of fsync called by snap.",
+                &self.wal.mark_fsync,
+            ),
+            (
+                "etcd_debugging_snap_save_total_duration_seconds",
+                "The total latency distributions of save called by snapshot.",
+                &self.wal.mark,
             ),
         ] {
             head(o, name, "histogram", help);

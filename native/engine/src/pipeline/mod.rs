@@ -33,6 +33,8 @@ mod install_test;
 #[cfg(test)]
 mod log_test;
 #[cfg(test)]
+mod slow_test;
+#[cfg(test)]
 mod testing;
 
 use std::collections::HashSet;
@@ -40,14 +42,15 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use self::follow::Received;
 pub use self::intake::{PersistEntry, PersistPayload};
 pub use self::lead::{GrantKind, GrantMember, Quorum, Streamed};
-pub use self::metrics::ReadKind;
+pub use self::metrics::{ReadKind, SlowRead};
 pub use self::ports::{
     Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
     MetaTable, MetaWrite, PeerLinks, PipelineError, PipelineEvents,
@@ -60,10 +63,10 @@ use self::cache::LogCache;
 use self::metrics::{Gauges, Metrics};
 use self::queue::{ApplyGate, WriteQueue};
 use self::reads::Reads;
-use self::state::State;
+use self::state::{State, Unanswered};
 use crate::error::STOPPED;
 use crate::mvcc::Store;
-use crate::types::{Completions, LogMark};
+use crate::types::{Completions, LogMark, Token};
 use crate::wal::WalMetrics;
 
 /// No index reaches it.
@@ -76,6 +79,10 @@ pub struct PipelineConfig {
     pub max_request_bytes: usize,
     /// Whether the append grant may be given; off makes every batch wait for TypeScript.
     pub append_grant: bool,
+    /// `--warning-apply-duration`: an operation that is applied for longer is logged.
+    pub slow_apply: Duration,
+    /// Requests that take longer are named before their answers (`Completions::slow`).
+    pub slow_request: Duration,
 }
 
 /// Where the log and the store stand when the pipeline starts.
@@ -253,9 +260,20 @@ impl<A: Apply> Core<A> {
         self.term.store(term, Relaxed);
     }
 
-    /// A read that the pipeline let through was answered; `took` is since it came.
-    pub fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) {
+    /// A read that the pipeline let through was answered; `took` is since it came. True: that was too long, and is to be
+    /// described by `slow_read`.
+    pub fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {
         self.metrics.read_answered(kind, success, took);
+        took > self.config.slow_apply
+    }
+
+    /// A read took longer than `--warning-apply-duration`: what it asked for and what came of it.
+    pub fn slow_read(&self, took: Duration, read: SlowRead<'_>) {
+        let prefix = match read.kind {
+            ReadKind::Range => "read-only range ",
+            ReadKind::Txn => "read-only txn ",
+        };
+        self.warn_of_slow_apply(took, prefix, read.request, read.response, read.error);
     }
 
     /// The pipeline's metrics in Prometheus text.
@@ -286,7 +304,11 @@ impl<A: Apply> Core<A> {
             self.completions.reads_ready(reads, Err(STOPPED));
         }
         let compactions = self.compactions.lock().take().unwrap_or_default();
-        let tokens = compactions.into_iter().map(crate::types::Token).collect();
-        self.answer_failed(tokens, &STOPPED);
+        let failed = compactions.into_iter().map(|token| Unanswered {
+            token: Token(token),
+            request: Bytes::new(),
+            since: Instant::now(),
+        });
+        self.answer_failed(failed.collect(), &STOPPED);
     }
 }

@@ -21,7 +21,7 @@ use crate::types::{LogMark, OpKind, Token};
 
 /// A batch of this process whose requests are not answered yet.
 pub(super) struct Waiting {
-    payload: Bytes,
+    pub payload: Bytes,
     requests: usize,
     /// When the batch was opened.
     pub since: Instant,
@@ -72,8 +72,25 @@ pub(super) struct Closed {
     pub requests: u32,
 }
 
-/// Tokens to be failed with one error, once the lock is free.
-pub(super) type Failed = Vec<Token>;
+/// A request that was never applied.
+pub(super) struct Unanswered {
+    pub token: Token,
+    /// Encoded; empty if that is of no interest.
+    pub request: Bytes,
+    /// When its batch was opened.
+    pub since: Instant,
+}
+
+/// Requests to be failed with one error, once the lock is free.
+pub(super) type Failed = Vec<Unanswered>;
+
+fn unanswered(payload: &Bytes, since: Instant) -> impl Iterator<Item = Unanswered> {
+    batch::own_requests(payload).map(move |it| Unanswered {
+        token: it.token,
+        request: it.request,
+        since,
+    })
+}
 
 impl State {
     /// Nothing waits; `last` is the last entry of the log.
@@ -173,14 +190,21 @@ impl State {
 
     /// Takes the requests of the open batch.
     pub fn take_open(&mut self) -> Failed {
-        let Some((open, _)) = self.open.take() else {
+        let Some((open, since)) = self.open.take() else {
             return Vec::new();
         };
         let payload = open.finish();
-        let tokens = batch::tokens(&payload);
-        self.pending_requests -= tokens.len();
+        let failed: Failed = unanswered(&payload, since).collect();
+        self.pending_requests -= failed.len();
         self.pending_bytes -= payload.len() - batch::BATCH_HEADER_BYTES;
-        tokens
+        failed
+    }
+
+    /// The payloads of all batches whose requests are not answered yet, the open one's too.
+    pub fn waiting_payloads(&self) -> Vec<Bytes> {
+        let open = self.open.as_ref().map(|(open, _)| open.so_far());
+        let closed = self.waiting.values().map(|waiting| waiting.payload.clone());
+        closed.chain(open).collect()
     }
 
     /// Takes every request that still waits.
@@ -223,7 +247,7 @@ impl State {
     /// Takes the requests of a batch that nobody answers any more.
     pub fn fail(&mut self, sequence: u64, failed: &mut Failed) {
         if let Some(waiting) = self.remove(sequence) {
-            failed.extend(batch::tokens(&waiting.payload));
+            failed.extend(unanswered(&waiting.payload, waiting.since));
         }
     }
 

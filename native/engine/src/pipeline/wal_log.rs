@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ports::{Apply, EntryMeta, HardState, Log, LogEntry, LogError, LogRead, PipelineEvents};
 use super::{Neighbours, Pipeline, PipelineConfig, StartMarks};
@@ -50,10 +51,15 @@ impl Log for WalLog {
     }
 
     fn compact(&mut self, mark: LogMark) -> Result<(), LogError> {
+        let metrics = self.0.metrics();
+        let started = Instant::now();
         self.0.append(&[Record::Compacted(mark)])?;
+        let appended = Instant::now();
         // Segments may go only when the mark that makes them unneeded cannot be lost.
         self.0.sync()?;
+        metrics.mark_fsync.seconds(appended.elapsed());
         self.0.purge()?;
+        metrics.mark.seconds(started.elapsed());
         Ok(())
     }
 }

@@ -11,6 +11,10 @@ pub struct WalMetrics {
     pub fsync: Histogram,
     /// Durations of writes.
     pub write: Histogram,
+    /// Durations of the sync that makes a mark durable up to which the log is forgotten: etcd's sync of a snapshot's file.
+    pub mark_fsync: Histogram,
+    /// Durations of all that such a mark takes: written, synced, and the segments before it removed.
+    pub mark: Histogram,
     /// Bytes written.
     pub written_bytes: AtomicU64,
     /// Segments that exist.
@@ -22,6 +26,8 @@ impl Default for WalMetrics {
         Self {
             fsync: Histogram::doubling(0.001, 14),
             write: Histogram::doubling(0.001, 14),
+            mark_fsync: Histogram::doubling(0.001, 14),
+            mark: Histogram::doubling(0.001, 14),
             written_bytes: AtomicU64::new(0),
             segments: AtomicU64::new(0),
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::event::SharedEvent;
+use super::metrics::SendLoop;
 use super::registry::{Phase, Registry};
 use super::spec::{WatchSpec, Watched};
 use super::watcher::Watcher;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) queued_total: AtomicU64,
     /// Streams that have watchers here, or may have.
     streams: AtomicUsize,
+    pub(super) send_loop: SendLoop,
 }
 
 impl WatchHub {
@@ -60,6 +62,7 @@ impl WatchHub {
             sweep_at: AtomicUsize::new(WATCH_RETAINED_BYTES_MAX),
             queued_total: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
+            send_loop: SendLoop::default(),
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -213,7 +216,7 @@ impl WatchHub {
 
     /// The hub's metrics in Prometheus text.
     pub fn metrics(&self) -> String {
-        super::metrics::render(&self.stats())
+        super::metrics::render(&self.stats(), &self.shared.send_loop)
     }
 
     /// Stops the catch-up thread. The hub can still be asked, but lagging watchers stay where they are.

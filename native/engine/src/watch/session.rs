@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::cohort::{Cohort, Cohorts, Member, Notify, Turn};
+use super::metrics::Written;
 use super::response::{Encoder, Head};
 use super::{KeyRange, WatchHub, WatchSink, WatchSpec, Watched};
 use crate::error::EtcdError;
@@ -53,6 +55,8 @@ pub struct WatchSession {
     notified: usize,
     /// A request for progress: to be answered when every watcher has been given all up to this revision.
     pub(super) progress_owed: Option<i64>,
+    /// What the piece holds that is being written.
+    pub(super) written: Written,
 }
 
 /// The session's end at the hub: which watchers were woken since the last look.
@@ -93,6 +97,7 @@ impl WatchSession {
             turn: None,
             notified: 0,
             progress_owed: None,
+            written: Written::default(),
         }
     }
 
@@ -219,6 +224,7 @@ impl WatchSession {
     /// Tells watchers that asked for it of progress, unless they have had events since the last tick or lag. To be
     /// called in the interval of progress notifications.
     pub fn tick_progress(&mut self) {
+        let started = Instant::now();
         let under_way = self.turn.as_ref().map(|turn| turn.slot);
         for (slot, cohort) in self.cohorts.iter_mut() {
             let Some(handle) = &cohort.handle else {
@@ -242,6 +248,8 @@ impl WatchSession {
                 }
             }
         }
+        let took = started.elapsed();
+        self.hub.shared.send_loop.told_progress(took);
     }
 }
 

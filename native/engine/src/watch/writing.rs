@@ -1,6 +1,7 @@
 //! What a session writes: answers first, then what its cohorts have taken, in turns.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::cohort::{Cohorts, Notify, Turn};
 use super::response::{Head, WatchOutput};
@@ -15,7 +16,24 @@ impl WatchSession {
         bytes_max: usize,
         raft_term: u64,
     ) -> bool {
+        let started = Instant::now();
+        let more = self.write_piece(output, bytes_max, raft_term);
+        let piece = std::mem::take(&mut self.written);
+        self.hub.shared.send_loop.wrote(started.elapsed(), piece);
+        more
+    }
+
+    fn write_piece(
+        &mut self,
+        output: &mut impl WatchOutput,
+        bytes_max: usize,
+        raft_term: u64,
+    ) -> bool {
         while let Some(head) = self.replies.pop_front() {
+            match head.created {
+                true => self.written.created += 1,
+                false => self.written.others += 1,
+            }
             self.encoder.write(&head, raft_term, &[], output);
             if output.written() >= bytes_max && !self.replies.is_empty() {
                 return true;
@@ -82,10 +100,14 @@ impl WatchSession {
                     ..Head::default()
                 };
                 let split_at = member.fragment.then_some(self.config.fragment_bytes);
+                self.written.others += 1;
+                self.written.with_events += 1;
+                self.written.events += events.len() as u64;
                 self.encoder
                     .write_split(head, raft_term, events, split_at, output);
             }
             if let Some(end) = &turn.taken.end {
+                self.written.others += 1;
                 let head = Head::end(member.id, end);
                 self.encoder.write(&head, raft_term, &[], output);
             }
@@ -128,6 +150,7 @@ impl WatchSession {
                 watch_id: NO_WATCHER,
                 ..Head::default()
             };
+            self.written.others += 1;
             self.encoder.write(&head, raft_term, &[], output);
         }
     }

@@ -14,12 +14,12 @@ use super::methods::{MethodId, MethodKind};
 /// Go refuses it too.
 pub(crate) fn decode<T: Message + Default>(
     method: MethodId,
-    message: Bytes,
+    message: &Bytes,
 ) -> Result<(T, Bytes), EtcdError> {
     if let Ok(decoded) = T::decode(message.clone()) {
-        return Ok((decoded, message));
+        return Ok((decoded, message.clone()));
     }
-    let cleaned = clean(method, &message)?;
+    let cleaned = clean(method, message)?;
     match T::decode(cleaned.clone()) {
         Ok(decoded) => Ok((decoded, cleaned)),
         Err(problem) => Err(refusal(method, &problem)),
@@ -29,12 +29,12 @@ pub(crate) fn decode<T: Message + Default>(
 /// The same of a txn, which may hold many of its kind.
 pub(crate) fn decode_txn(
     method: MethodId,
-    message: Bytes,
+    message: &Bytes,
 ) -> Result<(TxnRequest, Bytes), EtcdError> {
     if let Ok(txn) = wire::decode_txn(message.clone()) {
-        return Ok((txn, message));
+        return Ok((txn, message.clone()));
     }
-    let cleaned = clean(method, &message)?;
+    let cleaned = clean(method, message)?;
     match wire::decode_txn(cleaned.clone()) {
         Ok(txn) => Ok((txn, cleaned)),
         // Each of them is an operation at least.

@@ -24,6 +24,7 @@ use crate::events::MetadataValue;
 use crate::grpc::methods::MethodId;
 use crate::http2::{Body, Gone, HeaderBlock, Responder};
 use crate::outbound::{Next, Outbound};
+use crate::stats::{self, Asked, Came};
 use crate::worker::Worker;
 
 /// How a call ends.
@@ -97,7 +98,7 @@ pub(crate) struct CallStream {
     deadline: Option<Pin<Box<Sleep>>>,
     started: Instant,
     finished: bool,
-    _active: ActiveCall,
+    active: ActiveCall,
 }
 
 impl CallStream {
@@ -117,7 +118,7 @@ impl CallStream {
                 .map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
             started: worker.now(),
             finished: false,
-            _active: call.active,
+            active: call.active,
         }
     }
 
@@ -228,6 +229,10 @@ impl CallStream {
             return;
         }
         self.finished = true;
+        let took = self.worker.now().saturating_duration_since(self.started);
+        let uncounted = (Asked::Unknown, Came::Message(&Bytes::new()));
+        let conn = &self.active.conn;
+        stats::ended(&self.worker, conn, self.method, took, uncounted);
         self.worker
             .metrics
             .handled(self.method, end.code, self.started, self.worker.now());

@@ -99,7 +99,7 @@ impl KeepAlive {
                 Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(Some(message))) => {
                     let (request, _): (LeaseKeepAliveRequest, _) =
-                        decode(self.stream.method, message)?;
+                        decode(self.stream.method, &message)?;
                     self.renew(request.id)?;
                 }
             }

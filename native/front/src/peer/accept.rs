@@ -7,7 +7,6 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::frame::Decoder;
-use super::limits;
 use super::shared::{PeerCounters, Shared, add};
 use super::snapshot::receive_snapshot;
 use super::wire;
@@ -108,7 +107,7 @@ async fn receive(
     let mut told = false;
     loop {
         let chunk = tokio::select! {
-            chunk = timeout(limits::SILENCE_MAX, body.data()) => chunk.map_err(|_| Broken)?,
+            chunk = timeout(shared.timeouts.read, body.data()) => chunk.map_err(|_| Broken)?,
             // An error means that this member's links are gone.
             left = leaving.wait_for(|leaving| *leaving), if !told => {
                 left.map_err(|_| Broken)?;

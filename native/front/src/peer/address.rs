@@ -2,10 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
-
-use super::limits;
 
 /// The URLs at which a peer may be reached.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -64,10 +63,10 @@ pub fn unsupported(url: &str) -> String {
 }
 
 /// Connects over TCP; bytes that the peer does not acknowledge end the connection.
-pub async fn connect_tcp(authority: &str) -> io::Result<TcpStream> {
+pub async fn connect_tcp(authority: &str, unacknowledged_max: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(authority).await?;
     stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_MAX))?;
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(unacknowledged_max))?;
     Ok(stream)
 }
 

@@ -1,6 +1,7 @@
 //! Opening a stream to a peer: connection, handshake, and writing as its window opens.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -8,6 +9,7 @@ use h2::{PingPong, RecvStream, SendStream};
 use http::{Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::address::{Address, connect_tcp, connect_unix, unsupported};
 use super::limits;
@@ -69,7 +71,7 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
         sender,
         pings,
         connection,
-    } = reach(url).await?;
+    } = reach(url, shared.timeouts.write).await?;
     let identity = shared.identity();
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
@@ -99,11 +101,16 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
     })
 }
 
-/// Gives all of `bytes` to the stream as its window opens.
-pub async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), String> {
+/// Gives all of `bytes` to the stream as its window opens; it may stay shut for `stall_max`.
+pub async fn write(
+    stream: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    stall_max: Duration,
+) -> Result<(), String> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
-        let room = poll_fn(|context| stream.poll_capacity(context)).await;
+        let room = timeout(stall_max, poll_fn(|context| stream.poll_capacity(context))).await;
+        let room = room.map_err(|_| format!("the peer took nothing for {stall_max:?}"))?;
         let room = room
             .ok_or("stream closed by peer")?
             .map_err(|error| error.to_string())?;
@@ -130,7 +137,8 @@ struct Speaker {
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
-async fn reach(url: &str) -> Result<Speaker, DialError> {
+/// Unacknowledged bytes end a connection over TCP after `unacknowledged_max`.
+async fn reach(url: &str, unacknowledged_max: Duration) -> Result<Speaker, DialError> {
     let address = Address::parse(url);
     let address = address.ok_or_else(|| DialError::Failed(unsupported(url)))?;
     let lost = |error: std::io::Error| {
@@ -142,7 +150,14 @@ async fn reach(url: &str) -> Result<Speaker, DialError> {
         }
     };
     let spoken = match &address {
-        Address::Tcp(authority) => speak(connect_tcp(authority).await.map_err(lost)?).await,
+        Address::Tcp(authority) => {
+            speak(
+                connect_tcp(authority, unacknowledged_max)
+                    .await
+                    .map_err(lost)?,
+            )
+            .await
+        }
         Address::Unix(path) => speak(connect_unix(path).await.map_err(lost)?).await,
     };
     spoken.map_err(|error| DialError::Failed(format!("{url}: {error}")))

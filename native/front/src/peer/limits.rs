@@ -24,8 +24,6 @@ pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
 /// So often a ping measures the way to a peer and back.
 pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes that the peer does not acknowledge for so long end the connection.
-pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
 /// Bytes per second at which a copy of the store is sent: above the network's and the disk's usual speed, and low enough
 /// to leave both to the log.
 pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 128 << 20;
@@ -44,5 +42,3 @@ pub const SNAPSHOT_CHECK_MAX: Duration = Duration::from_secs(300);
 pub const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// A link that ends waits so long for its peer to have read all of it.
 pub const FLUSH_MAX: Duration = Duration::from_millis(500);
-/// A link that brings nothing for so long is closed by the receiver.
-pub const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -218,7 +218,12 @@ impl Link {
                 }
                 never = &mut measuring => match never {},
                 () = sleep(limits::ALIVE_INTERVAL) => {
-                    write(&mut channel.stream, Bytes::from_static(&frame::ALIVE)).await?;
+                    write(
+                        &mut channel.stream,
+                        Bytes::from_static(&frame::ALIVE),
+                        self.shared.timeouts.write,
+                    )
+                    .await?;
                 }
             }
         }
@@ -267,7 +272,7 @@ impl Link {
         };
         for piece in frame::encode(&message.header, &entries) {
             add(&self.counters.sent_bytes, piece.len() as u64);
-            write(stream, piece).await?;
+            write(stream, piece, self.shared.timeouts.write).await?;
         }
         Ok(())
     }

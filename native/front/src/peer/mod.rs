@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use accept::PeerAcceptor;
 pub use link::Payload;
 pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore, StoreCopy};
-pub use shared::PeerCounters;
+pub use shared::{LinkTimeouts, PeerCounters};
 pub use wire::{Identity, Refusal};
 
 use link::{Link, Outgoing};
@@ -60,6 +60,7 @@ impl Peers {
     /// Starts the links' thread; no peer is known yet.
     pub fn start(
         identity: Identity,
+        timeouts: LinkTimeouts,
         log: Arc<dyn PeerLog>,
         store: Arc<dyn PeerStore>,
         events: Arc<dyn PeerEvents>,
@@ -87,7 +88,7 @@ impl Peers {
                 runtime.shutdown_background();
             })?;
         Ok(Self {
-            shared: Arc::new(Shared::new(identity, log, store, events)),
+            shared: Arc::new(Shared::new(identity, timeouts, log, store, events)),
             handles: Mutex::default(),
             jobs,
             thread: Mutex::new(Some((stop, thread))),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use netcd_engine::metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
@@ -83,8 +84,19 @@ struct Roster {
     removed: HashSet<u64>,
 }
 
+/// How long a link to or from a peer may stand still.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkTimeouts {
+    /// `--raft-read-timeout`: a link that brings nothing for so long is closed by the receiver.
+    pub read: Duration,
+    /// `--raft-write-timeout`: a connection whose bytes the peer does not acknowledge for so long, or on which it makes no
+    /// room for more, is closed by the sender.
+    pub write: Duration,
+}
+
 /// See the file's head.
 pub struct Shared {
+    pub(super) timeouts: LinkTimeouts,
     identity: RwLock<Arc<Identity>>,
     roster: RwLock<Roster>,
     /// The transfer that comes from each peer: dropped, it ends.
@@ -103,11 +115,13 @@ pub struct Shared {
 impl Shared {
     pub(super) fn new(
         identity: Identity,
+        timeouts: LinkTimeouts,
         log: Arc<dyn PeerLog>,
         store: Arc<dyn PeerStore>,
         events: Arc<dyn PeerEvents>,
     ) -> Self {
         Self {
+            timeouts,
             identity: RwLock::new(Arc::new(identity)),
             roster: RwLock::default(),
             receiving: Mutex::default(),

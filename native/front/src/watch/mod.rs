@@ -123,7 +123,7 @@ impl WatchCall {
             };
             match message? {
                 Some(message) => {
-                    let (request, _) = decode::<WatchRequest>(self.stream.method, message)?;
+                    let (request, _) = decode::<WatchRequest>(self.stream.method, &message)?;
                     self.session.request(request, &permitted);
                 }
                 None => self.receiving = false,

@@ -1,5 +1,6 @@
 //! An engine in memory: answers writes in batches from a thread of its own, as the apply thread does.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -14,7 +15,9 @@ use netcd_engine::proto::etcdserverpb::{
 use netcd_engine::proto::mvccpb::KeyValue;
 use netcd_engine::types::{Completions, Identity, LogMark, OpKind, OpResult, Token};
 use netcd_engine::watch::WatchHub;
-use netcd_front::{Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier, ReadKind};
+use netcd_front::{
+    Backend, Chunks, FrontCompletions, RangeAnswer, ReadBarrier, ReadKind, SlowRead,
+};
 use prost::Message;
 
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -41,6 +44,8 @@ pub struct Fake {
     pub compacted: AtomicI64,
     /// Every request that was taken.
     submitted: Mutex<Vec<(OpKind, Bytes)>>,
+    /// What the engine was told of reads.
+    pub slow_reads: Mutex<Vec<String>>,
     /// Chunks that were read from chunked answers and streams.
     pub chunks_read: Arc<AtomicU64>,
     /// What is watched: a real store, opened when the first watch needs it.
@@ -71,7 +76,9 @@ impl Watched {
             identity: IDENTITY,
             quota_bytes: None,
             max_request_bytes: 1 << 20,
-            compaction_batch_limit: 1000,
+            batch_interval: Duration::from_millis(100),
+            batch_limit: None,
+            compaction_batch_limit: None,
             compaction_sleep: Duration::ZERO,
             no_fsync: true,
             events: Arc::new(Unheard),
@@ -172,6 +179,9 @@ fn apply(fake: &Weak<Fake>) {
         };
         let results: Vec<(Token, OpResult)> =
             batch.iter().map(|write| (write.2, answer(write))).collect();
+        // Whether a call was slow is for the transport to say.
+        let named = batch.iter().map(|write| (write.2, write.1.clone()));
+        fake.completions().slow(named.collect());
         fake.completions().ops_done(results);
     }
 }
@@ -205,13 +215,36 @@ fn chunked(chunks: usize, read: Arc<AtomicU64>, fail_at: Option<usize>) -> Range
         }
         Some(Ok(whole.split_to(CHUNK_BYTES.min(whole.len()))))
     }));
-    RangeAnswer::Chunked { bytes, chunks }
+    RangeAnswer::Chunked {
+        bytes,
+        kvs: 1,
+        count: 1,
+        chunks,
+    }
 }
 
 /// `chunked:N` as a key asks for a chunked answer, `broken:N` for one that fails, `fail` for an error, `large:N` for
 /// one value of N bytes; all else is echoed.
 impl Backend for Fake {
-    fn read_answered(&self, _kind: ReadKind, _success: bool, _took: Duration) {}
+    fn read_answered(&self, _kind: ReadKind, _success: bool, took: Duration) -> bool {
+        took > Duration::ZERO
+    }
+
+    fn slow_read(&self, _took: Duration, read: SlowRead<'_>) {
+        let text = format!("{:?} {} -> {}", read.kind, read.request, read.response);
+        self.slow_reads.lock().unwrap().push(text);
+    }
+
+    fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
+        let queue = self.queue.lock().unwrap();
+        let asked = queue
+            .writes
+            .iter()
+            .filter(|(_, _, token)| tokens.contains(token));
+        asked
+            .map(|(_, request, token)| (*token, request.clone()))
+            .collect()
+    }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {
         self.store().watch_hub()

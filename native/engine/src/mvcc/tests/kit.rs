@@ -55,18 +55,22 @@ pub struct Kit {
 
 impl Kit {
     pub fn new() -> Self {
-        Self::resting(Duration::ZERO)
+        Self::open(Arc::new(tempfile::tempdir().unwrap()))
     }
 
-    /// A store whose compactions rest for so long between two commits.
-    pub fn resting(compaction_sleep: Duration) -> Self {
-        Self::open(Arc::new(tempfile::tempdir().unwrap()), compaction_sleep)
+    /// A store that the operator has set up otherwise.
+    pub fn with(change: impl FnOnce(&mut StoreConfig)) -> Self {
+        Self::open_with(Arc::new(tempfile::tempdir().unwrap()), change)
     }
 
-    fn open(dir: Arc<tempfile::TempDir>, compaction_sleep: Duration) -> Self {
+    fn open(dir: Arc<tempfile::TempDir>) -> Self {
+        Self::open_with(dir, |_| {})
+    }
+
+    fn open_with(dir: Arc<tempfile::TempDir>, change: impl FnOnce(&mut StoreConfig)) -> Self {
         let told = Arc::new(Told::default());
         let events: Arc<dyn StoreEvents> = told.clone();
-        let (store, recovered) = Store::open(StoreConfig {
+        let mut config = StoreConfig {
             dir: dir.path().to_owned(),
             identity: Identity {
                 cluster_id: 11,
@@ -74,12 +78,15 @@ impl Kit {
             },
             quota_bytes: Some(1 << 30),
             max_request_bytes: 1 << 20,
-            compaction_batch_limit: 1,
-            compaction_sleep,
+            batch_interval: Duration::from_millis(100),
+            batch_limit: None,
+            compaction_batch_limit: None,
+            compaction_sleep: Duration::ZERO,
             no_fsync: true,
             events,
-        })
-        .unwrap();
+        };
+        change(&mut config);
+        let (store, recovered) = Store::open(config).unwrap();
         Self {
             dir,
             store,
@@ -124,7 +131,7 @@ impl Kit {
                 }
             }
         }
-        Self::open(Arc::new(copy), Duration::ZERO)
+        Self::open(Arc::new(copy))
     }
 
     /// Ends the store without a last commit and opens what is on disk.
@@ -133,7 +140,7 @@ impl Kit {
         let dir = Arc::clone(&self.dir);
         assert_eq!(*self.told.fatal.lock(), Vec::<String>::new());
         drop(self);
-        Self::open(dir, Duration::ZERO)
+        Self::open(dir)
     }
 
     /// Closes the store and opens it again.
@@ -226,7 +233,7 @@ impl Kit {
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
         Ok(decode(match self.store.range(request, TERM)? {
             RangeAnswer::Whole(bytes) => bytes,
-            RangeAnswer::Chunked { bytes, chunks } => {
+            RangeAnswer::Chunked { bytes, chunks, .. } => {
                 let mut all = Vec::new();
                 for chunk in chunks {
                     all.extend_from_slice(&chunk?);

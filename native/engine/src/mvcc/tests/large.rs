@@ -22,7 +22,7 @@ fn filled(keys: usize, value_bytes: usize) -> Kit {
 
 fn chunked(kit: &Kit, request: &RangeRequest) -> (u64, crate::mvcc::Chunks) {
     match kit.store.range(request, TERM).unwrap() {
-        RangeAnswer::Chunked { bytes, chunks } => (bytes, chunks),
+        RangeAnswer::Chunked { bytes, chunks, .. } => (bytes, chunks),
         RangeAnswer::Whole(bytes) => panic!("{} bytes at once", bytes.len()),
     }
 }

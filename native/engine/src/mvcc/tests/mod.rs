@@ -6,7 +6,7 @@ mod install;
 mod kit;
 mod large;
 mod nested;
+mod pacing;
 mod readers;
-mod rest;
 mod rules;
 mod twin;

@@ -56,7 +56,7 @@ fn read_range(store: &Arc<Store>, revision: i64) -> Result<(), crate::error::Etc
     };
     match store.range(&request, TERM)? {
         RangeAnswer::Whole(bytes) => check(&decode(bytes)),
-        RangeAnswer::Chunked { bytes, chunks } => {
+        RangeAnswer::Chunked { bytes, chunks, .. } => {
             let mut all = Vec::new();
             for chunk in chunks {
                 all.extend_from_slice(&chunk?);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -91,6 +92,8 @@ pub struct RecordingStore {
     pub ops: Mutex<Vec<(u64, OpKind, Bytes)>>,
     pub meta: Mutex<Vec<(LogMark, Vec<MetaWrite>)>>,
     pub compactions: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    /// How long every operation takes.
+    pub pause: Mutex<Duration>,
 }
 
 impl RecordingStore {
@@ -101,6 +104,7 @@ impl RecordingStore {
 
 impl Apply for RecordingStore {
     fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
+        std::thread::sleep(*self.pause.lock());
         let mut ops = self.ops.lock();
         ops.push((context.mark.index, kind, request.clone()));
         match kind {
@@ -129,6 +133,7 @@ pub struct Clients {
     answers: Mutex<HashMap<u64, OpResult>>,
     reads: Mutex<HashMap<u64, Result<(), EtcdError>>>,
     order: Mutex<Vec<u64>>,
+    slow: Mutex<Vec<(Token, Bytes)>>,
     changed: Condvar,
 }
 
@@ -157,6 +162,11 @@ impl Clients {
         self.reads.lock().get(&token).cloned()
     }
 
+    /// What was named as slow so far.
+    pub fn slow(&self) -> Vec<(Token, Bytes)> {
+        self.slow.lock().clone()
+    }
+
     pub fn order(&self) -> Vec<u64> {
         self.order.lock().clone()
     }
@@ -171,6 +181,14 @@ impl Completions for Clients {
             assert!(before.is_none(), "{token:?} was answered twice");
         }
         self.changed.notify_all();
+    }
+
+    fn slow(&self, requests: Vec<(Token, Bytes)>) {
+        let answers = self.answers.lock();
+        for (token, _) in &requests {
+            assert!(!answers.contains_key(&token.0), "{token:?} is answered");
+        }
+        self.slow.lock().extend(requests);
     }
 
     fn reads_ready(&self, tokens: Vec<Token>, outcome: Result<(), EtcdError>) {
@@ -200,9 +218,14 @@ pub enum Event {
     End,
 }
 
+/// A log line: its message and its fields.
+pub type Line = (String, Vec<(String, String)>);
+
 /// The control plane's inbox.
 #[derive(Default)]
 pub struct Inbox {
+    /// Every log line with its fields.
+    pub logged: Mutex<Vec<Line>>,
     events: Mutex<VecDeque<Event>>,
     changed: Condvar,
 }
@@ -269,7 +292,8 @@ impl PipelineEvents for Inbox {
     fn fatal(&self, message: String) {
         self.put(Event::Fatal(message));
     }
-    fn log(&self, _: LogLevel, message: &str, _: Vec<(String, String)>) {
+    fn log(&self, _: LogLevel, message: &str, fields: Vec<(String, String)>) {
+        self.logged.lock().push((message.to_owned(), fields));
         self.put(Event::Log(message.to_owned()));
     }
 }

@@ -4,6 +4,7 @@ mod fakes;
 mod raft;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -34,34 +35,32 @@ pub fn config() -> PipelineConfig {
     PipelineConfig {
         max_request_bytes: 1_572_864,
         append_grant: true,
+        slow_apply: Duration::from_millis(100),
+        slow_request: Duration::from_millis(300),
     }
 }
 
 impl Rig<RecordingStore> {
     /// Over an empty log in memory.
     pub fn over(log: &MemLog) -> Self {
-        let reader = Arc::new(log.clone());
-        Self::start(1, StartMarks::default(), Box::new(log.clone()), reader)
+        Self::configured(config(), log)
     }
 
-    pub fn start(
-        origin: u64,
-        marks: StartMarks,
-        log: Box<dyn Log>,
-        reader: Arc<dyn LogRead>,
-    ) -> Self {
+    /// The same, set up otherwise.
+    pub fn configured(config: PipelineConfig, log: &MemLog) -> Self {
         let store = Arc::new(RecordingStore::default());
         let inbox = Arc::new(Inbox::default());
         let clients = Arc::new(Clients::default());
         let neighbours = Neighbours {
             store: Arc::clone(&store),
-            log,
-            reader,
+            log: Box::new(log.clone()),
+            reader: Arc::new(log.clone()),
             wal_metrics: Arc::default(),
             events: Arc::clone(&inbox) as Arc<dyn PipelineEvents>,
             completions: Arc::clone(&clients) as Arc<dyn Completions>,
         };
-        let pipeline = Pipeline::start(config(), origin, marks, neighbours).expect("threads");
+        let pipeline =
+            Pipeline::start(config, 1, StartMarks::default(), neighbours).expect("threads");
         Self {
             pipeline,
             store,

@@ -118,22 +118,13 @@ impl Transfer {
 
     async fn write(&self, channel: &mut Channel, bytes: Bytes) -> Result<(), String> {
         add(&self.counters.sent_bytes, bytes.len() as u64);
-        match timeout(
-            limits::SNAPSHOT_STALL_MAX,
-            write(&mut channel.stream, bytes),
-        )
-        .await
-        {
-            Ok(Ok(())) => Ok(()),
+        match write(&mut channel.stream, bytes, limits::SNAPSHOT_STALL_MAX).await {
+            Ok(()) => Ok(()),
             // A receiver that ended the stream may have said why.
-            Ok(Err(reason)) => match timeout(limits::CONNECT_TIMEOUT, channel.words()).await {
+            Err(reason) => match timeout(limits::CONNECT_TIMEOUT, channel.words()).await {
                 Ok(words) if !words.is_empty() => Err(words),
                 Ok(_) | Err(_) => Err(reason),
             },
-            Err(_) => Err(format!(
-                "the peer took nothing for {:?}",
-                limits::SNAPSHOT_STALL_MAX
-            )),
         }
     }
 }

@@ -16,6 +16,12 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use super::super::*;
 use crate::http2::{self, Config, Connection};
 
+/// As a member has them that was told nothing else.
+pub(super) const TIMEOUTS: LinkTimeouts = LinkTimeouts {
+    read: Duration::from_secs(5),
+    write: Duration::from_secs(3),
+};
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
@@ -200,6 +206,10 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn start(id: u64, cluster_id: u64) -> Self {
+        Self::with(id, cluster_id, TIMEOUTS)
+    }
+
+    pub(super) fn with(id: u64, cluster_id: u64, timeouts: LinkTimeouts) -> Self {
         let seen = Arc::new(Recorder::default());
         let identity = Identity {
             cluster_id,
@@ -214,7 +224,13 @@ impl Member {
             content: Mutex::default(),
             breaks_at: Mutex::default(),
         });
-        let peers = Peers::start(identity, Arc::new(FakeLog), store.clone(), seen.clone());
+        let peers = Peers::start(
+            identity,
+            timeouts,
+            Arc::new(FakeLog),
+            store.clone(),
+            seen.clone(),
+        );
         let peers = peers.expect("thread");
         let mut member = Self {
             peers,
@@ -340,5 +356,39 @@ pub(super) fn pair() -> (Member, Member) {
 pub(super) fn active() -> LinkState {
     LinkState::Active {
         version: "3.7.3".into(),
+    }
+}
+
+/// Accepts links and their streams, and then makes no room for what is sent on them.
+pub(super) struct Deaf {
+    pub(super) address: SocketAddr,
+}
+
+impl Deaf {
+    pub(super) fn listen() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        listener.set_nonblocking(true).expect("option");
+        let address = listener.local_addr().expect("address");
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime");
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener).expect("listener");
+                // Connections stay open until the test process ends.
+                while let Ok((io, _)) = listener.accept().await {
+                    tokio::spawn(async move {
+                        let mut connection = h2::server::handshake(io).await.expect("handshake");
+                        let mut kept = Vec::new();
+                        while let Some(Ok((request, mut respond))) = connection.accept().await {
+                            let accepted = http::Response::new(());
+                            kept.push((request, respond.send_response(accepted, false)));
+                        }
+                    });
+                }
+            });
+        });
+        Self { address }
     }
 }

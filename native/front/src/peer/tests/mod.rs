@@ -363,3 +363,62 @@ fn a_receiver_that_dies_in_the_middle_leaves_nothing_and_gets_a_fresh_copy() {
     });
     assert_eq!(two.seen.seen.lock().copies[0].2, vec![2; 1000]);
 }
+
+/// Long enough never to pass in a test.
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_link_that_falls_silent_is_closed_after_the_read_timeout() {
+    // What comes every 500 ms is too late for one of them.
+    for (read, closed) in [(Duration::from_millis(50), true), (LONG, false)] {
+        let (one, two) = (
+            Member::start(1, 7),
+            Member::with(2, 7, LinkTimeouts { read, ..TIMEOUTS }),
+        );
+        two.knows(1, &one);
+        one.knows(2, &two);
+        if closed {
+            one.seen.wait("the end of a silent link", |seen| {
+                let inactive =
+                    |(_, state): &(u64, LinkState)| matches!(state, LinkState::Inactive { .. });
+                seen.links.iter().any(inactive).then_some(())
+            });
+            continue;
+        }
+        one.seen.wait("link", |seen| {
+            seen.links.contains(&(2, active())).then_some(())
+        });
+        std::thread::sleep(3 * limits::ALIVE_INTERVAL / 2);
+        let counters = one.peers.counters();
+        assert_eq!(counters[0].1.disconnects.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_left_after_the_write_timeout() {
+    let one = Member::with(
+        1,
+        7,
+        LinkTimeouts {
+            write: Duration::from_millis(100),
+            ..TIMEOUTS
+        },
+    );
+    let deaf = Deaf::listen();
+    one.peers
+        .set_peer(2, vec![format!("http://{}", deaf.address)]);
+    one.seen.wait("link", |seen| {
+        let opened = |(_, state): &(u64, LinkState)| matches!(state, LinkState::Active { .. });
+        seen.links.iter().any(opened).then_some(())
+    });
+    // More than the window that it opened at the beginning.
+    let large = Bytes::from(vec![0; 1 << 20]);
+    assert!(one.peers.send(2, large, Payload::None, 0));
+    one.seen.wait("the end of the link", |seen| {
+        let told = |(_, state): &(u64, LinkState)| match state {
+            LinkState::Inactive { reason } => reason == "the peer took nothing for 100ms",
+            _ => false,
+        };
+        seen.links.iter().any(told).then_some(())
+    });
+}
