@@ -64,6 +64,7 @@ export class HttpRouter {
   }
 
   async #route(request: HttpRequest): Promise<HttpAnswer> {
+    if (request.path === "*") return { status: 400, headers: [["Connection", "close"]], body: "" };
     const clean = cleanPath(request.path);
     if (clean !== request.path) return redirect(request.method, clean);
     const first = request.path.split("/")[1] ?? "";

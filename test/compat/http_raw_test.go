@@ -42,6 +42,7 @@ func rawCases() []rawCase {
 		{"an unknown path", request("GET /nope HTTP/1.1", host), false},
 		{"a redirect", request("GET //version HTTP/1.1", host), false},
 		{"OPTIONS", request("OPTIONS /version HTTP/1.1", host, "Origin: http://a"), false},
+		{"GET of everything", request("GET * HTTP/1.1", host), false},
 		{"HTTP/1.0", request("GET /version HTTP/1.0"), false},
 		{"HTTP/1.0, kept alive", request("GET /version HTTP/1.0", "Connection: keep-alive"), false},
 		{"Connection: close", request(version, host, "Connection: close"), false},

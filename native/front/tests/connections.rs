@@ -51,7 +51,7 @@ async fn garbage_and_sudden_ends_leave_nothing() {
         b"\0\0\0\0\0\0".to_vec(),
         vec![0xff; 10_000],
         b"GET / HTTP/1.1\r\nbroken".to_vec(),
-        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf".to_vec(),
+        b"POST /v3/kv/put HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf".to_vec(),
         [PREFACE, &[0xff; 1000]].concat(),
         [PREFACE, &http2_frame(SETTINGS, 0, 0, &[1, 2, 3])].concat(),
     ];
