@@ -8,8 +8,9 @@ export type TestOf = readonly [file: string, test: string];
 const EFFECTS = "test/flags/effects.test.ts";
 const MEMBER = "src/member/member.test.ts";
 const CONFIG = "src/config/config.test.ts";
-const NUMBERS = "src/config/numbers.test.ts";
 const PROCESS = "src/process/process.test.ts";
+const PACING = "native/engine/src/mvcc/tests/pacing.rs";
+const LINKS = "native/front/src/peer/tests/mod.rs";
 const CONNECTIONS = "native/front/tests/connections.rs";
 const told = [EFFECTS, "--name, --initial-cluster-token and the URLs that are told"] as const;
 
@@ -30,16 +31,16 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
     MEMBER,
     "raises NOSPACE when the quota refuses a write, and serves again once it has room and is disarmed",
   ],
-  "backend-batch-interval": ["test/compat/numbers_test.go", "TestNumbers"],
-  "backend-batch-limit": ["test/compat/numbers_test.go", "TestNumbers"],
+  "backend-batch-interval": [PACING, "a_single_change_is_committed_after_the_interval"],
+  "backend-batch-limit": [PACING, "changes_wait_for_the_interval_or_for_the_limit_of_changes"],
   "max-txn-ops": [EFFECTS, "--max-txn-ops and --max-request-bytes"],
   "max-request-bytes": [EFFECTS, "--max-txn-ops and --max-request-bytes"],
   "max-concurrent-streams": ["test/compat/frames_end_test.go", "TestStreamLimit"],
   "grpc-keepalive-min-time": [CONNECTIONS, "too_many_pings_end_the_connection"],
   "grpc-keepalive-interval": [CONNECTIONS, "a_client_that_answers_no_ping_is_dropped"],
   "grpc-keepalive-timeout": [CONNECTIONS, "a_client_that_answers_no_ping_is_dropped"],
-  "raft-read-timeout": [NUMBERS, "--raft-read-timeout=-5s"],
-  "raft-write-timeout": [NUMBERS, "--raft-write-timeout=1ns"],
+  "raft-read-timeout": [LINKS, "a_link_that_falls_silent_is_closed_after_the_read_timeout"],
+  "raft-write-timeout": [LINKS, "a_peer_that_takes_nothing_is_left_after_the_write_timeout"],
   "feature-gates": ["test/client/lease_checkpoint_test.go", "TestLeaseCheckpoint"],
   version: [CONFIG, "prints help and version with code 0"],
   "config-file": [CONFIG, "replaces flags and environment"],
@@ -60,13 +61,10 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
   "log-outputs": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
   "log-level": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
   "log-format": [PROCESS, "goes where --log-outputs says, as --log-format and --log-level say"],
-  "warning-apply-duration": [NUMBERS, "--warning-apply-duration=1500us"],
-  "warning-unary-request-duration": [NUMBERS, "--warning-unary-request-duration=0"],
-  "compaction-batch-limit": [NUMBERS, "--compaction-batch-limit=-1"],
-  "compaction-sleep-interval": [
-    "native/engine/src/mvcc/tests/rest.rs",
-    "a_compaction_rests_as_long_as_it_was_told_and_commits_go_on",
-  ],
+  "warning-apply-duration": ["test/compat/slowlog_test.go", "TestSlowRequestsAreLogged"],
+  "warning-unary-request-duration": ["test/compat/slowlog_test.go", "TestSlowRequestsAreLogged"],
+  "compaction-batch-limit": [PACING, "a_slice_of_a_compaction_has_as_many_revisions_as_the_operator_says"],
+  "compaction-sleep-interval": [PACING, "a_compaction_rests_between_slices_and_what_is_put_meanwhile_is_committed"],
   "watch-progress-notify-interval": ["native/front/tests/watch.rs", "progress_is_told_in_the_interval"],
   "max-learners": [EFFECTS, "--max-learners, also at a restart"],
   "experimental-auto-promote": ["test/cluster/autopromote_test.go", "TestLearnerIsPromotedByItself"],

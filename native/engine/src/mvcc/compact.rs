@@ -60,9 +60,12 @@ impl Compactions {
             return None;
         }
         let target = self.target;
-        let (at, before) = match self.asked.pop_front_if(|(at, _)| *at <= target) {
-            Some((at, before)) => (at, (before == self.finished).then_some(before)),
-            None => (target, None),
+        let (at, before) = match self.asked.front() {
+            Some(&(at, before)) if at <= target => {
+                self.asked.pop_front();
+                (at, (before == self.finished).then_some(before))
+            }
+            _ => (target, None),
         };
         Some(Compaction::new(at, before))
     }

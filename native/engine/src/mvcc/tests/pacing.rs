@@ -77,7 +77,7 @@ fn a_compaction_rests_between_slices_and_what_is_put_meanwhile_is_committed() {
     let rest = Duration::from_millis(400);
     let mut kit = Kit::with(|config| {
         config.compaction_batch_limit = Some(10);
-        config.compaction_sleep_ms = rest.as_millis() as u64;
+        config.compaction_sleep = rest;
         config.batch_interval = Duration::from_millis(1);
     });
     superseded(&mut kit);
