@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{RANGE, Server, get, listener, soon};
 use netcd_front::{FrontConfig, FrontEvent, LogLevel, Patience};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,12 +19,18 @@ async fn ask(address: &str, path: &str) -> TcpStream {
     stream
 }
 
-/// The path of the next request, and the log lines before it.
+/// The path of the next request, which is answered, and the log lines before it.
 async fn next_path(server: &Server) -> (String, Vec<(String, Vec<(String, String)>)>) {
     let mut lines = Vec::new();
     loop {
         match server.events.next().await {
-            FrontEvent::Http { url, .. } => return (url, lines),
+            FrontEvent::Http { request, url, .. } => {
+                // Who has half-closed its connection is not gone before it has its answer.
+                server
+                    .front
+                    .http_respond(request, 200, Vec::new(), Bytes::new());
+                return (url, lines);
+            }
             FrontEvent::Log {
                 level: LogLevel::Warn,
                 message,

@@ -231,8 +231,13 @@ impl Link {
 
     /// The peer is about to stop: it still gets what was queued for it by now. Says why the link ended.
     async fn finish(&mut self, mut channel: Channel) -> String {
+        // What comes meanwhile is not for it any more: there may be no end of that.
+        let queued = self.queue.len();
         let rest = async {
-            while let Ok(message) = self.queue.try_recv() {
+            for _ in 0..queued {
+                let Ok(message) = self.queue.try_recv() else {
+                    break;
+                };
                 self.dequeued(&message);
                 self.send(&mut channel.stream, message).await?;
             }
