@@ -53,7 +53,8 @@ async function flags() {
   const { FLAGS, LISTED_FLAGS } = await built("config/flags/index.js");
   const rows = LISTED_FLAGS.map((flag) => [code(`--${flag.name}`), code(flag.default), fate(flag)]);
   const old = [...FLAGS.values()].filter(({ kind }) => kind === "ignored").map(({ name }) => code(`--${name}`));
-  return `${table(["flag", "default", "has its effect"], rows)}\n\nTaken and ignored, as by etcd: ${old.join(", ")}.`;
+  const ignored = table(["taken and ignored, as by etcd"], [[old.join(", ")]]);
+  return `${table(["flag", "default", "has its effect"], rows)}\n\n${ignored}`;
 }
 
 async function gates() {

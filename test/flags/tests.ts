@@ -18,7 +18,7 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
   name: told,
   "data-dir": [EFFECTS, "--data-dir and --wal-dir"],
   "wal-dir": [EFFECTS, "--data-dir and --wal-dir"],
-  "snapshot-count": ["test/sim/compaction.test.ts", "is due at snapshotCount entries and not before"],
+  "snapshot-count": ["src/replica/compaction.test.ts", "is due at snapshotCount entries and not before"],
   "snapshot-catchup-entries": ["test/cluster/snapshot_test.go", "TestSnapshotToMemberThatWasAway"],
   "heartbeat-interval": [EFFECTS, "--heartbeat-interval is how often members hear of the leader"],
   "election-timeout": [EFFECTS, "--election-timeout is a lease's least time to live, one and a half of them"],
