@@ -45,6 +45,7 @@ var h2specMeaningless = map[string]string{
 	"http2/6.9.2/2": noBody,
 	"http2/3.5/2": "the port takes HTTP/1.1 too and so answers in it what is no preface of HTTP/2, and h2spec cannot read that; " +
 		"TestFrames has the case",
+	"http2/8.1/1":     earlyAnswer,
 	"http2/8.1.2.1/3": earlyAnswer,
 	"http2/8.1.2.6/1": earlyAnswer,
 	"http2/8.1.2.6/2": earlyAnswer,
