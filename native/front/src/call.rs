@@ -1,21 +1,64 @@
-//! A unary call (or one with a streamed answer) from its headers to its status.
+//! A unary call (or one with a streamed answer) that is open, and the count of those that are.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use netcd_engine::error::{self, Code, EtcdError};
-use netcd_engine::types::OpResult;
+use netcd_engine::error::{Code, EtcdError};
 
-use crate::conn::ActiveCall;
-use crate::grpc::buf::SendBuf;
+use crate::conn::ConnCtx;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
 use crate::http2::Responder;
-use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
-use crate::slots::Work;
-use crate::stats::{self, Asked, Came};
-use crate::worker::{Worker, spawn};
-use crate::{hot, send};
+use crate::limits::SEND_BYTES_MAX;
+use crate::shared::Shared;
+
+/// Counts the calls and HTTP requests of one worker.
+pub(crate) struct OpenCalls {
+    open: Cell<usize>,
+    shared: Arc<Shared>,
+    worker: usize,
+}
+
+impl OpenCalls {
+    pub(crate) fn new(shared: Arc<Shared>, worker: usize) -> Rc<Self> {
+        Rc::new(Self {
+            open: Cell::new(0),
+            shared,
+            worker,
+        })
+    }
+
+    fn set(&self, open: usize) {
+        self.open.set(open);
+        let gauges = &self.shared.gauges[self.worker];
+        gauges.calls.store(open, Ordering::Relaxed);
+    }
+}
+
+/// Counts one call of a connection while it lives.
+pub(crate) struct ActiveCall {
+    pub(crate) conn: Rc<ConnCtx>,
+    calls: Rc<OpenCalls>,
+}
+
+impl ActiveCall {
+    pub(crate) fn new(calls: &Rc<OpenCalls>, conn: &Rc<ConnCtx>) -> Self {
+        calls.set(calls.open.get() + 1);
+        Self {
+            conn: conn.clone(),
+            calls: calls.clone(),
+        }
+    }
+}
+
+impl Drop for ActiveCall {
+    fn drop(&mut self) {
+        self.calls.set(self.calls.open.get() - 1);
+    }
+}
 
 /// A KV call that will be answered.
 pub(crate) struct Call {
@@ -41,72 +84,4 @@ pub(crate) fn too_large_to_send(bytes: u64) -> EtcdError {
         Code::ResourceExhausted,
         format!("grpc: trying to send message larger than max ({bytes} vs. {SEND_BYTES_MAX})"),
     )
-}
-
-impl Call {
-    /// Until when the engine may take.
-    pub(crate) fn waits_until(&self, worker: &Worker) -> Instant {
-        let request = worker.now() + worker.shared.config.request_timeout;
-        self.timeout.map_or(request, |timeout| timeout.min(request))
-    }
-
-    /// The deadline passed: the client's own, or the server's for a proposal or a read index.
-    pub(crate) fn expire(self, worker: &Rc<Worker>, work: &Work) {
-        let by_client = self.timeout.is_some_and(|timeout| timeout <= worker.now());
-        // A leader's own proposal was made, though it may be no leader any more.
-        let unproposed = worker.shared.is_leaderless_since(self.started);
-        let error = match work {
-            _ if by_client => error::DEADLINE,
-            Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) if unproposed => {
-                error::DEADLINE
-            }
-            _ => error::TIMEOUT,
-        };
-        match work {
-            Work::Range(_) | Work::Txn(_) => hot::fail_read(worker, self, work, error),
-            _ => self.finish_asked(worker, Err(error), Asked::of(work)),
-        }
-    }
-
-    /// Logs the call if it took long; its answer is about to be sent.
-    pub(crate) fn log(&self, worker: &Worker, asked: Asked<'_>, came: Came<'_>) {
-        let took = worker.now().saturating_duration_since(self.started);
-        stats::ended(worker, &self.active.conn, self.method, took, (asked, came));
-    }
-
-    pub(crate) fn handled(&self, worker: &Worker, code: u8) {
-        worker
-            .metrics
-            .handled(self.method, code, self.started, worker.now());
-    }
-
-    /// Answers the call.
-    pub(crate) fn finish(self, worker: &Rc<Worker>, result: OpResult) {
-        self.finish_asked(worker, result, Asked::Unknown);
-    }
-
-    /// Answers the call that asked for this.
-    pub(crate) fn finish_asked(self, worker: &Rc<Worker>, result: OpResult, asked: Asked<'_>) {
-        let result = result.and_then(|bytes| match bytes.len() as u64 {
-            fits if fits <= SEND_BYTES_MAX => Ok(bytes),
-            large => Err(too_large_to_send(large)),
-        });
-        self.log(worker, asked, Came::of(&result));
-        let bytes = match result {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.handled(worker, error.code as u8);
-                return reply_error(self.respond, &self.content_type, &error);
-            }
-        };
-        if bytes.len() >= ANSWER_TRACKED_BYTES_MIN {
-            return spawn(send::whole(worker.clone(), self, bytes));
-        }
-        self.handled(worker, 0);
-        worker.metrics.message_sent(self.method, bytes.len());
-        let (head, trailers) = (status::head(&self.content_type), status::ok_trailers());
-        let mut respond = self.respond;
-        // An error means that the client is gone: there is nobody left to tell.
-        let _gone = respond.answer(&head, SendBuf::message(bytes), trailers);
-    }
 }

@@ -13,7 +13,7 @@ use netcd_engine::types::{Completions, OpResult, Token};
 use parking_lot::Mutex;
 
 use crate::admission::Place;
-use crate::conn::{Drain, ListenerInfo};
+use crate::config::ListenerInfo;
 use crate::limits::WORKERS_MAX;
 use crate::unix_socket::UnixSocket;
 
@@ -55,14 +55,37 @@ pub(crate) enum Bound {
     Unix(UnixSocket),
 }
 
+/// A socket that a worker takes over.
+pub(crate) enum Arrival {
+    Connection(Accepted, Place),
+    Listener(Bound),
+}
+
+/// Whose connections end. Members talk on while clients' calls finish: those may need a quorum.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Drain {
+    Nobody,
+    Clients,
+    Everybody,
+}
+
+impl Drain {
+    pub(crate) fn includes(self, listener: &ListenerInfo) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Clients => !listener.is_for_peers(),
+            Self::Everybody => true,
+        }
+    }
+}
+
 /// What other threads say to a worker.
 pub(crate) enum Message {
     Ops(Vec<(Token, OpResult)>),
     /// Requests whose answers come next and took long, encoded.
     Slow(Vec<(Token, Bytes)>),
     Reads(Vec<Token>, Result<(), EtcdError>),
-    Serve(Accepted, Place, Arc<ListenerInfo>),
-    Listen(Bound, Arc<ListenerInfo>),
+    Serve(Arrival, Arc<ListenerInfo>),
     /// Since this many losses of the leader there is none.
     LeaderLost(u64),
     /// Stop accepting these, GOAWAY to those that are there, end connections as they become idle.

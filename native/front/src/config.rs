@@ -88,6 +88,18 @@ impl Default for FrontConfig {
     }
 }
 
+impl FrontConfig {
+    /// Largest gRPC message that is accepted.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.max_request_bytes + limits::GRPC_OVERHEAD_BYTES
+    }
+
+    /// Bytes of the body of an HTTP request that are accepted.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        self.message_bytes_max() * limits::HTTP_BODY_FACTOR
+    }
+}
+
 /// One address to listen on.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
@@ -103,6 +115,21 @@ pub struct ListenerConfig {
     pub http: bool,
     /// Connections wait, not accepted, until `Front::release`.
     pub held: bool,
+}
+
+/// What a connection knows of the listener that accepted it.
+#[derive(Debug)]
+pub(crate) struct ListenerInfo {
+    pub(crate) role: String,
+    pub(crate) grpc: bool,
+    pub(crate) http: bool,
+}
+
+impl ListenerInfo {
+    /// Other members come in here, not clients.
+    pub(crate) fn is_for_peers(&self) -> bool {
+        self.role == "peer"
+    }
 }
 
 /// What front must know to refuse calls early, as etcd's interceptors do.

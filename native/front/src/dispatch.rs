@@ -11,29 +11,24 @@ use std::time::Instant;
 use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
 
-use crate::call::{Call, reply_error};
-use crate::conn::{ActiveCall, ConnCtx};
+use crate::call::{ActiveCall, Call, reply_error};
+use crate::conn::ConnCtx;
+use crate::conn::driver::Request;
 use crate::grpc::deframe::{self, Deframer, Encoding};
 use crate::grpc::head::{self, Head, NotGrpc};
 use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
 use crate::grpc::stream::CallStream;
 use crate::http2::{Body, RequestHead, Responder};
-use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
 use crate::{handover, hot, http as web, lease, watch};
-
-/// Largest gRPC message that is accepted.
-pub(crate) fn message_bytes_max(worker: &Worker) -> usize {
-    worker.shared.config.max_request_bytes + GRPC_OVERHEAD_BYTES
-}
 
 /// One HTTP/2 request.
 pub(crate) fn accept(
     worker: &Rc<Worker>,
     conn: &Rc<ConnCtx>,
-    (request, body, respond): (Rc<RequestHead>, Body, Responder),
+    (request, body, respond): Request,
     cx: &mut Context<'_>,
 ) {
     if conn.listener.is_for_peers()
@@ -62,7 +57,7 @@ pub(crate) fn accept(
         content_type: head.content_type.clone(),
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
-        active: ActiveCall::new(worker, conn),
+        active: ActiveCall::new(&worker.calls, conn),
     };
     if let Err(error) = intercept(worker, method, head) {
         return call.finish(worker, Err(error));
@@ -145,7 +140,7 @@ fn receive(
     encoding: Encoding,
     cx: &mut Context<'_>,
 ) {
-    let bytes_max = message_bytes_max(worker);
+    let bytes_max = worker.shared.config.message_bytes_max();
     let mut deframer = Deframer::new(bytes_max, encoding);
     if let Poll::Ready(Some(Ok(data))) = body.poll_data(cx) {
         body.release(data.len());

@@ -1,31 +1,27 @@
 //! The transport as its owner sees it: start, listen, answer what was handed over, count, shut down.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::error::{Code, EtcdError};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::admission::{Admission, Warned};
 use crate::backend::Backend;
-use crate::completions::{Bound, FrontCompletions, Message};
-use crate::config::{FrontConfig, ListenerConfig, ServingState};
-use crate::conn::ListenerInfo;
-use crate::events::{FrontEvent, FrontEvents, LogLevel, MetadataValue};
-use crate::grpc::stream::End;
-use crate::handover::{Back, Handovers};
-use crate::http::Head;
-use crate::lease::LeaseIds;
+use crate::completions::{Arrival, Bound, FrontCompletions, Message};
+use crate::config::{FrontConfig, ListenerConfig, ListenerInfo, ServingState};
+use crate::events::{FrontEvents, LogLevel, MetadataValue};
+use crate::grpc::end::End;
+use crate::handover::Back;
+use crate::http::{Head, HttpOutbound};
 use crate::limits::WORKERS_MAX;
-use crate::listener;
-use crate::metrics::{self, WorkerMetrics};
 use crate::outbound::Pushed;
 use crate::peer::PeerAcceptor;
-use crate::readers::Readers;
-use crate::worker::{self, Gauges, Shared};
+use crate::shared::{Gauges, Shared};
+use crate::worker::{self, Handlers};
+use crate::{hot, listener, metrics};
 
 /// A socket that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +47,12 @@ pub struct FrontCounts {
     /// Calls and requests that the control plane has.
     pub handed_over: usize,
 }
+
+/// What the workers do not do themselves.
+const HANDLERS: Handlers = Handlers {
+    resume: hot::resume,
+    take_over: listener::take_over,
+};
 
 /// A running transport.
 pub struct Front {
@@ -82,44 +84,15 @@ impl Front {
         completions: &FrontCompletions,
     ) -> std::io::Result<Self> {
         let workers = completions.mailboxes.len();
-        // The wall clock only tells this start from earlier ones; nothing is timed by it.
-        let unix_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis() as u64);
-        let lease_ids = LeaseIds::new(backend.identity().member_id, unix_ms);
-        let shared = Arc::new(Shared {
-            metrics: (0..workers)
-                .map(|_| Arc::new(WorkerMetrics::new(config.extensive_metrics)))
-                .collect(),
-            admission: Admission::new(config.connections_max),
-            accept_failed: Warned::default(),
-            config,
-            backend,
-            events,
-            serving: AtomicU8::new(ServingState::default().to_bits()),
-            leader_losses: AtomicU64::new(0),
-            leaderless_since: Mutex::new(Some(Instant::now())),
-            readers: Readers::start()?,
-            handovers: Handovers::default(),
-            lease_ids,
-            renewals: Arc::default(),
-            mailboxes: completions.mailboxes.clone(),
-            gauges: (0..workers).map(|_| Gauges::default()).collect(),
-            connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
-            clients: AtomicUsize::new(0),
-            peers: OnceLock::new(),
-            ended: (Mutex::new(()), Condvar::new()),
-        });
+        let shared = Shared::start(config, backend, events, completions.mailboxes.clone())?;
+        let shared = Arc::new(shared);
         let mut threads = Vec::with_capacity(workers);
         for index in 0..workers {
             let shared = shared.clone();
             let body = move || {
-                if let Err(problem) = worker::run(shared.clone(), index) {
-                    shared.events.emit(FrontEvent::Log {
-                        level: LogLevel::Error,
-                        message: "a transport thread could not start".to_owned(),
-                        fields: vec![("error".to_owned(), problem.to_string())],
-                    });
+                if let Err(problem) = worker::run(shared.clone(), index, HANDLERS) {
+                    let message = "a transport thread could not start";
+                    shared.log(LogLevel::Error, message, &problem);
                 }
             };
             threads.push(Builder::new().name(format!("front-{index}")).spawn(body)?);
@@ -156,7 +129,7 @@ impl Front {
             if config.held {
                 self.held.lock().push((bound, info));
             } else {
-                self.shared.mailboxes[0].push(Message::Listen(bound, info));
+                self.take_over(bound, info);
             }
             addresses.push(address);
         }
@@ -166,8 +139,13 @@ impl Front {
     /// Serves the listeners that are held; who has connected to them by now comes first.
     pub fn release(&self) {
         for (bound, info) in self.held.lock().drain(..) {
-            self.shared.mailboxes[0].push(Message::Listen(bound, info));
+            self.take_over(bound, info);
         }
+    }
+
+    fn take_over(&self, bound: Bound, info: Arc<ListenerInfo>) {
+        let arrival = Arrival::Listener(bound);
+        self.shared.mailboxes[0].push(Message::Serve(arrival, info));
     }
 
     /// Streams of other members on peer listeners go to `acceptor` from now on; only the first call counts.
@@ -240,7 +218,7 @@ impl Front {
         self.shared.renewals.answer(renewal, renewed);
     }
 
-    fn http(&self, request: u64) -> Option<Arc<crate::http::HttpOutbound>> {
+    fn http(&self, request: u64) -> Option<Arc<HttpOutbound>> {
         match self.shared.handovers.get(request) {
             Some(Back::Http(outbound)) => Some(outbound),
             _ => None,

@@ -2,27 +2,26 @@
 //! once, or when a completion names the call's token.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::mvcc::validate;
 use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
-    TxnRequest, request_op,
 };
-use netcd_engine::types::{OpKind, OpResult};
+use netcd_engine::types::OpKind;
 use prost::Message;
 
-use crate::backend::{RangeAnswer, ReadBarrier, ReadKind};
+use crate::backend::ReadBarrier;
 use crate::call::Call;
 use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
-use crate::limits::{INLINE_RANGE_KEYS_MAX, SEND_BYTES_MAX, UNSENT_PER_CONNECTION_MAX};
-use crate::slots::Work;
-use crate::stats::{self, Asked, Came};
-use crate::worker::{Worker, spawn};
-use crate::{lease, send};
+use crate::lease;
+use crate::limits::UNSENT_PER_CONNECTION_MAX;
+use crate::reads::{fail_read, serve_read};
+use crate::slots::{Slot, Work};
+use crate::stats::Asked;
+use crate::worker::{Outcome, Worker};
 
 /// Serves a KV call whose message is there.
 pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
@@ -173,130 +172,32 @@ fn read(worker: &Rc<Worker>, call: Call, serializable: bool, work: Work) {
     }
 }
 
-/// Answers a read that was not served.
-pub(crate) fn fail_read(worker: &Rc<Worker>, call: Call, work: &Work, error: EtcdError) {
+/// Goes on with a call that waited.
+pub(crate) fn resume(worker: &Rc<Worker>, slot: Slot, outcome: Outcome) {
+    let Slot { call, work, .. } = slot;
+    match outcome {
+        Outcome::Done(result) => call.finish_asked(worker, result, Asked::of(&work)),
+        Outcome::Ready(Ok(())) => serve_read(worker, call, work),
+        Outcome::Ready(Err(error)) => fail_read(worker, call, &work, error),
+        Outcome::Expired => expire(worker, call, &work),
+    }
+}
+
+/// The deadline passed: the client's own, or the server's for a proposal or a read index.
+fn expire(worker: &Rc<Worker>, call: Call, work: &Work) {
+    let by_client = call.timeout.is_some_and(|timeout| timeout <= worker.now());
+    // A leader's own proposal was made, though it may be no leader any more.
+    let unproposed = worker.shared.is_leaderless_since(call.started);
+    let error = match work {
+        _ if by_client => error::DEADLINE,
+        Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) if unproposed => {
+            error::DEADLINE
+        }
+        _ => error::TIMEOUT,
+    };
     match work {
-        Work::Range(request) => answer_range(worker, call, request, Err(error)),
-        Work::Txn(request) => answer_txn(worker, call, request, Err(error)),
-        _ => call.finish(worker, Err(error)),
-    }
-}
-
-/// True if a range may take long: it goes to a reader thread then, so that it holds up no other client.
-fn is_large(request: &RangeRequest) -> bool {
-    let unlimited = request.limit <= 0 || request.limit > INLINE_RANGE_KEYS_MAX;
-    let reads_all = request.sort_order != 0
-        || request.sort_target != 0
-        || request.min_mod_revision != 0
-        || request.max_mod_revision != 0
-        || request.min_create_revision != 0
-        || request.max_create_revision != 0;
-    !request.range_end.is_empty() && (reads_all || (unlimited && !request.count_only))
-}
-
-fn is_large_txn(request: &TxnRequest) -> bool {
-    request
-        .success
-        .iter()
-        .chain(&request.failure)
-        .any(|op| match &op.request {
-            Some(request_op::Request::RequestRange(range)) => is_large(range),
-            _ => false,
-        })
-}
-
-/// Serves a read whose barrier is passed.
-pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
-    let backend = &worker.shared.backend;
-    match work {
-        Work::Range(request) if is_large(&request) => {
-            let backend = backend.clone();
-            let (request, read) = shared(request);
-            send::on_reader(
-                worker,
-                call,
-                move || backend.range(&read),
-                move |worker, call, answer| answer_range(worker, call, &request, answer),
-            );
-        }
-        Work::Range(request) => answer_range(worker, call, &request, backend.range(&request)),
-        Work::RangeStream(request) => {
-            let backend = backend.clone();
-            send::on_reader(
-                worker,
-                call,
-                move || backend.range_stream(&request),
-                |worker, call, answer| match answer {
-                    Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
-                    Err(error) => call.finish(worker, Err(error)),
-                },
-            );
-        }
-        Work::Txn(request) if is_large_txn(&request) => {
-            let backend = backend.clone();
-            let (request, read) = shared(request);
-            send::on_reader(
-                worker,
-                call,
-                move || backend.read_txn(&read),
-                move |worker, call, answer| answer_txn(worker, call, &request, answer),
-            );
-        }
-        Work::Txn(request) => answer_txn(worker, call, &request, backend.read_txn(&request)),
-        Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => {
-            debug_assert!(false, "a write is answered by its completion");
-        }
-    }
-}
-
-/// Two holders of one request: who reads, and who knows what was asked for when that has ended.
-fn shared<T>(request: T) -> (Arc<T>, Arc<T>) {
-    let request = Arc::new(request);
-    (request.clone(), request)
-}
-
-fn answer_txn(worker: &Rc<Worker>, call: Call, request: &TxnRequest, answer: OpResult) {
-    let asked = Asked::Txn(request);
-    answered(worker, &call, ReadKind::Txn, asked, Came::of(&answer));
-    call.finish_asked(worker, answer, asked);
-}
-
-/// Counts a read; one that took long is logged.
-fn answered(worker: &Worker, call: &Call, kind: ReadKind, asked: Asked<'_>, came: Came<'_>) {
-    let took = call.started.elapsed();
-    let success = !matches!(came, Came::Error(_));
-    if worker.shared.backend.read_answered(kind, success, took) {
-        stats::slow_read(worker, kind, took, (asked, came));
-    }
-    if took > worker.shared.config.slow_request {
-        // It was read in this turn, whose time is that of its beginning.
-        worker.tick();
-    }
-}
-
-fn answer_range(
-    worker: &Rc<Worker>,
-    call: Call,
-    request: &RangeRequest,
-    answer: Result<RangeAnswer, EtcdError>,
-) {
-    let (asked, came) = (Asked::Range(request), Came::of_range(&answer));
-    answered(worker, &call, ReadKind::Range, asked, came);
-    match answer {
-        Ok(RangeAnswer::Whole(bytes)) => call.finish_asked(worker, Ok(bytes), asked),
-        Ok(RangeAnswer::Chunked {
-            bytes,
-            kvs,
-            count,
-            chunks,
-        }) => {
-            // One that is too large to send is logged as the error that its client gets.
-            if bytes <= SEND_BYTES_MAX {
-                call.log(worker, asked, Came::Chunks { bytes, kvs, count });
-            }
-            spawn(send::chunks(worker.clone(), call, bytes, chunks));
-        }
-        Err(error) => call.finish_asked(worker, Err(error), asked),
+        Work::Range(_) | Work::Txn(_) => fail_read(worker, call, work, error),
+        _ => call.finish_asked(worker, Err(error), Asked::of(work)),
     }
 }
 
@@ -310,37 +211,5 @@ mod tests {
         assert_eq!(envelope_bytes(127), 15);
         assert_eq!(envelope_bytes(128), 16);
         assert_eq!(envelope_bytes(1 << 20), 17);
-    }
-
-    #[test]
-    fn large_ranges_are_known_from_the_request() {
-        let all = RangeRequest {
-            key: "a".into(),
-            range_end: "b".into(),
-            ..Default::default()
-        };
-        assert!(is_large(&all));
-        assert!(!is_large(&RangeRequest {
-            key: "a".into(),
-            ..Default::default()
-        }));
-        assert!(!is_large(&RangeRequest {
-            limit: 500,
-            ..all.clone()
-        }));
-        assert!(!is_large(&RangeRequest {
-            count_only: true,
-            ..all.clone()
-        }));
-        assert!(is_large(&RangeRequest {
-            limit: 500,
-            sort_order: 2,
-            ..all.clone()
-        }));
-        assert!(is_large(&RangeRequest {
-            limit: 500,
-            min_mod_revision: 3,
-            ..all
-        }));
     }
 }

@@ -9,17 +9,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::admission::Place;
-use crate::completions::{Accepted, Bound, Message};
-use crate::config::ListenerConfig;
-use crate::conn::{ConnCtx, ListenerInfo, Stage, accept_stream};
+use crate::completions::{Accepted, Arrival, Bound, Message};
+use crate::config::{ListenerConfig, ListenerInfo};
+use crate::connection;
 use crate::events::{FrontEvent, LogLevel};
 use crate::limits::{ACCEPT_RETRY, LISTEN_BACKLOG};
+use crate::shared::Shared;
 use crate::unix_socket::UnixSocket;
-use crate::worker::{Shared, Worker, spawn};
+use crate::worker::Worker;
 
 /// Binds what the configuration says; also returns the address that was bound.
 pub(crate) fn bind(config: &ListenerConfig) -> io::Result<(Bound, String)> {
@@ -62,8 +62,16 @@ fn bind_unix(path: &Path) -> io::Result<(Bound, String)> {
     Ok((Bound::Unix(socket), path.display().to_string()))
 }
 
+/// Takes over what came to a worker.
+pub(crate) fn take_over(worker: &Rc<Worker>, arrival: Arrival, info: Arc<ListenerInfo>) {
+    match arrival {
+        Arrival::Connection(accepted, place) => connection::serve(worker, accepted, place, info),
+        Arrival::Listener(bound) => accept_on(worker, bound, info),
+    }
+}
+
 /// Accepts on a bound socket until the worker drains.
-pub(crate) fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInfo>) {
+fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInfo>) {
     let shared = worker.shared.clone();
     let served = info.clone();
     if worker.draining.get().includes(&served) {
@@ -75,12 +83,7 @@ pub(crate) fn accept_on(worker: &Rc<Worker>, bound: Bound, info: Arc<ListenerInf
             Bound::Unix(listener) => accept_unix(&shared, listener, &info).await,
         };
         if let Err(problem) = outcome {
-            log(
-                &shared,
-                LogLevel::Error,
-                "a listener could not be served",
-                &problem,
-            );
+            shared.log(LogLevel::Error, "a listener could not be served", &problem);
         }
     };
     let accepting = tokio::task::spawn_local(task);
@@ -169,94 +172,17 @@ async fn dispatch(
                 .min_by_key(|(_, count)| count.load(Ordering::Relaxed));
             let index = least.map_or(0, |(index, _)| index);
             shared.connection_began(index, info);
-            shared.mailboxes[index].push(Message::Serve(accepted, place, info.clone()));
+            let arrival = Arrival::Connection(accepted, place);
+            shared.mailboxes[index].push(Message::Serve(arrival, info.clone()));
         }
         // The client may have gone before it was accepted; a pause is for when descriptors run out.
         Err(problem) if problem.kind() == io::ErrorKind::ConnectionAborted => {}
         Err(problem) => {
             if shared.accept_failed.is_due() {
-                log(
-                    shared,
-                    LogLevel::Warn,
-                    "failed to accept a connection",
-                    &problem,
-                );
+                shared.log(LogLevel::Warn, "failed to accept a connection", &problem);
             }
             drop(place);
             tokio::time::sleep(ACCEPT_RETRY).await;
         }
     }
-}
-
-fn log(shared: &Shared, level: LogLevel, message: &str, problem: &io::Error) {
-    shared.events.emit(FrontEvent::Log {
-        level,
-        message: message.to_owned(),
-        fields: vec![("error".to_owned(), problem.to_string())],
-    });
-}
-
-/// Counts a connection out when its task ends, however it ends.
-struct ConnGuard {
-    worker: Rc<Worker>,
-    listener: Arc<ListenerInfo>,
-    key: usize,
-    /// Free again once the socket is closed, which the task drops first.
-    _place: Place,
-}
-
-impl Drop for ConnGuard {
-    fn drop(&mut self) {
-        self.worker.conns.borrow_mut().remove(self.key);
-        self.worker
-            .shared
-            .connection_ended(self.worker.index, &self.listener);
-    }
-}
-
-/// Serves an accepted connection on this worker.
-pub(crate) fn serve(
-    worker: &Rc<Worker>,
-    accepted: Accepted,
-    place: Place,
-    info: Arc<ListenerInfo>,
-) {
-    let peer = match &accepted {
-        Accepted::Tcp(_, peer) => peer.clone(),
-        Accepted::Unix(_) => "@".to_owned(),
-    };
-    let conn = ConnCtx::new(info.clone(), peer, false);
-    if worker.draining.get().includes(&info) {
-        conn.stage.set(Stage::Draining);
-    }
-    let key = worker.conns.borrow_mut().insert(conn.clone());
-    let guard = ConnGuard {
-        worker: worker.clone(),
-        listener: info,
-        key,
-        _place: place,
-    };
-    spawn(async move {
-        let worker = guard.worker.clone();
-        let served = match accepted {
-            Accepted::Tcp(stream, _) => serve_on(worker, conn, TcpStream::from_std(stream)).await,
-            Accepted::Unix(stream) => serve_on(worker, conn, UnixStream::from_std(stream)).await,
-        };
-        if let Err(problem) = served {
-            log(
-                &guard.worker.shared,
-                LogLevel::Warn,
-                "failed to take over a connection",
-                &problem,
-            );
-        }
-    });
-}
-
-async fn serve_on<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: io::Result<S>) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    accept_stream(worker, conn, stream?).await;
-    Ok(())
 }

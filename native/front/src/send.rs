@@ -1,5 +1,5 @@
-//! Sends answers that do not fit into one turn: large messages, messages that are encoded while they are sent, and
-//! streams of messages. At most two chunks are in memory for one call: one being sent, one being read.
+//! Sends the answers of calls: in one turn if that can be, else in a task of its own: large messages, messages that are
+//! encoded while they are sent, and streams of messages. At most two chunks are in memory for one call: one being sent, one being read.
 //!
 //! Trailers may only follow a whole message: a client takes them after a part of one for `unexpected EOF`, whatever they
 //! say. So the client's deadline does not count inside a message (the client ends the stream itself then, as with etcd,
@@ -8,59 +8,71 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use netcd_engine::error::{self, Code, EtcdError};
-use tokio::sync::oneshot;
+use netcd_engine::types::OpResult;
 
 use crate::backend::Chunks;
-use crate::call::{Call, too_large_to_send};
+use crate::call::{Call, reply_error, too_large_to_send};
 use crate::conn::Unsent;
 use crate::grpc::buf::{self, SendBuf};
 use crate::grpc::status;
 use crate::http2::Reason;
-use crate::limits::SEND_BYTES_MAX;
+use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
+use crate::read_ahead::Ahead;
+use crate::stats::{self, Asked, Came};
 use crate::worker::{Worker, spawn};
 
-/// Reads on a reader thread, then goes on here.
-pub(crate) fn on_reader<T: Send + 'static>(
-    worker: &Rc<Worker>,
-    call: Call,
-    read: impl FnOnce() -> Result<T, EtcdError> + Send + 'static,
-    then: impl FnOnce(&Rc<Worker>, Call, Result<T, EtcdError>) + 'static,
-) {
-    match worker.shared.readers.run(read) {
-        Err(error) => then(worker, call, Err(error)),
-        Ok(answer) => {
-            let worker = worker.clone();
-            spawn(async move {
-                let answer = before(call.timeout, answer).await.flatten();
-                worker.tick();
-                then(&worker, call, answer);
-            });
+impl Call {
+    /// Logs the call if it took long; its answer is about to be sent.
+    pub(crate) fn log(&self, worker: &Worker, asked: Asked<'_>, came: Came<'_>) {
+        let took = worker.now().saturating_duration_since(self.started);
+        stats::ended(
+            &worker.shared,
+            &self.active.conn,
+            self.method,
+            took,
+            (asked, came),
+        );
+    }
+
+    /// Counts the call as answered with this code.
+    pub(crate) fn handled(&self, worker: &Worker, code: u8) {
+        worker
+            .metrics
+            .handled(self.method, code, self.started, worker.now());
+    }
+
+    /// Answers the call.
+    pub(crate) fn finish(self, worker: &Rc<Worker>, result: OpResult) {
+        self.finish_asked(worker, result, Asked::Unknown);
+    }
+
+    /// Answers the call that asked for this.
+    pub(crate) fn finish_asked(self, worker: &Rc<Worker>, result: OpResult, asked: Asked<'_>) {
+        let result = result.and_then(|bytes| match bytes.len() as u64 {
+            fits if fits <= SEND_BYTES_MAX => Ok(bytes),
+            large => Err(too_large_to_send(large)),
+        });
+        self.log(worker, asked, Came::of(&result));
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.handled(worker, error.code as u8);
+                return reply_error(self.respond, &self.content_type, &error);
+            }
+        };
+        if bytes.len() >= ANSWER_TRACKED_BYTES_MIN {
+            return spawn(whole(worker.clone(), self, bytes));
         }
+        self.handled(worker, 0);
+        worker.metrics.message_sent(self.method, bytes.len());
+        let (head, trailers) = (status::head(&self.content_type), status::ok_trailers());
+        let mut respond = self.respond;
+        // An error means that the client is gone: there is nobody left to tell.
+        let _gone = respond.answer(&head, SendBuf::message(bytes), trailers);
     }
-}
-
-async fn before<T>(timeout: Option<Instant>, answer: oneshot::Receiver<T>) -> Result<T, EtcdError> {
-    let answer = async { answer.await.map_err(|_| error::STOPPED) };
-    match timeout {
-        None => answer.await,
-        Some(at) => tokio::time::timeout_at(at.into(), answer)
-            .await
-            .unwrap_or(Err(error::DEADLINE)),
-    }
-}
-
-/// The next chunk, and the iterator back.
-type Pulled = (Chunks, Option<Result<Bytes, EtcdError>>);
-
-fn pull(worker: &Worker, mut chunks: Chunks) -> Result<oneshot::Receiver<Pulled>, EtcdError> {
-    worker.shared.readers.run(move || {
-        let chunk = chunks.next();
-        (chunks, chunk)
-    })
 }
 
 /// A message that came in pieces was not as long as it had been announced.
@@ -201,8 +213,8 @@ pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: C
         .message_sent(sending.call.method, bytes as usize);
     let outcome = async {
         sending.begin(bytes as u32).await?;
-        let mut chunks = Ahead::new(&sending, chunks)?;
-        while let Some(piece) = chunks.next(&sending, None).await? {
+        let mut chunks = Ahead::new(&sending.worker, chunks)?;
+        while let Some(piece) = chunks.next(&sending.worker, None).await? {
             sending.piece(piece).await?;
         }
         Ok(())
@@ -217,9 +229,9 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
         return;
     };
     let outcome = async {
-        let mut messages = Ahead::new(&sending, messages)?;
+        let mut messages = Ahead::new(&sending.worker, messages)?;
         let timeout = sending.call.timeout;
-        while let Some(message) = messages.next(&sending, timeout).await? {
+        while let Some(message) = messages.next(&sending.worker, timeout).await? {
             sending
                 .worker
                 .metrics
@@ -230,30 +242,4 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
     };
     let outcome = outcome.await;
     sending.end(outcome);
-}
-
-/// Reads one chunk ahead: while one is on its way to the client the next is read.
-struct Ahead(Option<oneshot::Receiver<Pulled>>);
-
-impl Ahead {
-    fn new(sending: &Sending, chunks: Chunks) -> Result<Self, EtcdError> {
-        pull(&sending.worker, chunks).map(|pulling| Self(Some(pulling)))
-    }
-
-    /// The next chunk, unless `timeout` passes before it is there; None after the last.
-    async fn next(
-        &mut self,
-        sending: &Sending,
-        timeout: Option<Instant>,
-    ) -> Result<Option<Bytes>, EtcdError> {
-        let Some(pulling) = self.0.take() else {
-            return Ok(None);
-        };
-        let (chunks, chunk) = before(timeout, pulling).await?;
-        let Some(chunk) = chunk.transpose()? else {
-            return Ok(None);
-        };
-        self.0 = Some(pull(&sending.worker, chunks)?);
-        Ok(Some(chunk))
-    }
 }

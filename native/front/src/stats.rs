@@ -18,8 +18,8 @@ use crate::backend::RangeAnswer;
 use crate::conn::ConnCtx;
 use crate::events::{FrontEvent, RequestStats};
 use crate::grpc::methods::{MethodId, MethodKind, Route};
+use crate::shared::Shared;
 use crate::slots::Work;
-use crate::worker::Worker;
 
 /// What a call asked for, as far as it is known where the call ends.
 #[derive(Clone, Copy)]
@@ -167,13 +167,13 @@ fn figures(route: Route, asked: Asked<'_>, came: Came<'_>) -> Result<Figures, De
 
 /// Logs a unary call that ends now, if it took long or every call is logged.
 pub(crate) fn ended(
-    worker: &Worker,
+    shared: &Shared,
     conn: &ConnCtx,
     method: MethodId,
     took: Duration,
     (asked, came): (Asked<'_>, Came<'_>),
 ) {
-    let config = &worker.shared.config;
+    let config = &shared.config;
     if took <= config.slow_request && !config.log_requests {
         return;
     }
@@ -184,8 +184,7 @@ pub(crate) fn ended(
     // What cannot be read was refused, and there is nothing to count.
     let figures = figures(method.route, asked, came).unwrap_or(UNCOUNTED);
     let start = SystemTime::now() - took;
-    worker
-        .shared
+    shared
         .events
         .emit(FrontEvent::RequestStats(Box::new(RequestStats {
             // As etcd: who logs every call finds the slow ones by their time.
@@ -204,7 +203,7 @@ pub(crate) fn ended(
 
 /// Tells the engine of a read that took longer than `--warning-apply-duration`.
 pub(crate) fn slow_read(
-    worker: &Worker,
+    shared: &Shared,
     kind: ReadKind,
     took: Duration,
     (asked, came): (Asked<'_>, Came<'_>),
@@ -224,7 +223,7 @@ pub(crate) fn slow_read(
         response: read_response(kind, came).unwrap_or_default(),
         error,
     };
-    worker.shared.backend.slow_read(took, slow);
+    shared.backend.slow_read(took, slow);
 }
 
 fn read_response(kind: ReadKind, came: Came<'_>) -> Result<String, DecodeError> {

@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::completions::Message;
-use crate::conn::Drain;
+use crate::completions::{Drain, Message};
 use crate::front::Front;
 use crate::limits;
 

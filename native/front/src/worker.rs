@@ -4,114 +4,44 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::types::{OpResult, Token};
-use parking_lot::{Condvar, Mutex};
 use slab::Slab;
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::admission::{Admission, Warned};
-use crate::backend::Backend;
-use crate::completions::{Mailbox, Message};
-use crate::config::{FrontConfig, ServingState};
-use crate::conn::{ConnCtx, Drain, ListenerInfo};
-use crate::events::FrontEvents;
-use crate::handover::Handovers;
-use crate::lease::{LeaseIds, Renewals};
+use crate::call::{Call, OpenCalls};
+use crate::completions::{Arrival, Drain, Message};
+use crate::config::ListenerInfo;
+use crate::conn::ConnCtx;
 use crate::limits::DEADLINE_SWEEP;
 use crate::metrics::WorkerMetrics;
-use crate::peer::PeerAcceptor;
-use crate::readers::Readers;
+use crate::shared::Shared;
 use crate::slots::{Slot, Slots, Work};
-use crate::stats::Asked;
 use crate::watch::Watches;
-use crate::{hot, listener};
 
-/// Counts of one worker that other threads may read.
-#[derive(Debug, Default)]
-pub(crate) struct Gauges {
-    /// Calls and HTTP requests that hold a stream.
-    pub(crate) calls: AtomicUsize,
-    /// KV calls that wait for the engine.
-    pub(crate) slots: AtomicUsize,
+/// Why a call waits no longer.
+pub(crate) enum Outcome {
+    /// Its write was applied, or refused.
+    Done(OpResult),
+    /// Its read may be served, or not.
+    Ready(Result<(), EtcdError>),
+    /// Its deadline passed.
+    Expired,
 }
 
-/// What all workers share.
-pub(crate) struct Shared {
-    pub(crate) config: FrontConfig,
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) events: Arc<dyn FrontEvents>,
-    pub(crate) serving: AtomicU8,
-    /// Times that the leader was lost.
-    pub(crate) leader_losses: AtomicU64,
-    /// Since when there is none.
-    pub(crate) leaderless_since: Mutex<Option<Instant>>,
-    pub(crate) readers: Readers,
-    pub(crate) handovers: Handovers,
-    pub(crate) lease_ids: LeaseIds,
-    pub(crate) renewals: Arc<Renewals>,
-    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
-    pub(crate) metrics: Vec<Arc<WorkerMetrics>>,
-    pub(crate) gauges: Vec<Gauges>,
-    /// Connections of each worker.
-    pub(crate) connections: Vec<AtomicUsize>,
-    /// Those of all workers that are not other members'.
-    pub(crate) clients: AtomicUsize,
-    /// Who may connect.
-    pub(crate) admission: Admission,
-    /// When it was said that accepting fails.
-    pub(crate) accept_failed: Warned,
-    /// Takes the streams of other members that come in through peer listeners, once there is one.
-    pub(crate) peers: OnceLock<PeerAcceptor>,
-    /// Signalled when a connection ended.
-    pub(crate) ended: (Mutex<()>, Condvar),
-}
-
-impl Shared {
-    pub(crate) fn serving(&self) -> ServingState {
-        ServingState::from_bits(self.serving.load(Ordering::Relaxed))
-    }
-
-    /// Whether there has been no leader since then: what waits since then was proposed to nobody.
-    pub(crate) fn is_leaderless_since(&self, then: Instant) -> bool {
-        self.leaderless_since
-            .lock()
-            .is_some_and(|since| since <= then)
-    }
-
-    pub(crate) fn leader_losses(&self) -> u64 {
-        self.leader_losses.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn connection_count(&self) -> usize {
-        self.connections
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
-    }
-
-    pub(crate) fn connection_began(&self, worker: usize, listener: &ListenerInfo) {
-        self.connections[worker].fetch_add(1, Ordering::Relaxed);
-        if !listener.is_for_peers() {
-            self.clients.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn connection_ended(&self, worker: usize, listener: &ListenerInfo) {
-        self.connections[worker].fetch_sub(1, Ordering::Relaxed);
-        if !listener.is_for_peers() {
-            self.clients.fetch_sub(1, Ordering::Relaxed);
-        }
-        // The lock makes sure that who looked at the count before this is waiting by now.
-        let _looked = self.ended.0.lock();
-        self.ended.1.notify_all();
-    }
+/// What a worker leaves to the modules above it.
+#[derive(Clone, Copy)]
+pub(crate) struct Handlers {
+    /// Goes on with a call that waited.
+    pub(crate) resume: fn(&Rc<Worker>, Slot, Outcome),
+    /// Serves a socket that came to this worker.
+    pub(crate) take_over: fn(&Rc<Worker>, Arrival, Arc<ListenerInfo>),
 }
 
 pub(crate) struct Worker {
@@ -120,11 +50,12 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) slots: RefCell<Slots>,
     pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
-    pub(crate) calls: Cell<usize>,
+    pub(crate) calls: Rc<OpenCalls>,
     pub(crate) draining: Cell<Drain>,
     pub(crate) watches: Watches,
     /// The accept loops of listeners that this worker has.
     pub(crate) accepting: RefCell<Vec<(AbortHandle, Arc<ListenerInfo>)>>,
+    handlers: Handlers,
     now: Cell<Instant>,
     /// Wakes the deadline sweep when the first call begins to wait.
     sweep: RefCell<Option<Waker>>,
@@ -148,11 +79,6 @@ impl Worker {
         self.now.set(Instant::now());
     }
 
-    pub(crate) fn publish_counts(&self) {
-        let gauges = &self.shared.gauges[self.index];
-        gauges.calls.store(self.calls.get(), Ordering::Relaxed);
-    }
-
     fn publish_slots(&self, slots: usize) {
         self.shared.gauges[self.index]
             .slots
@@ -160,8 +86,9 @@ impl Worker {
     }
 
     /// Lets a call wait under the token that `Slots::next_token` gave.
-    pub(crate) fn wait(&self, call: crate::call::Call, work: Work) {
-        let deadline = call.waits_until(self);
+    pub(crate) fn wait(&self, call: Call, work: Work) {
+        let allowed = self.now() + self.shared.config.request_timeout;
+        let deadline = call.timeout.map_or(allowed, |timeout| timeout.min(allowed));
         let mut slots = self.slots.borrow_mut();
         slots.insert(call, work, deadline);
         self.publish_slots(slots.len());
@@ -176,11 +103,15 @@ impl Worker {
         self.slots.borrow_mut().take(token)
     }
 
+    fn resume(self: &Rc<Self>, token: Token, outcome: Outcome) {
+        if let Some(slot) = self.take(token) {
+            (self.handlers.resume)(self, slot, outcome);
+        }
+    }
+
     fn ops_done(self: &Rc<Self>, results: Vec<(Token, OpResult)>) {
         for (token, result) in results {
-            if let Some(slot) = self.take(token) {
-                slot.call.finish_asked(self, result, Asked::of(&slot.work));
-            }
+            self.resume(token, Outcome::Done(result));
         }
         self.publish_slots(self.slots.borrow().len());
     }
@@ -195,13 +126,7 @@ impl Worker {
 
     fn reads_ready(self: &Rc<Self>, tokens: Vec<Token>, outcome: &Result<(), EtcdError>) {
         for token in tokens {
-            let Some(slot) = self.take(token) else {
-                continue;
-            };
-            match outcome {
-                Ok(()) => hot::serve_read(self, slot.call, slot.work),
-                Err(error) => hot::fail_read(self, slot.call, &slot.work, error.clone()),
-            }
+            self.resume(token, Outcome::Ready(outcome.clone()));
         }
         self.publish_slots(self.slots.borrow().len());
     }
@@ -214,10 +139,7 @@ impl Worker {
                     Message::Ops(results) => self.ops_done(results),
                     Message::Slow(requests) => self.name_slow(requests),
                     Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
-                    Message::Serve(accepted, place, info) => {
-                        listener::serve(self, accepted, place, info);
-                    }
-                    Message::Listen(bound, info) => listener::accept_on(self, bound, info),
+                    Message::Serve(arrival, info) => (self.handlers.take_over)(self, arrival, info),
                     Message::LeaderLost(losses) => spawn(self.clone().leader_lost(losses)),
                     Message::Drain(who) => self.drain(who),
                     Message::Stop => return Poll::Ready(()),
@@ -286,7 +208,7 @@ impl Worker {
                 if let Some(request) = requests.remove(&token) {
                     slot.work = Work::SlowWrite(request);
                 }
-                slot.call.expire(&self, &slot.work);
+                (self.handlers.resume)(&self, slot, Outcome::Expired);
             }
             self.publish_slots(self.slots.borrow().len());
         }
@@ -299,7 +221,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
 }
 
 /// The body of a transport thread.
-pub(crate) fn run(shared: Arc<Shared>, index: usize) -> std::io::Result<()> {
+pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -307,13 +229,14 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize) -> std::io::Result<()> {
     let worker = Rc::new(Worker {
         index,
         metrics: shared.metrics[index].clone(),
+        calls: OpenCalls::new(shared.clone(), index),
         shared,
         slots: RefCell::new(Slots::new(index)),
         conns: RefCell::new(Slab::new()),
-        calls: Cell::new(0),
         draining: Cell::new(Drain::Nobody),
         watches: Watches::default(),
         accepting: RefCell::new(Vec::new()),
+        handlers,
         now: Cell::new(Instant::now()),
         sweep: RefCell::new(None),
     });

@@ -12,17 +12,23 @@ use tokio::time::Sleep;
 
 use super::pings::PingPolicy;
 use super::{ConnCtx, Stage};
-use crate::dispatch;
-use crate::http2::{Config, Connection};
+use crate::http2::{Body, Config, Connection, RequestHead, Responder};
 use crate::limits::{FAREWELL_ANSWER_MAX, FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::worker::Worker;
 
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// One request: what its headers say, and both halves of its stream.
+pub(crate) type Request = (Rc<RequestHead>, Body, Responder);
+
+/// Serves one request of a connection; the context is that of the connection's task.
+pub(crate) type Handler = fn(&Rc<Worker>, &Rc<ConnCtx>, Request, &mut Context<'_>);
+
 struct Driver<S> {
     worker: Rc<Worker>,
     conn: Rc<ConnCtx>,
     http2: Connection<S>,
+    handler: Handler,
     draining: bool,
     /// When the answer to the first GOAWAY's ping is waited for no longer.
     farewell_due: Option<Instant>,
@@ -36,9 +42,14 @@ struct Driver<S> {
     armed: bool,
 }
 
-/// Serves an HTTP/2 connection of which `first` was read already.
-pub(crate) async fn serve<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: S, first: Bytes)
-where
+/// Serves an HTTP/2 connection of which `first` was read already; its requests go to `handler`.
+pub(crate) async fn serve<S>(
+    worker: Rc<Worker>,
+    conn: Rc<ConnCtx>,
+    stream: S,
+    first: Bytes,
+    handler: Handler,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let config = &worker.shared.config;
@@ -54,6 +65,7 @@ where
     let due = Instant::now() + FAR_AHEAD;
     let mut driver = Driver {
         http2: Connection::new(stream, &first, limits, now),
+        handler,
         draining: false,
         farewell_due: None,
         greeting_due: now + config.patience.handshake,
@@ -81,9 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<S> {
             self.farewell_due = Some(self.worker.now() + FAREWELL_ANSWER_MAX);
             self.http2.announce_end();
         }
-        let (worker, conn) = (&self.worker, &self.conn);
+        let (worker, conn, handler) = (&self.worker, &self.conn, self.handler);
         let turn = self.http2.poll_turn(worker.now(), cx, |request, cx| {
-            dispatch::accept(worker, conn, request, cx);
+            handler(worker, conn, request, cx);
         });
         if turn.is_ready() {
             return Poll::Ready(());

@@ -1,54 +1,16 @@
-//! Connections: what they share, and the first look at their bytes that tells HTTP/2 from HTTP/1.1.
+//! Connections: what a connection's driver and its calls share.
 
 pub(crate) mod driver;
+pub(crate) mod first;
 pub(crate) mod pings;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::http::over_http1;
-use crate::http2::PREFACE;
+use crate::config::ListenerInfo;
 use crate::waker;
-use crate::worker::Worker;
-
-/// What a connection knows of the listener that accepted it.
-#[derive(Debug)]
-pub(crate) struct ListenerInfo {
-    pub(crate) role: String,
-    pub(crate) grpc: bool,
-    pub(crate) http: bool,
-}
-
-impl ListenerInfo {
-    /// Other members come in here, not clients.
-    pub(crate) fn is_for_peers(&self) -> bool {
-        self.role == "peer"
-    }
-}
-
-/// Whose connections end. Members talk on while clients' calls finish: those may need a quorum.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Drain {
-    Nobody,
-    Clients,
-    Everybody,
-}
-
-impl Drain {
-    pub(crate) fn includes(self, listener: &ListenerInfo) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::Clients => !listener.is_for_peers(),
-            Self::Everybody => true,
-        }
-    }
-}
 
 /// How far a connection is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +23,7 @@ pub(crate) enum Stage {
 /// One connection, shared by its driver and its calls; all on one worker.
 #[derive(Debug)]
 pub(crate) struct ConnCtx {
-    pub(crate) listener: std::sync::Arc<ListenerInfo>,
+    pub(crate) listener: Arc<ListenerInfo>,
     pub(crate) peer: String,
     pub(crate) tls: bool,
     pub(crate) stage: Cell<Stage>,
@@ -71,7 +33,7 @@ pub(crate) struct ConnCtx {
 }
 
 impl ConnCtx {
-    pub(crate) fn new(listener: std::sync::Arc<ListenerInfo>, peer: String, tls: bool) -> Rc<Self> {
+    pub(crate) fn new(listener: Arc<ListenerInfo>, peer: String, tls: bool) -> Rc<Self> {
         Rc::new(Self {
             listener,
             peer,
@@ -99,31 +61,6 @@ impl ConnCtx {
     }
 }
 
-/// Counts one call of a connection while it lives.
-#[derive(Debug)]
-pub(crate) struct ActiveCall {
-    pub(crate) conn: Rc<ConnCtx>,
-    worker: Rc<Worker>,
-}
-
-impl ActiveCall {
-    pub(crate) fn new(worker: &Rc<Worker>, conn: &Rc<ConnCtx>) -> Self {
-        worker.calls.set(worker.calls.get() + 1);
-        worker.publish_counts();
-        Self {
-            conn: conn.clone(),
-            worker: worker.clone(),
-        }
-    }
-}
-
-impl Drop for ActiveCall {
-    fn drop(&mut self) {
-        self.worker.calls.set(self.worker.calls.get() - 1);
-        self.worker.publish_counts();
-    }
-}
-
 /// Counts the bytes of a large answer while they wait.
 pub(crate) struct Unsent(Rc<ConnCtx>, usize);
 
@@ -137,107 +74,5 @@ impl Unsent {
 impl Drop for Unsent {
     fn drop(&mut self) {
         self.0.unsent.set(self.0.unsent.get() - self.1);
-    }
-}
-
-/// Serves one connection to its end: of TCP, of a unix socket, or of TLS after its handshake.
-pub(crate) async fn accept_stream<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut stream: S)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let patience = &worker.shared.config.patience;
-    let patience = if conn.listener.role == "peer" {
-        patience.peer_first_bytes
-    } else {
-        patience.read_header
-    };
-    let Ok(Ok(first)) = tokio::time::timeout(patience, first_bytes(&conn, &mut stream)).await
-    else {
-        return;
-    };
-    if first.starts_with(PREFACE) {
-        driver::serve(worker, conn, stream, first).await;
-    } else if conn.listener.http {
-        over_http1::serve(worker, conn, Prefixed { first, stream }).await;
-    }
-}
-
-/// Reads until the bytes are the HTTP/2 preface or cannot become it. A connection that has said nothing when the server
-/// drains is not waited for.
-async fn first_bytes<S: AsyncRead + Unpin>(
-    conn: &ConnCtx,
-    stream: &mut S,
-) -> std::io::Result<Bytes> {
-    let mut first = BytesMut::with_capacity(4096);
-    loop {
-        let mut space = [0; 4096];
-        let mut buf = ReadBuf::new(&mut space);
-        poll_fn(|cx| {
-            conn.register(cx.waker());
-            if conn.stage.get() == Stage::Draining {
-                return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
-            }
-            Pin::new(&mut *stream).poll_read(cx, &mut buf)
-        })
-        .await?;
-        if buf.filled().is_empty() {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        first.extend_from_slice(buf.filled());
-        let n = first.len().min(PREFACE.len());
-        if first[..n] != PREFACE[..n] || n == PREFACE.len() {
-            return Ok(first.freeze());
-        }
-    }
-}
-
-/// A stream whose first bytes were read already.
-pub(crate) struct Prefixed<S> {
-    first: Bytes,
-    stream: S,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let n = self.first.len().min(buf.remaining());
-        buf.put_slice(&self.first.split_to(n));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }

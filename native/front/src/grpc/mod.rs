@@ -3,6 +3,7 @@
 pub(crate) mod buf;
 pub(crate) mod decode;
 pub(crate) mod deframe;
+pub(crate) mod end;
 pub(crate) mod head;
 pub(crate) mod methods;
 pub(crate) mod percent;

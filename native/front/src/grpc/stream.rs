@@ -9,70 +9,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use netcd_engine::error::{self, Code, EtcdError};
 use tokio::time::Sleep;
 
 use super::buf::SendBuf;
 use super::deframe::{Deframer, Encoding};
-use super::head::encode_binary;
+use super::end::{CallOutbound, End};
+use super::methods::MethodId;
 use super::status::{self, ContentType};
-use crate::call::Call;
-use crate::conn::{ActiveCall, Drain};
-use crate::dispatch::message_bytes_max;
-use crate::events::MetadataValue;
-use crate::grpc::methods::MethodId;
+use crate::call::{ActiveCall, Call};
+use crate::completions::Drain;
 use crate::http2::{Body, Gone, HeaderBlock, Responder};
 use crate::outbound::{Next, Outbound};
 use crate::stats::{self, Asked, Came};
 use crate::worker::Worker;
-
-/// How a call ends.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) code: u8,
-    pub(crate) message: String,
-    pub(crate) trailers: Vec<(String, MetadataValue)>,
-}
-
-impl From<&EtcdError> for End {
-    fn from(error: &EtcdError) -> Self {
-        Self {
-            code: error.code as u8,
-            message: error.message.clone().into_owned(),
-            trailers: Vec::new(),
-        }
-    }
-}
-
-impl End {
-    /// The end of a call that did what it was asked.
-    pub(crate) fn ok() -> Self {
-        Self {
-            code: 0,
-            message: String::new(),
-            trailers: Vec::new(),
-        }
-    }
-
-    fn headers(&self) -> HeaderMap {
-        let mut headers = status::status_headers(self.code, &self.message);
-        for (name, value) in &self.trailers {
-            let value = match value {
-                MetadataValue::Text(text) => HeaderValue::from_str(text),
-                MetadataValue::Binary(bytes) => HeaderValue::from_str(&encode_binary(bytes)),
-            };
-            // A name or value that HTTP cannot carry is left out, as grpc-go does.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
-                headers.append(name, value);
-            }
-        }
-        headers
-    }
-}
-
-/// Queue of messages to the client of one call.
-pub(crate) type CallOutbound = Outbound<(), End>;
 
 /// What happened on the way out.
 pub(crate) enum Outcome {
@@ -109,7 +59,7 @@ impl CallStream {
             method: call.method,
             content_type: call.content_type,
             body: Some(body),
-            deframer: Deframer::new(message_bytes_max(worker), encoding),
+            deframer: Deframer::new(worker.shared.config.message_bytes_max(), encoding),
             respond: call.respond,
             opened: false,
             outbound: Arc::new(Outbound::new()),
@@ -232,7 +182,7 @@ impl CallStream {
         let took = self.worker.now().saturating_duration_since(self.started);
         let uncounted = (Asked::Unknown, Came::Message(&Bytes::new()));
         let conn = &self.active.conn;
-        stats::ended(&self.worker, conn, self.method, took, uncounted);
+        stats::ended(&self.worker.shared, conn, self.method, took, uncounted);
         self.worker
             .metrics
             .handled(self.method, end.code, self.started, self.worker.now());

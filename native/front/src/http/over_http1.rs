@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::admit::{self, Refusal};
-use super::{Exchange, body_bytes_max};
+use super::exchange::Exchange;
 use crate::conn::{ConnCtx, Stage};
 use crate::limits::{BODY_DISCARDED_BYTES_MAX, HTTP1_BUFFER_BYTES_MAX, HTTP1_HEADERS_MAX};
 use crate::outbound::Next;
@@ -69,7 +69,7 @@ async fn answer(
         return refused(refusal);
     }
     let (body, closes) = if reads_body(&conn.listener.role, parts.uri.path()) {
-        match received(body, body_bytes_max(worker)).await {
+        match received(body, worker.shared.config.body_bytes_max()).await {
             Ok(body) => (body, false),
             Err(refusal) => return refused(refusal),
         }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
 
-use super::{Exchange, Head, body_bytes_max};
+use super::exchange::Exchange;
+use super::head::Head;
 use crate::conn::ConnCtx;
 use crate::grpc::buf::SendBuf;
 use crate::http2::{Body, Gone, HeaderBlock, RequestHead, Responder};
@@ -36,7 +37,7 @@ async fn run(
     body: Body,
     mut respond: Responder,
 ) -> Result<(), Gone> {
-    let Some(body) = collect(body, body_bytes_max(worker)).await? else {
+    let Some(body) = collect(body, worker.shared.config.body_bytes_max()).await? else {
         return refuse(&mut respond, StatusCode::PAYLOAD_TOO_LARGE);
     };
     let Some(mut exchange) = Exchange::start(worker, conn, &request.to_parts(), body) else {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use netcd_engine::proto::etcdserverpb::LeaseGrantRequest;
 use prost::Message;
 
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// The request as it goes into the log.
 pub(crate) fn grant(shared: &Shared, mut request: LeaseGrantRequest) -> Bytes {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
+use super::counters::{PeerCounters, add};
 use super::frame::Decoder;
-use super::shared::{PeerCounters, Shared, add};
+use super::shared::Shared;
 use super::snapshot::receive_snapshot;
 use super::wire;
 use crate::grpc::buf::SendBuf;

@@ -14,11 +14,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::address::Addresses;
+use super::counters::{PeerCounters, add};
 use super::dial::{self, Channel, DialError, write};
 use super::frame;
 use super::limits;
 use super::ports::LinkState;
-use super::shared::{PeerCounters, Shared, add};
+use super::shared::Shared;
 use super::wire;
 
 /// Where the entries of a message are.

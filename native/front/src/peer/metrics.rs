@@ -2,73 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 use netcd_engine::metrics::{Histogram, head, line};
 
-use super::shared::{PeerCounters, add};
-
-/// Copies of the store on their way to or from one peer.
-#[derive(Debug)]
-pub struct Copies {
-    /// Those that run.
-    pub running: AtomicU64,
-    /// Those that arrived.
-    pub arrived: AtomicU64,
-    /// Those that did not.
-    pub failed: AtomicU64,
-    /// How long those that arrived took.
-    took: Histogram,
-}
-
-impl Default for Copies {
-    fn default() -> Self {
-        Self {
-            running: AtomicU64::new(0),
-            arrived: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            took: Histogram::doubling(0.1, 10),
-        }
-    }
-}
-
-impl Copies {
-    /// One begins; it has failed unless `arrived` is called.
-    pub(super) fn begin(&self) -> RunningCopy<'_> {
-        add(&self.running, 1);
-        RunningCopy {
-            copies: self,
-            started: Instant::now(),
-            arrived: false,
-        }
-    }
-}
-
-/// A copy on its way.
-pub(super) struct RunningCopy<'c> {
-    copies: &'c Copies,
-    started: Instant,
-    arrived: bool,
-}
-
-impl RunningCopy<'_> {
-    pub(super) fn arrived(mut self) {
-        self.arrived = true;
-    }
-}
-
-impl Drop for RunningCopy<'_> {
-    fn drop(&mut self) {
-        let copies = self.copies;
-        copies.running.fetch_sub(1, Relaxed);
-        if self.arrived {
-            add(&copies.arrived, 1);
-            copies.took.seconds(self.started.elapsed());
-        } else {
-            add(&copies.failed, 1);
-        }
-    }
-}
+use super::counters::PeerCounters;
 
 /// A metric of every peer: its name behind `etcd_network_`, type and label, help, and where it is counted.
 type Row = (
@@ -176,6 +113,7 @@ fn render_links(out: &mut String, local: u64, peers: &[(u64, Arc<PeerCounters>)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::counters::add;
 
     #[test]
     fn a_peer_has_a_line_when_there_is_something_to_count() {

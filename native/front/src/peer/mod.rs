@@ -4,6 +4,7 @@
 
 mod accept;
 mod address;
+mod counters;
 mod dial;
 mod frame;
 pub mod limits;
@@ -28,13 +29,15 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 pub use accept::PeerAcceptor;
+pub use counters::PeerCounters;
 pub use link::Payload;
 pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore, StoreCopy};
-pub use shared::{LinkTimeouts, PeerCounters};
+pub use shared::LinkTimeouts;
 pub use wire::{Identity, Refusal};
 
+use counters::add;
 use link::{Link, Outgoing};
-use shared::{Contact, Shared, add};
+use shared::{Contact, Shared};
 use snapshot::Transfer;
 
 /// This side's end of the link to one peer.

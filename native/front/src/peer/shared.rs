@@ -1,66 +1,17 @@
-//! What all links of one member share: its identity, who its peers are, and the counters.
+//! What all links of one member share: its identity, and who its peers are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use netcd_engine::metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 use super::address::Addresses;
-use super::metrics::Copies;
+use super::counters::PeerCounters;
 use super::ports::{PeerEvents, PeerLog, PeerStore};
 use super::presence::Presence;
 use super::wire::Identity;
-
-/// Counters of one peer, for metrics.
-#[derive(Debug)]
-pub struct PeerCounters {
-    /// Bytes sent to the peer.
-    pub sent_bytes: AtomicU64,
-    /// Bytes received from the peer.
-    pub received_bytes: AtomicU64,
-    /// Messages that were dropped instead of sent.
-    pub sent_failures: AtomicU64,
-    /// Streams from the peer that broke.
-    pub received_failures: AtomicU64,
-    /// Connections to the peer that were lost.
-    pub disconnects: AtomicU64,
-    /// 1 while the stream to the peer is open.
-    pub active: AtomicU64,
-    /// Bytes that wait to be sent.
-    pub queued_bytes: AtomicUsize,
-    /// Times of pings to the peer and back.
-    pub round_trip: Histogram,
-    /// Copies of the own store that go to the peer.
-    pub copies_out: Copies,
-    /// Copies of the peer's store that come from it.
-    pub copies_in: Copies,
-}
-
-impl Default for PeerCounters {
-    fn default() -> Self {
-        Self {
-            sent_bytes: AtomicU64::new(0),
-            received_bytes: AtomicU64::new(0),
-            sent_failures: AtomicU64::new(0),
-            received_failures: AtomicU64::new(0),
-            disconnects: AtomicU64::new(0),
-            active: AtomicU64::new(0),
-            queued_bytes: AtomicUsize::new(0),
-            round_trip: Histogram::doubling(0.0001, 16),
-            copies_out: Copies::default(),
-            copies_in: Copies::default(),
-        }
-    }
-}
-
-/// Adds to a counter that is only ever read for display.
-pub fn add(counter: &AtomicU64, amount: u64) {
-    counter.fetch_add(amount, Ordering::Relaxed);
-}
 
 /// A peer as all its tasks see it.
 #[derive(Clone, Default)]

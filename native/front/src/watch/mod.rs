@@ -23,10 +23,10 @@ pub(crate) use control::{Registered, WakeSlot, Watches};
 use frames::Frames;
 
 use crate::call::Call;
-use crate::dispatch::message_bytes_max;
 use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
-use crate::grpc::stream::{CallStream, End};
+use crate::grpc::end::End;
+use crate::grpc::stream::CallStream;
 use crate::http2::{Body, Gone};
 use crate::limits::WATCH_WRITE_BYTES;
 use crate::worker::{Worker, spawn};
@@ -47,7 +47,7 @@ pub(crate) fn start(
     let for_session = wake.clone();
     let config = SessionConfig {
         identity: backend.identity(),
-        fragment_bytes: message_bytes_max(worker),
+        fragment_bytes: worker.shared.config.message_bytes_max(),
     };
     let session = WatchSession::new(
         backend.watch_hub().clone(),

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::{END_BYTES, PartFile, decode_end, decode_head};
 use crate::http2::Body;
+use crate::peer::counters::{PeerCounters, add};
 use crate::peer::limits;
-use crate::peer::shared::{PeerCounters, Shared, add};
+use crate::peer::shared::Shared;
 
 /// Receives one copy. An error says why it is not here; nothing is left of it then.
 pub async fn receive_snapshot(

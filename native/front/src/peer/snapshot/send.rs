@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{encode_end, encode_head};
 use crate::peer::address::Addresses;
+use crate::peer::counters::{PeerCounters, add};
 use crate::peer::dial::{self, Channel, DialError, write};
 use crate::peer::limits;
 use crate::peer::ports::StoreCopy;
-use crate::peer::shared::{PeerCounters, Shared, add};
+use crate::peer::shared::Shared;
 use crate::peer::wire;
 
 /// One copy for one peer.
