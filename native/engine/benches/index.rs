@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 
 use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
-use netcd_engine::index::{CompactCursor, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
+use netcd_engine::index::{CompactCursor, IndexBuilder, IndexRun, RangeEnd, TreeIndex};
+use netcd_engine::types::Revision;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

@@ -86,6 +86,15 @@ pub struct LogMark {
     pub term: u64,
 }
 
+/// The place of one change in the store's history: `main` counts operations, `sub` the changes within one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Revision {
+    /// Revision of the operation; what clients call "revision".
+    pub main: i64,
+    /// Number of the change within the operation, from 0.
+    pub sub: u32,
+}
+
 /// Who answers: the constant part of a response header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Identity {

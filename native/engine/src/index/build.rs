@@ -7,14 +7,15 @@
 
 use std::ops::Range;
 
+use super::TreeIndex;
 use super::keys::{KeyPack, first_bytes, shared_len};
 use super::node::{Inner, Leaf, Node, Subtree, Summary, is_full, shortest_separator};
 use super::state::{Entry, KeyState};
-use super::{Revision, TreeIndex};
 use crate::limits::{
     INDEX_BUILD_PART_MIN, INDEX_INNER_CHILDREN_MAX, INDEX_LEAF_KEYS_MAX, INDEX_RUN_BYTES_MAX,
     INDEX_RUN_MAX, INDEX_SORT_DEPTH_MAX,
 };
+use crate::types::Revision;
 
 /// Revisions in any order, until they are sorted.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! Compaction of the tree, in steps short enough to hold the write lock for, and how nodes that lost keys are merged.
 
-use super::Revision;
 use super::node::{Inner, Leaf, Node, Subtree};
 use crate::limits::{INDEX_INNER_CHILDREN_MAX, INDEX_LEAF_KEYS_MAX, INDEX_NODE_BYTES_MAX};
+use crate::types::Revision;
 
 /// One step's order: what to compact and how much of it.
 pub(super) struct Step<'a, F> {

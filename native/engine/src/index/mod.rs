@@ -16,30 +16,13 @@ mod tests;
 use std::ops::ControlFlow;
 
 pub use build::{IndexBuilder, IndexRun};
+pub use state::Found;
 
 use node::{Inner, Node, Subtree};
 use read::Bounds;
 use state::Entry;
 
-/// The place of one change in the store's history: `main` counts operations, `sub` the changes within one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Revision {
-    /// Revision of the operation; what clients call "revision".
-    pub main: i64,
-    /// Number of the change within the operation, from 0.
-    pub sub: u32,
-}
-
-/// The state of a live key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found {
-    /// Revision of the newest put.
-    pub modified: Revision,
-    /// Main revision of the put that created the key.
-    pub created: i64,
-    /// Number of puts since then, from 1.
-    pub version: i64,
-}
+use crate::types::Revision;
 
 /// Where a range of keys ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use super::node::{Node, Subtree};
-use super::{Found, Revision};
+use super::state::Found;
+use crate::types::Revision;
 
 /// The part of a range that concerns one subtree; `None` where the subtree lies inside on that side.
 #[derive(Clone, Copy)]

@@ -7,7 +7,18 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-use super::{Found, Revision};
+use crate::types::Revision;
+
+/// The state of a live key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Revision of the newest put.
+    pub modified: Revision,
+    /// Main revision of the put that created the key.
+    pub created: i64,
+    /// Number of puts since then, from 1.
+    pub version: i64,
+}
 
 /// One revision of a key and the key's state after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

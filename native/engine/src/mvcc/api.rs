@@ -7,9 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::EtcdError;
-use crate::index::Revision;
 use crate::tree::TreeError;
-use crate::types::{Identity, LogMark, OpResult};
+use crate::types::{Identity, LogMark, OpResult, Revision};
 
 use super::kv::KvView;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::index::{CompactCursor, Revision};
+use crate::index::CompactCursor;
 use crate::limits::{
     COMPACTION_COMPUTE, COMPACTION_HASH_STEP, COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP,
     COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS,
@@ -17,6 +17,7 @@ use crate::limits::{
     COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
+use crate::types::Revision;
 
 use super::Store;
 use super::api::LogLevel;

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::error::{self, EtcdError};
-use crate::index::{RangeEnd, Revision};
+use crate::index::RangeEnd;
 use crate::limits::{COMPACTION_HASHES_MAX, COMPACTION_TREE_STEP};
 use crate::tree::{StoredKey, TreeError};
+use crate::types::Revision;
 
 use super::Store;
 use super::api::KvHash;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::error::{self, EtcdError};
-use crate::index::Revision;
 use crate::limits::{READ_RETRIES_MAX, TAIL_LOOK_BYTES};
 use crate::tree::TreeError;
+use crate::types::Revision;
 
 use super::Store;
 use super::api::{Event, History, HistoryChunk};

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::index::{IndexBuilder, IndexRun, Revision, TreeIndex};
+use crate::index::{IndexBuilder, IndexRun, TreeIndex};
 use crate::lease::LeaseTable;
 use crate::limits::{INDEX_RUN_MAX, RECOVER_CLAIM_REVISIONS, RECOVER_THREADS_MAX};
 use crate::tree::{Tree, TreeError};
+use crate::types::Revision;
 
 use super::kv::KvView;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{self, EtcdError};
-use crate::index::{Revision, TreeIndex};
+use crate::index::TreeIndex;
 use crate::tree::{Snapshot, Tree, TreeError};
+use crate::types::Revision;
 
 use super::tail::Tail;
 

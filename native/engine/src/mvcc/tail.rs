@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::index::Revision;
 use crate::tree::Table;
-use crate::types::LogMark;
+use crate::types::{LogMark, Revision};
 
 /// Bytes that a change occupies in the tail besides its KeyValue.
 const RECORD_OVERHEAD_BYTES: usize = 64;

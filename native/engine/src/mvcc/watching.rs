@@ -103,8 +103,8 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::index::Revision;
     use crate::proto::mvccpb::{self, KeyValue, event::EventType};
+    use crate::types::Revision;
 
     #[test]
     fn same_bytes_as_prost() {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 
-use crate::index::{RangeEnd, Revision};
+use crate::index::RangeEnd;
 use crate::lease::LeaseTable;
 use crate::proto::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use crate::tree::{Tree, TreeError};
+use crate::types::Revision;
 
 use super::Store;
 use super::api::Event;

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use crate::index::Revision;
+use crate::types::Revision;
 
 const PUT_BYTES: usize = 12;
 const TOMBSTONE_BYTES: usize = 13;

@@ -198,24 +198,6 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Reads the newest committed state.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, TreeError> {
-        let (idle, commits) = {
-            let mut idle = self.idle.lock();
-            (idle.snapshots.pop(), idle.commits)
-        };
-        let txn = match idle {
-            Some(txn) => txn,
-            None => {
-                let txn = self.env.clone().static_read_txn();
-                let txn = txn.map_err(|source| self.fail(source))?;
-                self.open_reads.fetch_add(1, Relaxed);
-                txn
-            }
-        };
-        Ok(Snapshot::new(self, txn, commits))
-    }
-
     /// Takes a snapshot back for the next reader, unless a commit made it old.
     fn put_back(&self, txn: RoTxn<'static, WithoutTls>, commits: u64) {
         let mut idle = self.idle.lock();
@@ -230,12 +212,6 @@ impl Tree {
     /// Read transactions that are open, in use or kept for the next reader.
     pub fn open_reads(&self) -> usize {
         self.open_reads.load(Relaxed)
-    }
-
-    /// Begins a write. Only the flusher does.
-    pub fn batch(&self) -> Result<Batch<'_>, TreeError> {
-        let txn = self.env.write_txn().map_err(|source| self.fail(source))?;
-        Ok(Batch::new(self, txn))
     }
 
     /// Commits; from here on snapshots see it. Snapshots of the state before are let go, so that their pages are

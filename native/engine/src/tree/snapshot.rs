@@ -1,11 +1,12 @@
 //! Reading the tree at one commit.
 
 use std::mem::ManuallyDrop;
+use std::sync::atomic::Ordering::Relaxed;
 
 use heed::types::Bytes as Raw;
 use heed::{RoRange, RoTxn, WithoutTls};
 
-use crate::index::Revision;
+use crate::types::Revision;
 
 use super::{RevKey, StoredKey, Table, Tree, TreeError};
 
@@ -20,8 +21,28 @@ pub struct Snapshot<'t> {
     commits: u64,
 }
 
+impl Tree {
+    /// Reads the newest committed state.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, TreeError> {
+        let (idle, commits) = {
+            let mut idle = self.idle.lock();
+            (idle.snapshots.pop(), idle.commits)
+        };
+        let txn = match idle {
+            Some(txn) => txn,
+            None => {
+                let txn = self.env.clone().static_read_txn();
+                let txn = txn.map_err(|source| self.fail(source))?;
+                self.open_reads.fetch_add(1, Relaxed);
+                txn
+            }
+        };
+        Ok(Snapshot::new(self, txn, commits))
+    }
+}
+
 impl<'t> Snapshot<'t> {
-    pub(super) fn new(tree: &'t Tree, txn: RoTxn<'static, WithoutTls>, commits: u64) -> Self {
+    fn new(tree: &'t Tree, txn: RoTxn<'static, WithoutTls>, commits: u64) -> Self {
         Self {
             tree,
             txn: ManuallyDrop::new(txn),

@@ -4,8 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::index::Revision;
-use crate::types::LogMark;
+use crate::types::{LogMark, Revision};
 
 fn rev(main: i64, sub: u32) -> Revision {
     Revision { main, sub }

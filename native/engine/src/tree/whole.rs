@@ -213,8 +213,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::index::Revision;
     use crate::tree::{Tree, TreeError};
+    use crate::types::Revision;
 
     type Rows = Vec<(i64, Vec<u8>)>;
 

@@ -3,8 +3,8 @@
 use heed::types::DecodeIgnore;
 use heed::{PutFlags, RwTxn};
 
-use crate::index::Revision;
 use crate::limits::COMPACTION_KEPT_ROWS_MAX;
+use crate::types::Revision;
 
 use super::{RevKey, StoredKey, Table, Tree, TreeError};
 
@@ -14,11 +14,15 @@ pub struct Batch<'t> {
     txn: RwTxn<'t>,
 }
 
-impl<'t> Batch<'t> {
-    pub(super) fn new(tree: &'t Tree, txn: RwTxn<'t>) -> Self {
-        Self { tree, txn }
+impl Tree {
+    /// Begins a write. Only the flusher does.
+    pub fn batch(&self) -> Result<Batch<'_>, TreeError> {
+        let txn = self.env.write_txn().map_err(|source| self.fail(source))?;
+        Ok(Batch { tree: self, txn })
     }
+}
 
+impl Batch<'_> {
     /// Adds a change after all that are there.
     pub fn append(
         &mut self,

@@ -15,6 +15,7 @@ mod header;
 mod map;
 mod metrics;
 mod open;
+mod options;
 mod reader;
 mod replay;
 mod segment;
@@ -24,7 +25,8 @@ pub use error::WalError;
 pub use format::{HardState, Record};
 pub use map::EntryMeta;
 pub use metrics::WalMetrics;
-pub use open::{Replay, WalOptions};
+pub use open::Replay;
+pub use options::WalOptions;
 pub use reader::{LogEntry, WalReader};
 pub use writer::Wal;
 

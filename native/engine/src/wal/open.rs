@@ -8,56 +8,17 @@ use parking_lot::RwLock;
 
 use super::error::WalError;
 use super::format::{HardState, Record};
-use super::header::{HEADER_BYTES, SegmentHeader};
+use super::header::SegmentHeader;
 use super::map::{LogMap, Slot};
 use super::metrics::WalMetrics;
+use super::options::WalOptions;
 use super::replay::{SegmentEnd, SegmentRules, read_segment};
 use super::segment::{Segment, Spares, close_old, parse_segment_name};
-use super::writer::{FIRST_FRAMES_BYTES, Position, Wal, WalParts};
+use super::writer::{Position, Wal, WalParts};
 use super::{Log, Shared};
 use crate::disk::Disk;
-use crate::limits::{WAL_PAYLOAD_BYTES_MAX, WAL_SEGMENT_BYTES};
+use crate::limits::WAL_SEGMENT_BYTES;
 use crate::types::{Identity, LogMark};
-
-/// How a WAL is made.
-#[derive(Clone, Copy, Debug)]
-pub struct WalOptions {
-    /// Bytes of a segment; at most `limits::WAL_SEGMENT_BYTES`, a multiple of 4096 (small ones are for tests).
-    pub segment_bytes: u64,
-    /// Prepare the next segment on a thread of its own when the current one is half full.
-    pub prepare_ahead: bool,
-}
-
-impl Default for WalOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes: WAL_SEGMENT_BYTES,
-            prepare_ahead: true,
-        }
-    }
-}
-
-impl WalOptions {
-    /// Bytes that the payload of one record may have.
-    pub fn payload_bytes_max(&self) -> usize {
-        // A frame's head, its padding and what an entry has before its payload take less.
-        (self.room_bytes() as usize - 64).min(WAL_PAYLOAD_BYTES_MAX)
-    }
-
-    /// Bytes that a new segment has for records.
-    pub(super) const fn room_bytes(&self) -> u64 {
-        self.segment_bytes - (HEADER_BYTES + FIRST_FRAMES_BYTES) as u64
-    }
-
-    fn check(&self) {
-        assert!(
-            self.segment_bytes.is_multiple_of(4096)
-                && (4096..=WAL_SEGMENT_BYTES).contains(&self.segment_bytes),
-            "a segment of {} bytes",
-            self.segment_bytes
-        );
-    }
-}
 
 /// What a start found in the log. The entries' metadata is with the `WalReader`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -9,20 +9,16 @@ use std::time::Instant;
 use super::Shared;
 use super::batch;
 use super::error::WalError;
-use super::format::{HardState, Place, Record, encode, frame_bytes};
+use super::format::{HardState, Place, Record, encode};
 use super::header::{HEADER_BYTES, SegmentHeader};
 use super::map::Slot;
 use super::metrics::WalMetrics;
-use super::open::WalOptions;
+use super::options::{FIRST_FRAMES_BYTES, WalOptions};
 use super::reader::WalReader;
 use super::segment::{Segment, Spares, close_old, segment_name};
 use crate::disk::{Disk, DiskFile, is_shortage};
 use crate::limits::WAL_BUFFER_BYTES_KEPT;
 use crate::types::{Identity, LogMark};
-
-/// Bytes of the frames that every segment begins with: hard state and compaction mark, so that a segment needs none
-/// before it except for live entries.
-pub(super) const FIRST_FRAMES_BYTES: usize = frame_bytes(24) + frame_bytes(16);
 
 /// Where the next frame goes.
 pub(super) struct Position {

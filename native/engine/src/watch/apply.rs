@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::SharedEvent;
-use super::hub::Shared;
+use super::ports::Offer;
 use super::registry::{Phase, Registry};
+use super::shared::Shared;
 use super::watcher::Offered;
-use super::{Offer, WatchEnd, WatchHub};
+use super::{WatchEnd, WatchHub};
 use crate::limits::WATCH_RETAINED_BYTES_MAX;
 
 impl WatchHub {

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::WatchEnd;
 use super::event::SharedEvent;
-use super::hub::Shared;
 use super::matcher::Matcher;
 use super::pace::Pace;
+use super::ports::HistoryError;
 use super::registry::{Phase, Registry};
+use super::shared::Shared;
 use super::watcher::Watcher;
-use super::{HistoryError, WatchEnd};
 use crate::background::yield_to_requests;
 use crate::limits::{WATCH_CHUNK_BYTES, WATCH_JOIN_SPAN};
 

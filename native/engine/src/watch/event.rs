@@ -7,47 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::History;
-
-/// One change, as watchers get it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HubEvent {
-    /// The key that was changed.
-    pub key: Bytes,
-    /// The encoded mvccpb.Event, without prev_kv.
-    pub encoded: Bytes,
-    /// What happened to the key.
-    pub change: Change,
-}
-
-/// A change that is offered to the hub, and becomes an event only if somebody watches its key.
-pub trait Offer {
-    /// The key that was changed.
-    fn key(&self) -> &[u8];
-    /// The event.
-    fn event(&self) -> HubEvent;
-}
-
-impl Offer for HubEvent {
-    fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    fn event(&self) -> HubEvent {
-        self.clone()
-    }
-}
-
-/// What an event did to its key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// A put of a key that did not exist: there is no previous value.
-    Create,
-    /// A put of a key that existed.
-    Update,
-    /// A deletion.
-    Delete,
-}
+use super::ports::{Change, History, HubEvent};
 
 /// An event in the queues of watchers.
 #[derive(Debug)]

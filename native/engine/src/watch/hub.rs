@@ -4,19 +4,20 @@
 //! the revision are queued, and takers do not look past it: so a revision is never seen in parts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::event::SharedEvent;
-use super::metrics::SendLoop;
-use super::registry::{Phase, Registry};
+use super::ports::{History, WatchSink};
+use super::registry::Phase;
+use super::shared::Shared;
 use super::spec::{WatchSpec, Watched};
 use super::watcher::Watcher;
-use super::{History, Taken, TakenEvent, WatchSink, WatchStats, catchup};
-use crate::limits::{WATCH_RETAINED_BYTES_MAX, WATCH_SPARE_EVENTS_MAX};
+use super::{Taken, TakenEvent, WatchStats, catchup};
+use crate::limits::WATCH_SPARE_EVENTS_MAX;
 
 /// A registered watcher. Dropping it does not cancel it.
 #[derive(Clone)]
@@ -28,42 +29,13 @@ pub struct WatchHub {
     catch_up: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the hub's threads share.
-pub(super) struct Shared {
-    pub(super) registry: Mutex<Registry>,
-    /// Tells the catch-up thread that somebody is hungry or the hub closes.
-    pub(super) work: Condvar,
-    pub(super) history: Arc<dyn History>,
-    /// The newest revision whose events are all queued.
-    pub(super) current: AtomicI64,
-    /// Bytes that queued events hold, each counted once.
-    pub(super) retained: Arc<AtomicUsize>,
-    /// Retained bytes past which laggards lose their queues.
-    pub(super) sweep_at: AtomicUsize,
-    /// Events put into queues so far.
-    pub(super) queued_total: AtomicU64,
-    /// Streams that have watchers here, or may have.
-    streams: AtomicUsize,
-    pub(super) send_loop: SendLoop,
-}
-
 impl WatchHub {
     /// A hub for a store whose newest revision is `current`; starts the catch-up thread.
     ///
     /// # Errors
     /// If the thread cannot be started.
     pub fn new(history: Arc<dyn History>, current: i64) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            registry: Mutex::default(),
-            work: Condvar::new(),
-            history,
-            current: AtomicI64::new(current),
-            retained: Arc::default(),
-            sweep_at: AtomicUsize::new(WATCH_RETAINED_BYTES_MAX),
-            queued_total: AtomicU64::new(0),
-            streams: AtomicUsize::new(0),
-            send_loop: SendLoop::default(),
-        });
+        let shared = Arc::new(Shared::new(history, current));
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("watch-catchup".into())

@@ -12,10 +12,12 @@ mod intervals;
 mod matcher;
 mod metrics;
 mod pace;
+mod ports;
 mod range;
 mod registry;
 mod response;
 mod session;
+mod shared;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -24,61 +26,12 @@ mod writing;
 
 use bytes::Bytes;
 
-pub use event::{Change, HubEvent, Offer};
 pub use hub::{WatchHub, WatcherHandle};
+pub use ports::{Change, History, HistoryChunk, HistoryError, HubEvent, Offer, WatchSink};
 pub use range::{KeyRange, KeyRangeEnd};
 pub use response::WatchOutput;
 pub use session::{Permission, SessionConfig, SessionWake, WatchSession};
 pub use spec::{WatchSpec, Watched};
-
-/// Whom the hub wakes.
-pub trait WatchSink: Send + Sync {
-    /// There is something to take for the watcher that was registered with `watch_key`. Not called again until the
-    /// watcher has been taken from. Called from the apply thread with the hub locked: must not block nor call the hub.
-    fn wake(&self, watch_key: u64);
-}
-
-/// The store's past, as lagging watchers need it. Called from the hub's thread, and `previous` from those who take.
-pub trait History: Send + Sync {
-    /// The compacted revision; no revision below it may be asked for. It moves before anything is removed.
-    fn compact_revision(&self) -> i64;
-
-    /// The events of the revisions `from..=to`, whose keys `wanted` accepts, in order. Stops after a whole revision
-    /// when about `max_bytes` of key-values were read, wanted or not. Reads at least one revision.
-    ///
-    /// # Errors
-    /// [`HistoryError`].
-    fn events(
-        &self,
-        from: i64,
-        to: i64,
-        max_bytes: usize,
-        wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<HistoryChunk, HistoryError>;
-
-    /// The encoded mvccpb.KeyValue that `key` had before `revision`; `None` if it had none or it is compacted.
-    fn previous(&self, key: &[u8], revision: i64) -> Option<Bytes>;
-}
-
-/// A part of the history.
-#[derive(Debug, Default)]
-pub struct HistoryChunk {
-    /// Main revisions and events, in order.
-    pub events: Vec<(i64, HubEvent)>,
-    /// The first revision that was not read.
-    pub next: i64,
-}
-
-/// Why the history could not be read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// `from` is below the compacted revision.
-    #[error("the revision is compacted")]
-    Compacted,
-    /// The store failed.
-    #[error("reading the history failed: {0}")]
-    Failed(String),
-}
 
 /// Why a watcher gets no more events.
 #[derive(Clone, PartialEq, Eq, Debug)]

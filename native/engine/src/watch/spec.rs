@@ -1,6 +1,6 @@
 //! What a watcher asks for.
 
-use super::event::Change;
+use super::ports::Change;
 use super::range::KeyRange;
 
 /// What is watched and how it is told: watchers that agree in it differ in their start only, and may share a queue.

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::WatchEnd;
 use super::event::SharedEvent;
+use super::ports::WatchSink;
 use super::spec::{WatchSpec, Watched};
-use super::{WatchEnd, WatchSink};
 use crate::limits::WATCH_QUEUE_BYTES_MAX;
 
 pub(super) struct Watcher {

@@ -5,9 +5,11 @@
 
 mod clean;
 mod cursor;
+mod malformed;
 mod txn;
 
-pub use clean::{Malformed, clean};
+pub use clean::clean;
+pub use malformed::Malformed;
 pub use txn::{UndecodedTxn, decode_txn};
 
 /// What a field holds, as far as its wire type depends on it.

@@ -1,7 +1,8 @@
 //! What a compaction costs and leaves, and which changes are refused.
 
-use super::super::{CompactCursor, RangeEnd, Revision, TreeIndex};
+use super::super::{CompactCursor, RangeEnd, TreeIndex};
 use super::{check, leaves};
+use crate::types::Revision;
 
 /// Many keys of one history each: what is superseded goes, step by step, and the rest stays readable.
 #[test]

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use super::super::state::Entry;
-use super::super::{CompactCursor, Found, IndexBuilder, IndexRun, RangeEnd, Revision, TreeIndex};
+use super::super::{CompactCursor, Found, IndexBuilder, IndexRun, RangeEnd, TreeIndex};
 use super::check;
 use super::twin::Twin;
 use crate::limits::{INDEX_LEAF_KEYS_MAX, INDEX_RUN_MAX};
+use crate::types::Revision;
 
 #[derive(Clone, Debug)]
 enum Op {

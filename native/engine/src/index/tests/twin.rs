@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Found, RangeEnd, Revision};
+use super::super::{Found, RangeEnd};
+use crate::types::Revision;
 
 /// A key's life: revisions, the last of them a tombstone if the life is over.
 #[derive(Clone, Debug, Default)]
