@@ -4,8 +4,9 @@ use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
+use crate::check::{copy, number};
 use crate::engine::NativeEngine;
-use crate::options::{JsMetadata, copy, metadata, number};
+use crate::options::{JsMetadata, metadata};
 
 #[napi]
 impl NativeEngine {
@@ -13,7 +14,8 @@ impl NativeEngine {
     #[napi]
     pub fn call_send(&self, call: f64, message: Uint8Array) -> Result<bool> {
         let call = number("call", call)?;
-        self.front(|front| front.call_send(call, copy(&message)))
+        self.shared
+            .front(|front| front.call_send(call, copy(&message)))
     }
 
     /// Ends a call.
@@ -26,7 +28,8 @@ impl NativeEngine {
         trailers: Vec<JsMetadata>,
     ) -> Result<()> {
         let (call, trailers) = (number("call", call)?, metadata(trailers));
-        self.front(|front| front.call_end(call, code, message, trailers))
+        self.shared
+            .front(|front| front.call_end(call, code, message, trailers))
     }
 
     /// A whole answer.
@@ -39,7 +42,8 @@ impl NativeEngine {
         body: Uint8Array,
     ) -> Result<()> {
         let (request, body) = (number("request", request)?, copy(&body));
-        self.front(|front| front.http_respond(request, status, headers, body))
+        self.shared
+            .front(|front| front.http_respond(request, status, headers, body))
     }
 
     /// Begins a streamed answer.
@@ -51,20 +55,22 @@ impl NativeEngine {
         headers: Vec<(String, String)>,
     ) -> Result<()> {
         let request = number("request", request)?;
-        self.front(|front| front.http_start(request, status, headers))
+        self.shared
+            .front(|front| front.http_start(request, status, headers))
     }
 
     /// A part of a streamed answer; false: wait for `httpDrained`.
     #[napi]
     pub fn http_write(&self, request: f64, chunk: Uint8Array) -> Result<bool> {
         let request = number("request", request)?;
-        self.front(|front| front.http_write(request, copy(&chunk)))
+        self.shared
+            .front(|front| front.http_write(request, copy(&chunk)))
     }
 
     /// Ends a streamed answer.
     #[napi]
     pub fn http_end(&self, request: f64) -> Result<()> {
         let request = number("request", request)?;
-        self.front(|front| front.http_end(request))
+        self.shared.front(|front| front.http_end(request))
     }
 }

@@ -5,83 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{AsyncTask, Function, Object};
-use napi::{Env, Error, Result};
+use napi::{Env, Result};
 use napi_derive::napi;
 use netcd_front::{Front, ServingState};
 use parking_lot::{Mutex, RwLock};
 
+use crate::check::number;
 use crate::event::Event;
 use crate::object::Objects;
-use crate::open::{Running, Settings};
-use crate::options::{EngineOptions, ListenerOptions, ServingOptions, number};
+use crate::open::Settings;
+use crate::options::{EngineOptions, ListenerOptions, ServingOptions};
 use crate::queue::EventQueue;
+use crate::shared::{Shared, State};
 use crate::tasks::{Close, DrainClients, LeavePeers, Listen, Open};
-
-/// What the methods and their promises share.
-pub struct Shared {
-    /// The checked options.
-    pub settings: Settings,
-    /// What waits for JavaScript.
-    pub queue: Arc<EventQueue>,
-    /// Where the engine is in its life. Locked for a moment only, never while something is opened, closed or dropped:
-    /// JavaScript's thread reads it at every call.
-    pub state: RwLock<State>,
-    /// Held while the engine is opened, listens or is closed: a close waits for what is being opened, and closes it.
-    pub changing: Mutex<()>,
-}
-
-/// The life of an engine.
-pub enum State {
-    /// Not open yet.
-    New,
-    /// From `open` until `close` is done, so that calls can finish meanwhile.
-    Open(Arc<Running>),
-    /// Closed.
-    Closed,
-}
-
-impl Shared {
-    /// The open engine; an error before and after.
-    pub fn running(&self) -> Result<Arc<Running>> {
-        match &*self.state.read() {
-            State::Open(running) => Ok(Arc::clone(running)),
-            State::Closed => Err(Error::from_reason("the engine is closed")),
-            State::New => Err(Error::from_reason("the engine is not open")),
-        }
-    }
-
-    /// True once `close` is done.
-    pub fn is_closed(&self) -> bool {
-        matches!(*self.state.read(), State::Closed)
-    }
-}
 
 /// One member's data plane.
 #[napi]
 pub struct NativeEngine {
     pub(crate) shared: Arc<Shared>,
-}
-
-impl NativeEngine {
-    /// Does something that only enqueues. Once the engine is closed there is nobody to do it for: JavaScript may still
-    /// have events of before, and what it answers is dropped.
-    pub(crate) fn enqueue<R: Default>(&self, act: impl FnOnce(&Running) -> Result<R>) -> Result<R> {
-        match self.shared.running() {
-            Ok(running) => act(&running),
-            Err(_) if self.shared.is_closed() => Ok(R::default()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// As `enqueue`, for the transport.
-    pub(crate) fn front<R: Default>(&self, act: impl FnOnce(&Front) -> R) -> Result<R> {
-        self.enqueue(|running| Ok(act(&running.front)))
-    }
-
-    /// The open engine, for what has an answer.
-    pub(crate) fn running(&self) -> Result<Arc<Running>> {
-        self.shared.running()
-    }
 }
 
 #[napi]
@@ -119,7 +60,7 @@ impl NativeEngine {
     /// Serves the listeners that are held.
     #[napi]
     pub fn release(&self) -> Result<()> {
-        self.front(Front::release)
+        self.shared.front(Front::release)
     }
 
     /// All events since the last call.
@@ -148,7 +89,7 @@ impl NativeEngine {
     #[napi]
     pub fn set_serving(&self, state: ServingOptions) -> Result<()> {
         let term = number("term", state.term)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             running.pipeline.set_raft_term(term);
             running.front.set_serving(ServingState {
                 has_leader: state.has_leader,

@@ -6,8 +6,9 @@ use napi::bindgen_prelude::{BigInt, Buffer, Null};
 use napi_derive::napi;
 use netcd_engine::lease::Renewal;
 
+use crate::check::{lease_id, number};
 use crate::engine::NativeEngine;
-use crate::options::{JsStatus, lease_id, number};
+use crate::options::JsStatus;
 
 /// `LeaseTimes`.
 #[napi(object, object_from_js = false, use_nullable = true)]
@@ -70,7 +71,7 @@ impl NativeEngine {
             napi::Either::A(ms) => Some(number("checkpointMs", ms)?),
             napi::Either::B(Null) => None,
         };
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let mut leases = running.store.leases();
             leases.promote(extend_ms, checkpoint_ms, now_ms);
@@ -81,7 +82,7 @@ impl NativeEngine {
     /// This member no longer leads.
     #[napi]
     pub fn lease_demote(&self) -> Result<()> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             running.store.leases().demote();
             Ok(())
         })
@@ -90,7 +91,7 @@ impl NativeEngine {
     /// This member still leads: leases may be renewed without asking.
     #[napi]
     pub fn lease_attend(&self) -> Result<()> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let now_ms = running.store.now_ms();
             running.store.leases().attend(now_ms);
             Ok(())
@@ -101,7 +102,7 @@ impl NativeEngine {
     #[napi]
     pub fn lease_expired(&self, max: u32, retry_ms: f64) -> Result<Vec<BigInt>> {
         let retry_ms = number("retryMs", retry_ms)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let mut leases = running.store.leases();
             Ok(ids(leases.expired(now_ms, max as usize, retry_ms)))
@@ -111,7 +112,7 @@ impl NativeEngine {
     /// Up to `max` leases whose checkpoint is due.
     #[napi]
     pub fn lease_checkpoints(&self, max: u32) -> Result<Vec<LeaseCheckpoint>> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let due = running.store.leases().due_checkpoints(now_ms, max as usize);
             let due = due.into_iter().map(|(id, seconds)| LeaseCheckpoint {
@@ -126,7 +127,7 @@ impl NativeEngine {
     #[napi]
     pub fn lease_renew(&self, id: BigInt) -> Result<LeaseRenewal> {
         let id = lease_id("id", &id)?;
-        let running = self.running()?;
+        let running = self.shared.running()?;
         let now_ms = running.store.now_ms();
         let renewal = running.store.leases().renew(id, now_ms);
         Ok(renewal.into())
@@ -136,7 +137,7 @@ impl NativeEngine {
     #[napi]
     pub fn lease_times(&self, id: BigInt) -> Result<Option<LeaseTimes>> {
         let id = lease_id("id", &id)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let times = running.store.leases().times(id, now_ms);
             Ok(times.map(|times| LeaseTimes {
@@ -150,7 +151,7 @@ impl NativeEngine {
     #[napi]
     pub fn lease_keys(&self, id: BigInt) -> Result<Option<Vec<Buffer>>> {
         let id = lease_id("id", &id)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let keys = running.store.leases().keys(id);
             Ok(keys.map(|keys| keys.iter().map(|key| Buffer::from(key.to_vec())).collect()))
         })
@@ -159,13 +160,14 @@ impl NativeEngine {
     /// All leases, the ones that expire first in front.
     #[napi]
     pub fn leases(&self) -> Result<Vec<BigInt>> {
-        self.enqueue(|running| Ok(ids(running.store.leases().ids())))
+        self.shared
+            .enqueue(|running| Ok(ids(running.store.leases().ids())))
     }
 
     /// An id that no lease has.
     #[napi]
     pub fn next_lease_id(&self) -> Result<BigInt> {
-        Ok(self.running()?.front.next_lease_id().into())
+        Ok(self.shared.running()?.front.next_lease_id().into())
     }
 
     /// The answer to `leaseRenew`.
@@ -184,6 +186,7 @@ impl NativeEngine {
             napi::Either::A(status) => Err(status.into()),
             napi::Either::B(Null) => Ok(ttl_seconds as i64),
         };
-        self.front(|front| front.lease_renewed(renewal, renewed))
+        self.shared
+            .front(|front| front.lease_renewed(renewal, renewed))
     }
 }

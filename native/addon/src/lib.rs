@@ -6,16 +6,20 @@
 
 mod backend;
 mod calls;
+mod check;
 mod engine;
 mod event;
+mod found;
 mod leases;
 mod limits;
+mod links;
 mod log;
 mod object;
 mod open;
 mod options;
 mod peers;
 mod queue;
+mod shared;
 // napi registers functions, other than methods, only outside of tests.
 #[cfg(not(test))]
 mod signals;

@@ -6,28 +6,13 @@ use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, BigInt, Uint8Array};
 use napi_derive::napi;
 use netcd_engine::error::EtcdError;
-use netcd_engine::pipeline::{GrantKind, Pipeline, PipelineError, Streamed};
+use netcd_engine::pipeline::{GrantKind, PipelineError, Streamed};
 use netcd_engine::types::LogMark;
 
+use crate::check::{copy, entry_kind, id, number, reason};
 use crate::engine::NativeEngine;
-use crate::open::reason;
-use crate::options::{
-    JsHardState, JsMetaWrite, JsPersistEntry, JsQuorum, JsStatus, copy, entry_kind, id, number,
-};
+use crate::options::{JsHardState, JsMetaWrite, JsPersistEntry, JsQuorum, JsStatus};
 use crate::tasks::ReadEntries;
-
-type Outcome = std::result::Result<(), PipelineError>;
-
-impl NativeEngine {
-    /// As `enqueue`, for what the pipeline may refuse.
-    fn pipeline(&self, act: impl FnOnce(&Pipeline) -> Outcome) -> Result<()> {
-        self.enqueue(|running| match act(&running.pipeline) {
-            // It is about to be closed.
-            Ok(()) | Err(PipelineError::Closed) => Ok(()),
-            Err(error) => Err(reason(error)),
-        })
-    }
-}
 
 #[napi]
 impl NativeEngine {
@@ -43,7 +28,8 @@ impl NativeEngine {
         let hard_state = hard_state.map(|state| state.read()).transpose()?;
         let entries = entries.iter().map(JsPersistEntry::read);
         let entries = entries.collect::<Result<Vec<_>>>()?;
-        self.pipeline(|pipeline| pipeline.persist(seq, hard_state, entries))
+        self.shared
+            .pipeline(|pipeline| pipeline.persist(seq, hard_state, entries))
     }
 
     /// Forgets payloads; clients of those that are batches get the error.
@@ -54,7 +40,7 @@ impl NativeEngine {
             .map(|handle| number("payloads", handle));
         let handles = handles.collect::<Result<Vec<u64>>>()?;
         let error = EtcdError::from(error);
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.drop_payloads(&handles, &error);
             Ok(())
         })
@@ -69,7 +55,8 @@ impl NativeEngine {
             Some(quorum) => GrantKind::Quorum(quorum.read()?),
         };
         let patient = kind == GrantKind::SoleVoter;
-        self.pipeline(|pipeline| pipeline.grant(term, next_index, kind))?;
+        self.shared
+            .pipeline(|pipeline| pipeline.grant(term, next_index, kind))?;
         self.shared.queue.set_patient(patient);
         Ok(())
     }
@@ -82,12 +69,14 @@ impl NativeEngine {
             .iter()
             .map(|member| id("members", member))
             .collect::<Result<Vec<u64>>>()?;
-        let streamed = self.enqueue(|running| match running.pipeline.stream(last, &members) {
-            Ok(streamed) => Ok(Some(streamed)),
-            // It is about to be closed.
-            Err(PipelineError::Closed) => Ok(None),
-            Err(error) => Err(reason(error)),
-        })?;
+        let streamed =
+            self.shared
+                .enqueue(|running| match running.pipeline.stream(last, &members) {
+                    Ok(streamed) => Ok(Some(streamed)),
+                    // It is about to be closed.
+                    Err(PipelineError::Closed) => Ok(None),
+                    Err(error) => Err(reason(error)),
+                })?;
         let Some(streamed) = streamed.filter(|streamed| *streamed != Streamed::Refused) else {
             return Ok(false);
         };
@@ -98,7 +87,7 @@ impl NativeEngine {
     /// Asks again for a quorum's word if reads still wait for it.
     #[napi]
     pub fn repeat_read(&self) -> Result<()> {
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.repeat_read();
             Ok(())
         })
@@ -112,7 +101,8 @@ impl NativeEngine {
             id("leader", &leader)?,
             number("last", last)?,
         );
-        self.pipeline(|pipeline| pipeline.follow(term, leader, last))?;
+        self.shared
+            .pipeline(|pipeline| pipeline.follow(term, leader, last))?;
         self.shared.queue.set_patient(true);
         Ok(())
     }
@@ -128,14 +118,15 @@ impl NativeEngine {
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {
         self.shared.queue.set_patient(false);
-        self.enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
+        self.shared
+            .enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
     }
 
     /// Apply up to index.
     #[napi]
     pub fn commit(&self, index: f64) -> Result<()> {
         let index = number("index", index)?;
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.commit(index);
             Ok(())
         })
@@ -147,7 +138,7 @@ impl NativeEngine {
         let index = number("index", index)?;
         let writes = writes.iter().map(JsMetaWrite::read);
         let writes = writes.collect::<Result<Vec<_>>>()?;
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.control_applied(index, writes);
             Ok(())
         })
@@ -157,21 +148,23 @@ impl NativeEngine {
     #[napi]
     pub fn propose_control(&self, kind: u8, data: Uint8Array) -> Result<()> {
         let (kind, data) = (entry_kind(kind)?, copy(&data));
-        self.pipeline(|pipeline| pipeline.propose_control(kind, data))
+        self.shared
+            .pipeline(|pipeline| pipeline.propose_control(kind, data))
     }
 
     /// Stamps the payload behind a handle under the grant.
     #[napi]
     pub fn stamp_payload(&self, kind: u8, payload: f64) -> Result<()> {
         let (kind, payload) = (entry_kind(kind)?, number("payload", payload)?);
-        self.pipeline(|pipeline| pipeline.stamp_payload(kind, payload))
+        self.shared
+            .pipeline(|pipeline| pipeline.stamp_payload(kind, payload))
     }
 
     /// The next batch no longer waits for this one, which was forwarded.
     #[napi]
     pub fn release_batch(&self, payload: f64) -> Result<()> {
         let payload = number("payload", payload)?;
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.release_batch(payload);
             Ok(())
         })
@@ -181,7 +174,7 @@ impl NativeEngine {
     #[napi]
     pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
         let (index, term) = (number("index", index)?, number("term", term)?);
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.compact_log(LogMark { index, term });
             Ok(())
         })
@@ -201,7 +194,7 @@ impl NativeEngine {
     #[napi]
     pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
         let (ctx, index) = (number("ctx", ctx)?, number("index", index)?);
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.read_index_ready(ctx, index);
             Ok(())
         })
@@ -211,7 +204,7 @@ impl NativeEngine {
     #[napi]
     pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
         let ctx = number("ctx", ctx)?;
-        self.pipeline(|pipeline| {
+        self.shared.pipeline(|pipeline| {
             pipeline.read_index_failed(ctx, error.into());
             Ok(())
         })

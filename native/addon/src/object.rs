@@ -13,10 +13,10 @@ use netcd_engine::types::LogMark;
 use netcd_front::peer::LinkState;
 use netcd_front::{FrontEvent, MetadataValue, RequestStats};
 
+use crate::check::table_name;
 use crate::event::{Event, PeerEvent};
 use crate::limits::EXTERNAL_BUFFER_BYTES_MIN;
 use crate::queue::Drained;
-use crate::tasks::table_name;
 
 /// Makes the objects of one drain.
 pub struct Objects<'e>(pub &'e Env);

@@ -15,8 +15,9 @@ use netcd_front::peer::{self, LinkTimeouts, Peers};
 use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 
 use crate::backend::EngineBackend;
-use crate::options::{EngineOptions, count, duration, id, number};
-use crate::peers::{EngineLinks, EngineLog, PeerSink};
+use crate::check::{count, duration, id, number, reason, size};
+use crate::links::{EngineLinks, EngineLog, PeerSink};
+use crate::options::EngineOptions;
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
 use crate::snapshots::Snapshots;
@@ -121,12 +122,6 @@ impl Settings {
             },
         })
     }
-}
-
-/// A number of things; None = no limit is given.
-fn size(name: &str, value: Option<f64>) -> Result<Option<usize>> {
-    let size = value.map(|value| number(name, value)).transpose()?;
-    Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
 }
 
 /// An open engine.
@@ -322,9 +317,4 @@ impl Running {
         self.pipeline.close();
         self.store.close();
     }
-}
-
-/// An error for JavaScript.
-pub fn reason(error: impl std::fmt::Display) -> napi::Error {
-    napi::Error::from_reason(error.to_string())
 }

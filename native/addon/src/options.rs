@@ -1,16 +1,16 @@
 //! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
 
-use std::time::Duration;
-
 use bytes::Bytes;
+use napi::Result;
 use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
-use napi::{Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::{Code, EtcdError};
-use netcd_engine::mvcc::{MetaTable, MetaWrite};
+use netcd_engine::mvcc::MetaWrite;
 use netcd_engine::pipeline::{GrantMember, HardState, PersistEntry, PersistPayload, Quorum};
-use netcd_engine::types::{EntryKind, LogMark, OpKind};
+use netcd_engine::types::LogMark;
 use netcd_front::{ListenerConfig, MetadataValue};
+
+use crate::check::{copy, entry_kind, id, number, table};
 
 /// `EngineOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -71,69 +71,6 @@ pub struct EngineOptions {
     pub front_threads: f64,
     /// Whether the append grant may be given.
     pub append_grant: bool,
-}
-
-// What JavaScript gives is checked here, and a refusal names the field, as binding.ts has it.
-
-/// A 64-bit id.
-pub fn id(name: &str, value: &BigInt) -> Result<u64> {
-    match value.get_u64() {
-        (false, id, true) => Ok(id),
-        _ => Err(refused(name, "is an unsigned 64-bit integer")),
-    }
-}
-
-/// A lease id.
-pub fn lease_id(name: &str, value: &BigInt) -> Result<i64> {
-    match value.get_i64() {
-        (id, true) => Ok(id),
-        _ => Err(refused(name, "is a signed 64-bit integer")),
-    }
-}
-
-/// An index, term or size that JavaScript has as a number.
-pub fn number(name: &str, value: f64) -> Result<u64> {
-    const SAFE: f64 = 9_007_199_254_740_991.0;
-    if value.fract() == 0.0 && (0.0..=SAFE).contains(&value) {
-        return Ok(value as u64);
-    }
-    let form = format!("is a whole number from 0 to 2^53 - 1, not {value}");
-    Err(refused(name, &form))
-}
-
-/// A number of things. napi's own conversion to `u32` would take the remainder of what is larger.
-pub fn count(name: &str, value: f64) -> Result<u32> {
-    let form = || refused(name, &format!("is at most {}, not {value}", u32::MAX));
-    u32::try_from(number(name, value)?).map_err(|_| form())
-}
-
-/// Milliseconds with any fraction of one.
-pub fn duration(name: &str, milliseconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(milliseconds / 1000.0).map_err(|_| {
-        let form = format!("is a duration of 0 or more milliseconds, not {milliseconds}");
-        refused(name, &form)
-    })
-}
-
-fn refused(name: &str, form: &str) -> Error {
-    Error::from_reason(format!("{name} {form}"))
-}
-
-/// An entry kind by its number.
-pub fn entry_kind(number: u8) -> Result<EntryKind> {
-    EntryKind::from_u8(number)
-        .ok_or_else(|| Error::from_reason(format!("{number} is no kind of entry")))
-}
-
-/// An operation by its number.
-pub fn op_kind(number: u8) -> Result<OpKind> {
-    OpKind::from_u8(number)
-        .ok_or_else(|| Error::from_reason(format!("{number} is no kind of operation")))
-}
-
-/// The bytes of an array of JavaScript, copied: it may change its memory at any time.
-pub fn copy(data: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(data)
 }
 
 /// `HardState`.
@@ -282,15 +219,8 @@ pub struct JsMetaWrite {
 impl JsMetaWrite {
     /// For the store.
     pub fn read(&self) -> Result<MetaWrite> {
-        let table = match self.table.as_str() {
-            "meta" => MetaTable::Meta,
-            "members" => MetaTable::Members,
-            "auth" => MetaTable::Auth,
-            "alarms" => MetaTable::Alarms,
-            other => return Err(Error::from_reason(format!("there is no table {other}"))),
-        };
         Ok(MetaWrite {
-            table,
+            table: table(&self.table)?,
             key: copy(&self.key),
             value: self.value.as_deref().map(copy),
         })

@@ -1,149 +1,18 @@
-//! Links to other members: what JavaScript asks of them, where their messages take entries from, and their events.
+//! Links to other members: what JavaScript asks of them.
 
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use napi::Result;
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use netcd_engine::pipeline::message::PeerMessage;
-use netcd_engine::pipeline::{LogEntry, PeerLinks, Pipeline, PipelineError, Received};
-use netcd_engine::snapshot::SnapshotInfo;
+use netcd_engine::pipeline::{LogEntry, Pipeline};
 use netcd_engine::types::LogMark;
-use netcd_front::peer::{Identity, LinkState, Payload, PeerEvents, PeerLog, Peers};
+use netcd_front::peer::{Identity, Payload};
 
+use crate::check::{copy, entry_kind, id, number, reason};
 use crate::engine::NativeEngine;
-use crate::event::{Event, PeerEvent};
-use crate::open::reason;
-use crate::options::{JsPersistEntry, copy, entry_kind, id, number};
-use crate::sink::Sink;
-
-/// The log of this member, for messages.
-pub struct EngineLog(pub Arc<Pipeline>);
-
-impl PeerLog for EngineLog {
-    fn cached(&self, first: u64, last: u64) -> Option<Vec<LogEntry>> {
-        let entries = self.0.cached_entries(first, last)?;
-        let complete = entries.last().is_some_and(|entry| entry.mark.index == last);
-        complete.then_some(entries)
-    }
-
-    fn read(&self, first: u64, last: u64) -> std::result::Result<Vec<LogEntry>, String> {
-        let mut entries: Vec<LogEntry> = Vec::new();
-        let mut next = first;
-        while next <= last {
-            let more = self.0.read_entries(next, last, usize::MAX);
-            let more = more.map_err(|error| error.to_string())?;
-            let Some(end) = more.last() else {
-                return Err(format!("entry {next} is not in the log"));
-            };
-            next = end.mark.index + 1;
-            entries.extend(more);
-        }
-        Ok(entries)
-    }
-}
-
-/// The links as the pipeline uses them. Weak, because the links hold the pipeline.
-pub struct EngineLinks {
-    /// All links.
-    pub peers: Weak<Peers>,
-    /// Where lost messages are told.
-    pub sink: Sink,
-}
-
-impl PeerLinks for EngineLinks {
-    fn send(&self, to: u64, message: PeerMessage, entries: Vec<LogEntry>) {
-        let Some(peers) = self.peers.upgrade() else {
-            return;
-        };
-        let bytes = entries.iter().map(|entry| entry.payload.len()).sum();
-        let payload = if entries.is_empty() {
-            Payload::None
-        } else {
-            Payload::Held(entries)
-        };
-        if !peers.send(to, message.encode(), payload, bytes) {
-            let lost = PeerEvent::Unreachable { peer: to };
-            self.sink.0.push(Event::Peer(lost));
-        }
-    }
-}
-
-/// Peers' messages on their way to JavaScript: payloads stay in the pipeline behind handles.
-pub struct PeerSink {
-    /// Everyone's way to JavaScript.
-    pub sink: Sink,
-    /// Where payloads wait for their entries.
-    pub pipeline: Arc<Pipeline>,
-}
-
-impl PeerEvents for PeerSink {
-    fn message(&self, from: u64, header: Bytes, entries: Vec<LogEntry>) {
-        let entries = match PeerMessage::decode(&header) {
-            Some(message) => match self.pipeline.receive(from, message, entries) {
-                Received::Taken => return,
-                Received::Left(entries) => entries,
-            },
-            None => entries,
-        };
-        let metas = entries.iter().map(LogEntry::meta).collect();
-        let payloads = entries
-            .into_iter()
-            .map(|entry| self.hold(entry.payload))
-            .collect();
-        self.push(PeerEvent::Message {
-            from,
-            header,
-            metas,
-            payloads,
-        });
-    }
-
-    fn link(&self, peer: u64, state: LinkState) {
-        let at = Instant::now();
-        self.push(PeerEvent::Link { peer, state, at });
-    }
-
-    fn stranger(&self, id: u64, urls: Vec<String>) {
-        self.push(PeerEvent::Stranger { id, urls });
-    }
-
-    fn unreachable(&self, peer: u64) {
-        self.push(PeerEvent::Unreachable { peer });
-    }
-
-    fn snapshot_sent(&self, peer: u64, outcome: std::result::Result<SnapshotInfo, String>) {
-        let arrived = outcome.is_ok();
-        let remote = ("remote-peer-id".to_owned(), format!("{peer:x}"));
-        let (level, message, field) = match outcome {
-            Ok(info) => {
-                let index = info.applied.index.to_string();
-                ("info", "sent database snapshot", ("snapshot-index", index))
-            }
-            Err(error) => ("warn", "failed to send database snapshot", ("error", error)),
-        };
-        let fields = vec![(field.0.to_owned(), field.1), remote];
-        self.sink.0.log(level, message.to_owned(), fields);
-        self.push(PeerEvent::SnapshotSent { peer, arrived });
-    }
-}
-
-impl PeerSink {
-    fn push(&self, event: PeerEvent) {
-        self.sink.0.push(Event::Peer(event));
-    }
-
-    /// 0 is "no payload".
-    fn hold(&self, payload: Bytes) -> u64 {
-        if payload.is_empty() {
-            0
-        } else {
-            self.pipeline.add_payload(payload)
-        }
-    }
-}
+use crate::options::JsPersistEntry;
 
 /// `PeerIdentity`.
 #[napi(object, object_to_js = false)]
@@ -156,19 +25,12 @@ pub struct PeerIdentity {
     pub peer_urls: Vec<String>,
 }
 
-impl NativeEngine {
-    /// As `enqueue`, for the links to other members.
-    fn peers<R: Default>(&self, act: impl FnOnce(&Peers) -> R) -> Result<R> {
-        self.enqueue(|running| Ok(act(&running.peers)))
-    }
-}
-
 #[napi]
 impl NativeEngine {
     /// What this member says of itself to its peers.
     #[napi]
     pub fn set_peer_identity(&self, identity: PeerIdentity) -> Result<()> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             running.peers.set_identity(Identity {
                 cluster_id: running.identity.cluster_id,
                 member_id: running.identity.member_id,
@@ -184,14 +46,14 @@ impl NativeEngine {
     #[napi]
     pub fn set_peer(&self, peer: BigInt, urls: Vec<String>) -> Result<()> {
         let peer = id("peer", &peer)?;
-        self.peers(|peers| peers.set_peer(peer, urls))
+        self.shared.peers(|peers| peers.set_peer(peer, urls))
     }
 
     /// Ends the link to a peer.
     #[napi]
     pub fn remove_peer(&self, peer: BigInt) -> Result<()> {
         let peer = id("peer", &peer)?;
-        self.peers(|peers| peers.remove_peer(peer))
+        self.shared.peers(|peers| peers.remove_peer(peer))
     }
 
     /// Members that were removed for good: their streams are refused.
@@ -199,7 +61,7 @@ impl NativeEngine {
     pub fn set_removed_peers(&self, peers: Vec<BigInt>) -> Result<()> {
         let ids: Result<Vec<u64>> = peers.iter().map(|peer| id("peers", peer)).collect();
         let ids = ids?;
-        self.peers(|peers| peers.set_removed(ids))
+        self.shared.peers(|peers| peers.set_removed(ids))
     }
 
     /// Sends a message with the log entries `first..=last`, or with none when `last` is 0.
@@ -225,21 +87,23 @@ impl NativeEngine {
             }
         };
         let (to, bytes) = (id("to", &to)?, number("bytes", bytes)? as usize);
-        self.peers(|peers| peers.send(to, copy(&header), payload, bytes))
+        self.shared
+            .peers(|peers| peers.send(to, copy(&header), payload, bytes))
     }
 
     /// Streams a copy of the store behind this message; ends in `peerSnapshotSent`.
     #[napi]
     pub fn peer_send_snapshot(&self, to: BigInt, header: Uint8Array) -> Result<()> {
         let to = id("to", &to)?;
-        self.peers(|peers| peers.send_snapshot(to, copy(&header)))
+        self.shared
+            .peers(|peers| peers.send_snapshot(to, copy(&header)))
     }
 
     /// The arrived store takes the place of the own one, and the log starts after it.
     #[napi]
     pub fn install_snapshot(&self, snapshot: f64) -> Result<()> {
         let handle = number("snapshot", snapshot)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let received = running.snapshots.take(handle);
             let received =
                 received.ok_or_else(|| reason(format!("snapshot {handle} is not known")))?;
@@ -248,12 +112,8 @@ impl NativeEngine {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
-            let queued = running.pipeline.install_snapshot(mark, Box::new(install));
-            match queued {
-                // It is about to be closed.
-                Ok(()) | Err(PipelineError::Closed) => Ok(()),
-                Err(error) => Err(reason(error)),
-            }
+            self.shared
+                .pipeline(|pipeline| pipeline.install_snapshot(mark, Box::new(install)))
         })
     }
 
@@ -261,7 +121,7 @@ impl NativeEngine {
     #[napi]
     pub fn drop_snapshot(&self, snapshot: f64) -> Result<()> {
         let handle = number("snapshot", snapshot)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             drop(running.snapshots.take(handle));
             Ok(())
         })
@@ -276,7 +136,7 @@ impl NativeEngine {
         entries: Vec<JsPersistEntry>,
     ) -> Result<bool> {
         let to = id("to", &to)?;
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             let held: Result<Vec<LogEntry>> = entries
                 .iter()
                 .map(|entry| held_entry(&running.pipeline, entry))

@@ -1,16 +1,18 @@
-//! The store from JavaScript: operations and ranges of its own, upkeep and figures.
+//! The store from JavaScript: operations, ranges and watch streams of its own, upkeep and figures.
 
 use std::sync::Arc;
 
 use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
+use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::types::Token;
 use netcd_front::Backend;
+use prost::Message;
 
+use crate::check::{copy, number, op_kind, reason};
 use crate::engine::NativeEngine;
 use crate::event::Event;
-use crate::options::{copy, number, op_kind};
 use crate::tasks::{Defragment, HashKv, Range};
 
 /// `StoreStatus`.
@@ -41,7 +43,7 @@ impl NativeEngine {
     pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
         let (kind, number) = (op_kind(kind)?, number("token", token)?);
         let token = Token(number | Token::JS_BIT);
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             if let Err(error) = Backend::submit(&*running.backend, kind, &request, token) {
                 self.shared.queue.push(Event::Proposed {
                     token: number,
@@ -55,7 +57,7 @@ impl NativeEngine {
     /// The answer to `quotaExceeded`: the writes that the quota refused are answered.
     #[napi]
     pub fn quota_refused(&self) -> Result<()> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             running.backend.answer_refused();
             Ok(())
         })
@@ -82,7 +84,7 @@ impl NativeEngine {
     /// Which alarms are set.
     #[napi]
     pub fn set_alarms(&self, no_space: bool, corrupt: bool) -> Result<()> {
-        self.enqueue(|running| {
+        self.shared.enqueue(|running| {
             running.store.set_alarms(no_space, corrupt);
             Ok(())
         })
@@ -101,6 +103,37 @@ impl NativeEngine {
             tail_bytes: status.tail_bytes as f64,
             applied_index: status.applied.index as f64,
             flushed_index: status.flushed.index as f64,
+        })
+    }
+
+    /// Opens a watch stream under a number that the caller chose.
+    #[napi]
+    pub fn watch_open(&self, stream: f64) -> Result<()> {
+        let stream = number("stream", stream)?;
+        self.shared.enqueue(|running| {
+            running.watches.open(stream);
+            Ok(())
+        })
+    }
+
+    /// Gives a watch stream an encoded WatchRequest.
+    #[napi]
+    pub fn watch_send(&self, stream: f64, request: Uint8Array) -> Result<()> {
+        let stream = number("stream", stream)?;
+        let request = WatchRequest::decode(copy(&request)).map_err(reason)?;
+        self.shared.enqueue(|running| {
+            running.watches.request(stream, request);
+            Ok(())
+        })
+    }
+
+    /// Ends a watch stream. Messages of it may still be in the event queue.
+    #[napi]
+    pub fn watch_close(&self, stream: f64) -> Result<()> {
+        let stream = number("stream", stream)?;
+        self.shared.enqueue(|running| {
+            running.watches.end(stream);
+            Ok(())
         })
     }
 }

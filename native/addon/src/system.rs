@@ -7,7 +7,7 @@ use napi_derive::napi;
 use netcd_engine::disk;
 use parking_lot::Mutex;
 
-use crate::open::reason;
+use crate::check::reason;
 
 /// A directory that nobody else has; see binding.ts.
 #[napi]

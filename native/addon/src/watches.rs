@@ -7,20 +7,14 @@ use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use napi::bindgen_prelude::Uint8Array;
-use napi_derive::napi;
 use netcd_engine::error::EtcdError;
 use netcd_engine::pipeline::Pipeline;
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchOutput, WatchSession};
 use parking_lot::Mutex;
-use prost::Message;
 
-use crate::engine::NativeEngine;
 use crate::event::Event;
 use crate::limits::{WATCH_BYTES_UNDRAINED_MAX, WATCH_TURN_BYTES};
-use crate::open::reason;
-use crate::options::{copy, number};
 use crate::queue::EventQueue;
 
 /// What the thread is told. A stream has one wake in the channel at most; the rest is JavaScript's.
@@ -223,39 +217,5 @@ impl WatchOutput for Messages {
 
     fn written(&self) -> usize {
         self.written
-    }
-}
-
-#[napi]
-impl NativeEngine {
-    /// Opens a watch stream under a number that the caller chose.
-    #[napi]
-    pub fn watch_open(&self, stream: f64) -> napi::Result<()> {
-        let stream = number("stream", stream)?;
-        self.enqueue(|running| {
-            running.watches.open(stream);
-            Ok(())
-        })
-    }
-
-    /// Gives a watch stream an encoded WatchRequest.
-    #[napi]
-    pub fn watch_send(&self, stream: f64, request: Uint8Array) -> napi::Result<()> {
-        let stream = number("stream", stream)?;
-        let request = WatchRequest::decode(copy(&request)).map_err(reason)?;
-        self.enqueue(|running| {
-            running.watches.request(stream, request);
-            Ok(())
-        })
-    }
-
-    /// Ends a watch stream. Messages of it may still be in the event queue.
-    #[napi]
-    pub fn watch_close(&self, stream: f64) -> napi::Result<()> {
-        let stream = number("stream", stream)?;
-        self.enqueue(|running| {
-            running.watches.end(stream);
-            Ok(())
-        })
     }
 }
