@@ -6,7 +6,7 @@
 
 import { beforeAll, expect, test } from "vitest";
 import { depth } from "../depth.js";
-import { decided, formatCommand, formatDecided } from "./commands.js";
+import { decided, formatCommand, formatDecided, type Outcome } from "./commands.js";
 import { record } from "./generate.js";
 import { playOnModel } from "./model.js";
 import { buildPlayer, playOnPipeline } from "./pipeline.js";
@@ -34,7 +34,8 @@ function difference({ seed, commands, expected, model, pipeline }: Played): stri
     const raft = formatDecided(expected[i] ?? { committed: -1, reads: [] });
     return model[i] !== pipeline[i] || raft !== decided(model[i] ?? "");
   });
-  if (at < 0) return model.length === commands.length && pipeline.length === commands.length ? null : `seed ${seed} ends`;
+  if (at < 0)
+    return model.length === commands.length && pipeline.length === commands.length ? null : `seed ${seed} ends`;
   const before = commands.slice(0, at + 1).map((command, i) => `${formatCommand(command)}  → ${model[i]}`);
   const outcomes = [
     `raft: ${formatDecided(expected[at] ?? { committed: -1, reads: [] })}`,
@@ -57,4 +58,36 @@ test("raft, the pipeline and the simulation's model come to the same", { timeout
   });
   const differences = played.map(difference).filter((text) => text !== null);
   expect(differences.length, differences[0]).toBe(0);
+});
+
+test("the transcripts hold what the rule is about", () => {
+  const happened = new Map<string, number>();
+  for (let seed = 1; seed <= 500; seed += 1) {
+    const { commands, expected } = record(seed);
+    let committed = 0;
+    let granted: "no" | "sole" | "quorum" = "no";
+    const note = (what: string) => happened.set(what, (happened.get(what) ?? 0) + 1);
+    for (const [i, command] of commands.entries()) {
+      note(command.do);
+      const { committed: now, reads } = expected[i] as Outcome;
+      if (command.do === "grant") granted = command.quorum === null ? "sole" : "quorum";
+      if (command.do === "withdraw") granted = "no";
+      if (now > committed) note(`${command.do} commits, grant ${granted}`);
+      if (reads.length > 0) note(`${command.do} answers reads, grant ${granted}`);
+      committed = now;
+    }
+  }
+  const wanted = [
+    ...["persist", "stamp", "stream", "withdraw", "reject", "repeat", "failed"],
+    ...[
+      "ack commits, grant quorum",
+      "disk commits, grant quorum",
+      "disk commits, grant sole",
+      "commit commits, grant no",
+    ],
+    ...["heard answers reads, grant quorum", "read answers reads, grant sole", "ready answers reads, grant no"],
+    "disk answers reads, grant quorum",
+  ];
+  for (const what of wanted) expect(happened.get(what) ?? 0, what).toBeGreaterThan(20);
+  expect(record(1).commands).toEqual(record(1).commands);
 });

@@ -26,7 +26,7 @@ function anyIndex({ last }: Recorder, random: Random): number {
 
 /** Mostly of the own term; a late one of the term before; rarely of the next, which ends the leadership. */
 function anyTerm({ term }: Recorder, random: Random): number {
-  if (random.chance(0.015)) return term + 1;
+  if (random.chance(0.01)) return term + 1;
   return random.chance(0.1) && term > 0 ? term - 1 : term;
 }
 
@@ -44,16 +44,20 @@ function anyChange({ conf: { voters, learners } }: Recorder, random: Random): Co
 }
 
 const steps: [number, Step][] = [
-  [8, (recorder) => recorder.propose()],
+  [16, (recorder) => recorder.propose()],
   [
-    16,
+    36,
     (recorder, random) =>
       recorder.acknowledge(anybody(recorder, random), anyTerm(recorder, random), anyIndex(recorder, random)),
   ],
   [1, (recorder, random) => recorder.reject(anybody(recorder, random), anyIndex(recorder, random))],
-  [6, (recorder) => recorder.disk()],
-  [5, (recorder) => recorder.read()],
-  [8, (recorder, random) => recorder.hear(anybody(recorder, random), random.chance(0.2) ? 1 : 0)],
+  [10, (recorder) => recorder.disk()],
+  [10, (recorder) => recorder.read()],
+  [
+    24,
+    (recorder, random) =>
+      recorder.hear(anybody(recorder, random), anyTerm(recorder, random), random.chance(0.2) ? 1 : 0),
+  ],
   [1, (recorder) => recorder.holdsQuorumGrant && recorder.repeat()],
   [1, (recorder) => recorder.holdsGrant && recorder.withdraw()],
   [1, (recorder, random) => recorder.change(anyChange(recorder, random))],

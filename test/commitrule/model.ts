@@ -30,7 +30,8 @@ class Model {
       send: (message: Message) => this.#sent.push(message),
       written: () => {},
       applied: () => {},
-      answered: (token: number, outcome: number | null) => this.#answered.push(`${token}${outcome === null ? "!" : ""}`),
+      answered: (token: number, outcome: number | null) =>
+        this.#answered.push(`${token}${outcome === null ? "!" : ""}`),
       fast: () => {},
     };
     const clock = new MemberClock(this.#scheduler, 1);

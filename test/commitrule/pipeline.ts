@@ -23,7 +23,10 @@ export async function buildPlayer(): Promise<string> {
 }
 
 /** What came of each command of each transcript. */
-export async function playOnPipeline(program: string, transcripts: readonly (readonly Command[])[]): Promise<string[][]> {
+export async function playOnPipeline(
+  program: string,
+  transcripts: readonly (readonly Command[])[],
+): Promise<string[][]> {
   const child = spawn(program, { stdio: ["pipe", "pipe", "pipe"] });
   const out: Buffer[] = [];
   const err: Buffer[] = [];

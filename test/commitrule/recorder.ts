@@ -13,7 +13,7 @@ import {
   type SteppedMessage,
 } from "../../src/raft/index.js";
 import type { Random } from "../sim/random.js";
-import type { Command, Outcome } from "./commands.js";
+import { type Command, formatCommand, type Outcome } from "./commands.js";
 import { Paper } from "./paper.js";
 
 export const own: MemberId = 1n;
@@ -195,8 +195,7 @@ export class Recorder {
   }
 
   /** An answer to the round of the newest read, or to one of those `back` before it. */
-  hear(from: MemberId, back: number): void {
-    const { term } = this;
+  hear(from: MemberId, term: number, back: number): void {
     const readSeq = this.#raftRound - back;
     if (readSeq > 0) this.#step({ type: "heartbeatResponse", from, to: own, term, readSeq });
     // A round of raft's own is none of the data plane's.
@@ -311,6 +310,10 @@ export class Recorder {
     this.#open = null;
   }
 
+  #played(command: Command): string {
+    return [...this.commands, command].map(formatCommand).join("; ");
+  }
+
   #record(command: Command): void {
     const { committed } = this.#raft;
     if (this.leads) this.#paper.count(this.term, this.#durable);
@@ -320,7 +323,7 @@ export class Recorder {
     }
     if (committed !== this.#paper.committed) {
       const { committed: paper } = this.#paper;
-      throw new Error(`raft has committed ${committed}, by its paper it is ${paper}\n${JSON.stringify([...this.commands, command], (_, value) => typeof value === 'bigint' ? Number(value) : value)}`);
+      throw new Error(`raft has committed ${committed}, by its paper it is ${paper} (${this.#played(command)})`);
     }
     const applied = Math.min(this.#committed, this.#durable);
     const answered = this.#indexed.filter(({ index }) => index <= applied).map(({ token }) => `${token}`);
