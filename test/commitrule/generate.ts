@@ -43,6 +43,23 @@ function anyChange({ conf: { voters, learners } }: Recorder, random: Random): Co
   return { transition: "auto", steps: [random.pick(fitting)] };
 }
 
+/** Most of the others have the whole log: what is committed runs ahead of the own disk. */
+const acknowledgeAll: Step = (recorder, random) => {
+  const { conf, term, last } = recorder;
+  for (const id of [...conf.voters, ...conf.learners]) {
+    if (id !== own && random.chance(0.8)) recorder.acknowledge(id, term, last);
+  }
+};
+
+/** A read comes, and most of the others answer its round. */
+const readAndHearAll: Step = (recorder, random) => {
+  const { conf, term } = recorder;
+  recorder.read();
+  for (const id of [...conf.voters, ...conf.learners]) {
+    if (id !== own && random.chance(0.8)) recorder.hear(id, term, 0);
+  }
+};
+
 const steps: [number, Step][] = [
   [16, (recorder) => recorder.propose()],
   [
@@ -51,8 +68,10 @@ const steps: [number, Step][] = [
       recorder.acknowledge(anybody(recorder, random), anyTerm(recorder, random), anyIndex(recorder, random)),
   ],
   [1, (recorder, random) => recorder.reject(anybody(recorder, random), anyIndex(recorder, random))],
-  [10, (recorder) => recorder.disk()],
-  [10, (recorder) => recorder.read()],
+  [6, acknowledgeAll],
+  [7, (recorder) => recorder.disk()],
+  [8, (recorder) => recorder.read()],
+  [4, readAndHearAll],
   [
     24,
     (recorder, random) =>
