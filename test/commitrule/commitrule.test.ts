@@ -88,6 +88,6 @@ test("the transcripts hold what the rule is about", () => {
     ...["heard answers reads, grant quorum", "read answers reads, grant sole", "ready answers reads, grant no"],
     "disk answers reads, grant quorum",
   ];
-  for (const what of wanted) expect(happened.get(what) ?? 0, what).toBeGreaterThan(20);
+  for (const what of wanted) expect(happened.get(what) ?? 0, what).toBeGreaterThan(10);
   expect(record(1).commands).toEqual(record(1).commands);
 });
