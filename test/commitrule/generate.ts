@@ -60,6 +60,13 @@ const readAndHearAll: Step = (recorder, random) => {
   }
 };
 
+/** Entries that are not committed give way to another leader's. */
+const follow: Step = (recorder, random) => {
+  const { committed, last } = recorder;
+  const kept = committed + random.below(last - committed + 1);
+  recorder.follow(anybody(recorder, random), kept, random.below(3));
+};
+
 const steps: [number, Step][] = [
   [16, (recorder) => recorder.propose()],
   [
@@ -79,6 +86,7 @@ const steps: [number, Step][] = [
   ],
   [1, (recorder) => recorder.holdsQuorumGrant && recorder.repeat()],
   [1, (recorder) => recorder.holdsGrant && recorder.withdraw()],
+  [1, follow],
   [1, (recorder, random) => recorder.change(anyChange(recorder, random))],
 ];
 

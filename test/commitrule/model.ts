@@ -94,8 +94,8 @@ class Model {
   /** The end of the log as raft and the network know it. */
   get #last(): number {
     const { unsynced, durable } = this.#disk;
-    const written = unsynced.map((record) => (record.type === "write" ? (record.entries.at(-1)?.index ?? 0) : 0));
-    return Math.max(durable.lastIndex, ...written);
+    const written = unsynced.flatMap((record) => (record.type === "write" ? record.entries : []));
+    return written.at(-1)?.index ?? durable.lastIndex;
   }
 
   #persist({ seq, term, commit, first, kinds }: Command & { do: "persist" }): void {

@@ -20,7 +20,9 @@ export class Paper {
     return this.#terms.length;
   }
 
-  append(term: number): void {
+  /** An entry, in place of what was there and behind it. */
+  append(index: number, term: number): void {
+    this.#terms.length = index - 1;
     this.#terms.push(term);
   }
 

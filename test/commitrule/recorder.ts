@@ -97,6 +97,10 @@ export class Recorder {
     return this.#raft.lastIndex;
   }
 
+  get committed(): number {
+    return this.#raft.committed;
+  }
+
   /** The grant of a leader with other voters is out. */
   get holdsQuorumGrant(): boolean {
     return this.#grant !== null && this.#grant.quorum !== null;
@@ -129,7 +133,7 @@ export class Recorder {
       const { term } = this.#grant;
       const index = this.last + 1;
       this.#raft.appendGranted([{ index, term, kind: EntryKind.Empty, bytes: 0 }]);
-      this.#paper.append(term);
+      this.#paper.append(index, term);
       this.#stampedIn = { term, index };
       this.#record({ do: "stamp" });
     } else {
@@ -158,6 +162,19 @@ export class Recorder {
     const hint = { hintIndex: index, hintTerm: term };
     this.#step({ type: "appendResponse", from, to: own, term, index, reject: true, ...hint });
     this.#record({ do: "reject", from, term, index });
+    this.#settle();
+  }
+
+  /** Another member leads the next term, and `count` entries of its own take the place of those after `kept`. */
+  follow(leader: MemberId, kept: number, count: number): void {
+    const term = this.term + 1;
+    const entries = Array.from({ length: count }, (_, i) => {
+      return { index: kept + 1 + i, term, kind: EntryKind.Empty, bytes: 0, payload: null };
+    });
+    const prevTerm = this.#raft.entryTerm(kept) ?? 0;
+    const { committed: commit } = this;
+    this.#step({ type: "append", from: leader, to: own, term, prevIndex: kept, prevTerm, commit, entries });
+    if (count > 0) for (const index of this.#changes.keys()) if (index > kept) this.#changes.delete(index);
     this.#settle();
   }
 
@@ -257,9 +274,10 @@ export class Recorder {
   }
 
   #persist({ seq, hardState, entries }: Ready): void {
-    for (const { term } of entries) this.#paper.append(term);
+    for (const { index, term } of entries) this.#paper.append(index, term);
     this.#writes.push(seq);
     const first = entries[0]?.index ?? 0;
+    if (first > 0) this.#durable = Math.min(this.#durable, first - 1);
     const kinds = entries.map(({ kind }) => kind);
     this.#record({ do: "persist", seq, term: this.term, commit: hardState?.commit ?? this.#told, first, kinds });
   }

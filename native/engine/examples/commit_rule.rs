@@ -321,6 +321,9 @@ impl Player {
         });
         let entries = entries.collect::<Result<Vec<_>, Box<dyn Error>>>()?;
         self.last = entries.last().map_or(self.last, |entry| entry.mark.index);
+        if !entries.is_empty() {
+            self.durable = self.durable.min(first - 1);
+        }
         self.seq = seq;
         let hard_state = HardState {
             term,
