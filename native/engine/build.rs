@@ -43,7 +43,11 @@ fn error_constants(table: &str) -> Result<String, Box<dyn Error>> {
     let mut out = String::new();
     for error in serde_json::from_str::<Vec<Value>>(table)? {
         let field = |name: &str| error[name].as_str().ok_or(format!("{error} has no {name}"));
-        let (name, code, text) = (constant_name(field("name")?), field("code")?, field("text")?);
+        let (name, code, text) = (
+            constant_name(field("name")?),
+            field("code")?,
+            field("text")?,
+        );
         writeln!(out, "#[doc = {text:?}]")?;
         writeln!(
             out,

