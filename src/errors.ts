@@ -1,6 +1,7 @@
-// Errors that clients see: gRPC codes and etcd's exact texts, in one table.
+// Errors that clients see: gRPC codes and etcd's exact texts, from the table of proto/errors.json that Rust has too.
 
 import { status } from "@grpc/grpc-js";
+import { ERRORS } from "./proto/errors.js";
 
 /** An error with the status that a client gets; grpc-js sends `code` and `details`. */
 export class RpcError extends Error {
@@ -15,39 +16,17 @@ export class RpcError extends Error {
   }
 }
 
-const TABLE = {
-  compacted: [status.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"],
-  futureRevision: [status.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"],
-  noSpace: [status.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
-  keyNotProvided: [status.INVALID_ARGUMENT, "etcdserver: key is not provided"],
-  leaseNotFound: [status.NOT_FOUND, "etcdserver: requested lease not found"],
-  leaseExists: [status.FAILED_PRECONDITION, "etcdserver: lease already exists"],
-  leaseTtlTooLarge: [status.OUT_OF_RANGE, "etcdserver: too large lease TTL"],
-  memberNotFound: [status.NOT_FOUND, "etcdserver: member not found"],
-  noLeader: [status.UNAVAILABLE, "etcdserver: no leader"],
-  notLeader: [status.FAILED_PRECONDITION, "etcdserver: not leader"],
-  learner: [status.FAILED_PRECONDITION, "etcdserver: rpc not supported for learner"],
-  stopped: [status.UNAVAILABLE, "etcdserver: server stopped"],
-  timeout: [status.UNAVAILABLE, "etcdserver: request timed out"],
-  tooManyRequests: [status.UNKNOWN, "etcdserver: too many requests"],
-  invalidClientApiVersion: [status.INVALID_ARGUMENT, "etcdserver: invalid client api version"],
-  authNotEnabled: [status.FAILED_PRECONDITION, "etcdserver: authentication is not enabled"],
-  userNotFound: [status.FAILED_PRECONDITION, "etcdserver: user name not found"],
-  roleNotFound: [status.FAILED_PRECONDITION, "etcdserver: role name not found"],
-  unknownHealthService: [status.NOT_FOUND, "unknown service"],
-} as const satisfies Record<string, readonly [status, string]>;
-
-export type ErrorName = keyof typeof TABLE;
+export type ErrorName = keyof typeof ERRORS;
 
 /** The error of that name. */
 export function rpcError(name: ErrorName): RpcError {
-  const [code, text] = TABLE[name];
+  const [code, text] = ERRORS[name];
   return new RpcError(code, text);
 }
 
 /** The error of the table that has this text; null if none has. */
 export function rpcErrorOfText(text: string): RpcError | null {
-  const name = (Object.keys(TABLE) as ErrorName[]).find((each) => TABLE[each][1] === text);
+  const name = (Object.keys(ERRORS) as ErrorName[]).find((each) => ERRORS[each][1] === text);
   return name === undefined ? null : rpcError(name);
 }
 

@@ -12,7 +12,8 @@ const SOURCES = join(import.meta.dirname, "../src");
  * each other. A row names folders that are still to come, too: where they lie is decided.
  */
 const SERVER = [
-  ["version", "errors", "limits", "wire", "proto"],
+  ["version", "limits", "wire", "proto"],
+  ["errors"],
   ["config", "log"],
   ["raft", "native", "tls", "discovery"],
   ["replica"],
@@ -97,7 +98,7 @@ test("no imports form a circle", () => {
   );
   const missing = [...imports.values()].flat().filter((path) => !existsSync(join(SOURCES, path)));
   // What is generated has no source beside it, and imports nothing of this project.
-  expect(missing.filter((path) => path !== "proto/index.ts")).toEqual([]);
+  expect(missing.filter((path) => !path.startsWith("proto/"))).toEqual([]);
   expect(modules.map((path) => circleThrough(path, imports)).filter((circle) => circle !== null)).toEqual([]);
   const closed = new Map([
     ["a", ["b"]],

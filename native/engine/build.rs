@@ -1,8 +1,12 @@
-//! Generates the wire types from the repository's proto/ folder with protox, so that no protoc is needed.
+//! Generates the wire types from the repository's proto/ folder with protox, so that no protoc is needed, and the table of
+//! errors from its errors.json.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 const PROTO_DIR: &str = "../../proto";
 const PROTO_FILES: [&str; 8] = [
@@ -16,8 +20,10 @@ const PROTO_FILES: [&str; 8] = [
     "health.proto",
 ];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for file in PROTO_FILES {
+const ERRORS_FILE: &str = "errors.json";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in PROTO_FILES.into_iter().chain([ERRORS_FILE]) {
         println!(
             "cargo::rerun-if-changed={}",
             Path::new(PROTO_DIR).join(file).display()
@@ -48,6 +54,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost_build::Config::new()
         .bytes(["."])
         .compile_fds(descriptors)?;
+    let table = std::fs::read_to_string(Path::new(PROTO_DIR).join(ERRORS_FILE))?;
+    let path = Path::new(&std::env::var("OUT_DIR")?).join("errors.rs");
+    std::fs::write(path, error_constants(&table)?)?;
     Ok(())
 }
 
@@ -80,7 +89,7 @@ impl Shapes {
         self.messages.push((format!(".{package}.{name}"), fields));
     }
 
-    fn source(&self) -> Result<String, Box<dyn std::error::Error>> {
+    fn source(&self) -> Result<String, Box<dyn Error>> {
         let places: HashMap<&str, usize> = self
             .messages
             .iter()
@@ -115,4 +124,35 @@ impl Shapes {
         out.push_str("];\n");
         Ok(out)
     }
+}
+
+/// `pub const KEY_NOT_FOUND: EtcdError = …;` for every error of the table.
+fn error_constants(table: &str) -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
+    for error in serde_json::from_str::<Vec<Value>>(table)? {
+        let field = |name: &str| error[name].as_str().ok_or(format!("{error} has no {name}"));
+        let (name, code, text) = (
+            constant_name(field("name")?),
+            field("code")?,
+            field("text")?,
+        );
+        writeln!(out, "#[doc = {text:?}]")?;
+        writeln!(
+            out,
+            "pub const {name}: EtcdError = EtcdError {{ code: Code::{code}, message: Cow::Borrowed({text:?}) }};"
+        )?;
+    }
+    Ok(out)
+}
+
+/// `keyNotFound` is `KEY_NOT_FOUND` in Rust.
+fn constant_name(name: &str) -> String {
+    let mut constant = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            constant.push('_');
+        }
+        constant.push(letter.to_ascii_uppercase());
+    }
+    constant
 }

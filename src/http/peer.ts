@@ -4,6 +4,7 @@ import { encodeMemberList } from "../cluster/peerclient.js";
 import { toRpcError } from "../errors.js";
 import { answerLease, isLeasePath } from "../lease/peers.js";
 import type { Logger } from "../log/logger.js";
+import { ERRORS } from "../proto/errors.js";
 import type { ServiceContext } from "../services/context.js";
 import { serveHashKv } from "./hashkv.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, withHeaders } from "./message.js";
@@ -13,12 +14,9 @@ const JSON_TYPE = "application/json";
 const PROMOTE = "/members/promote/";
 /** gRPC texts of a promotion's refusals as the peer endpoint words them. */
 const PROMOTE_REFUSALS: Readonly<Record<string, readonly [number, string]>> = {
-  "etcdserver: member not found": [404, "membership: ID not found"],
-  "etcdserver: can only promote a learner member": [412, "membership: can only promote a learner member"],
-  "etcdserver: can only promote a learner member which is in sync with leader": [
-    412,
-    "etcdserver: can only promote a learner member which is in sync with leader",
-  ],
+  [ERRORS.memberNotFound[1]]: [404, "membership: ID not found"],
+  [ERRORS.notLearner[1]]: [412, "membership: can only promote a learner member"],
+  [ERRORS.learnerNotReady[1]]: [412, ERRORS.learnerNotReady[1]],
 };
 
 type Endpoint = (context: ServiceContext, request: HttpRequest, log: Logger) => HttpAnswer | Promise<HttpAnswer>;

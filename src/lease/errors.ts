@@ -1,12 +1,12 @@
 // What a lease call can end with beyond the errors of every request.
 
+import { ERRORS } from "../proto/errors.js";
 import { ReplicaError, replicaErrors } from "../replica/errors.js";
 
 export const leaseErrors = {
-  notPrimary: () => new ReplicaError(2, "not a primary lessor"),
+  notPrimary: () => new ReplicaError(...ERRORS.notPrimaryLessor),
   noLeader: replicaErrors.noLeader,
   timeout: replicaErrors.timeout,
   stopped: replicaErrors.stopped,
-  appliedTooLate: () =>
-    new ReplicaError(14, "etcdserver: request timed out, waiting for the applied index took too long"),
+  appliedTooLate: () => new ReplicaError(...ERRORS.appliedTooLate),
 } as const;

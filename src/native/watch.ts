@@ -1,8 +1,7 @@
 // Watch streams for services in TypeScript (lock, election, gateway): the same sessions as those of clients, as async
 // iterators of decoded responses.
 
-import { status } from "@grpc/grpc-js";
-import { RpcError } from "../errors.js";
+import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
 import { etcdserverpb } from "../proto/index.js";
 import type { NativeEngine, NativeEvent } from "./binding.js";
@@ -94,7 +93,7 @@ class WatchStream implements AsyncIterableIterator<etcdserverpb.WatchResponse> {
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) waiting.resolve({ done: false, value: response });
     else if (this.#queue.length < limits.watchResponsesMax) this.#queue.push(response);
-    else this.fail(new RpcError(status.RESOURCE_EXHAUSTED, "etcdserver: the watch stream is not read"));
+    else this.fail(rpcError("watchNotRead"));
   }
 
   async next(): Promise<IteratorResult<etcdserverpb.WatchResponse>> {

@@ -150,6 +150,8 @@ function handleReject(core: Core, progress: Progress, message: AppendResponseMes
 }
 
 function handleAccept(core: Core, progress: Progress, message: AppendResponseMessage): void {
+  // Nobody can have what this leader has not: it would count for entries that are still to come.
+  if (message.index > core.log.lastIndex) return;
   const wasPaused = progress.isPaused;
   const advanced = progress.update(message.index);
   if (!advanced && !(progress.match === message.index && progress.state === "probe")) return;

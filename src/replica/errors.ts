@@ -1,6 +1,7 @@
-// What a request to the replica can end with, as gRPC code and etcd's text.
+// What a request to the replica can end with, each from the table of proto/errors.json.
 
 import type { NativeStatus } from "../native/binding.js";
+import { ERRORS } from "../proto/errors.js";
 
 export class ReplicaError extends Error {
   override readonly name = "ReplicaError";
@@ -18,23 +19,26 @@ export class ReplicaError extends Error {
   }
 }
 
-const unavailable = (text: string) => () => new ReplicaError(14, `etcdserver: ${text}`);
+/** Makes the error that has this name in the table. */
+const named = (name: keyof typeof ERRORS) => () => {
+  const [code, text] = ERRORS[name];
+  return new ReplicaError(code, text);
+};
 
 export const replicaErrors = {
-  noLeader: unavailable("no leader"),
-  leaderChanged: unavailable("leader changed"),
-  stopped: unavailable("server stopped"),
-  timeout: unavailable("request timed out"),
-  timeoutLeaderFail: unavailable("request timed out, possibly due to previous leader failure"),
-  timeoutConnectionLost: unavailable("request timed out, possibly due to connection lost"),
+  noLeader: named("noLeader"),
+  leaderChanged: named("leaderChanged"),
+  stopped: named("stopped"),
+  timeout: named("timeout"),
+  timeoutLeaderFail: named("timeoutLeaderFail"),
+  timeoutConnectionLost: named("timeoutConnectionLost"),
   /** etcd's server sends this one and tooManyRequests without a code of their own. */
-  transferTimeout: () => new ReplicaError(2, "etcdserver: request timed out, leader transfer took too long"),
-  notLeader: () => new ReplicaError(9, "etcdserver: not leader"),
-  badTransferee: () => new ReplicaError(9, "etcdserver: bad leader transferee"),
+  transferTimeout: named("transferTimeout"),
+  notLeader: named("notLeader"),
+  badTransferee: named("badTransferee"),
   /** A step of joint consensus that does not fit the phase the configuration is in. */
-  confChangeInvalid: () =>
-    new ReplicaError(9, "etcdserver: configuration change does not fit the current configuration"),
-  tooManyRequests: () => new ReplicaError(2, "etcdserver: too many requests"),
+  confChangeInvalid: named("confChangeInvalid"),
+  tooManyRequests: named("tooManyRequests"),
   /** A proposal that found no leader within the request timeout. */
-  deadlineExceeded: () => new ReplicaError(4, "context deadline exceeded"),
+  deadlineExceeded: named("deadline"),
 } as const;

@@ -23,7 +23,7 @@ export function lockHandlers(context: ServiceContext): HandlersOf<typeof lockSer
 }
 
 async function remove(context: ServiceContext, key: Uint8Array): Promise<etcdserverpb.DeleteRangeResponse> {
-  if (key.length === 0) throw rpcError("keyNotProvided");
+  if (key.length === 0) throw rpcError("emptyKey");
   const request = etcdserverpb.DeleteRangeRequest.encode({ key }).finish();
   return etcdserverpb.DeleteRangeResponse.decode(await context.propose(OpKind.DeleteRange, request));
 }

@@ -1,8 +1,7 @@
 // etcdserverpb.Maintenance: status, alarms, hashes, defragmentation. What else it has is in missing.ts until it is there.
 
-import { status } from "@grpc/grpc-js";
 import { type Alarm, AlarmType, alarmName } from "../cluster/alarms.js";
-import { RpcError, rpcError } from "../errors.js";
+import { rpcError } from "../errors.js";
 import type { etcdserverpb } from "../proto/index.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { toBigint, toInt64, toUint64 } from "../wire/int64.js";
@@ -85,7 +84,7 @@ async function alarm(
 /** The alarms that an answer holds: those asked for, or the one that was set or cleared. */
 async function alarmsOf(context: ServiceContext, request: etcdserverpb.AlarmRequest): Promise<readonly Alarm[]> {
   const action = ALARM_ACTIONS[request.action];
-  if (action === undefined) throw new RpcError(status.UNKNOWN, "etcdserver: unknown method");
+  if (action === undefined) throw rpcError("unknownAlarmAction");
   const type: number = request.alarm;
   if (action === "get") {
     await context.linearizable();

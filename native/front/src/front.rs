@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use bytes::Bytes;
-use netcd_engine::error::{Code, EtcdError};
+use netcd_engine::error::{CLIENT_TOO_SLOW, EtcdError};
 use parking_lot::Mutex;
 
 use crate::backend::Backend;
@@ -181,11 +181,7 @@ impl Front {
             Pushed::Room | Pushed::Closed => true,
             Pushed::Full => false,
             Pushed::Overrun => {
-                let error = EtcdError::new(
-                    Code::ResourceExhausted,
-                    "etcdserver: the client is too slow",
-                );
-                outbound.end(End::from(&error));
+                outbound.end(End::from(&CLIENT_TOO_SLOW));
                 false
             }
         }

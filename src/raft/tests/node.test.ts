@@ -160,3 +160,25 @@ describe("the follow grant", () => {
     expect(raft.ready().readStates).toEqual([{ context: 77, index: 2 }]);
   });
 });
+
+test("an acknowledgement counts only in the leader's term and for what its log has", () => {
+  const raft = restart(1n, { entries: [entry(1, 3)] });
+  raft.campaign();
+  raft.persisted(raft.ready().seq);
+  raft.step({ type: "voteResponse", from: 2n, to: 1n, term: 4, reject: false });
+  raft.persisted(raft.ready().seq);
+  const acknowledged = (term: number, index: number): SteppedMessage => {
+    return { type: "appendResponse", from: 2n, to: 1n, term, index, reject: false, hintIndex: 0, hintTerm: 0 };
+  };
+  const committedAfter = (message: SteppedMessage) => {
+    raft.step(message);
+    return raft.committed;
+  };
+  expect(committedAfter(acknowledged(0, 2))).toBe(0);
+  expect(committedAfter(acknowledged(3, 2))).toBe(0);
+  expect(committedAfter(acknowledged(4, 3))).toBe(0);
+  raft.propose([{ kind: EntryKind.Batch, bytes: 1, payload: null, leavesJoint: false }]);
+  raft.persisted(raft.ready().seq);
+  expect(raft.committed).toBe(0);
+  expect(committedAfter(acknowledged(4, 2))).toBe(2);
+});

@@ -67,6 +67,7 @@ export class FakeApply {
     this.store.entryApplied(index, entry.term, entry.kind, entry.data, writes);
     this.#parts.applied(entry, this.store.hash);
     this.#parts.events.applied(index);
+    this.#parts.reads.serve(this.store);
     this.soon();
   }
 

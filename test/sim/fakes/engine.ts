@@ -107,6 +107,10 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     return this.#apply.store;
   }
 
+  get committed(): number {
+    return this.#apply.committed;
+  }
+
   recovered(): Recovered {
     return this.disk.recovered(1n, this.memberId);
   }

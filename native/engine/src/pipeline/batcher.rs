@@ -219,4 +219,9 @@ impl<A: Apply> Core<A> {
     pub fn applied_index(&self) -> u64 {
         self.applied.load(SeqCst)
     }
+
+    /// Index up to which entries are known to be committed, whether they are on stable storage here or not.
+    pub fn committed_index(&self) -> u64 {
+        self.committed.load(SeqCst)
+    }
 }

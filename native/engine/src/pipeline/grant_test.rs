@@ -60,6 +60,25 @@ fn the_grant_may_end_in_the_middle_of_load() {
 }
 
 #[test]
+fn what_becomes_stable_after_a_sole_voters_grant_is_rafts_to_commit() {
+    let log = MemLog::default();
+    let rig = Rig::over(&log);
+    rig.lead(1, 0, true);
+    rig.put(1);
+    rig.inbox.wait_for(&Event::Stable(mark(2, 1)));
+    assert_eq!(rig.pipeline.committed_index(), 2);
+    log.change(|disk| disk.stalled = true);
+    rig.put(2);
+    assert_eq!(rig.pipeline.revoke_grant(), 3);
+    log.change(|disk| disk.stalled = false);
+    rig.inbox.wait_for(&Event::Stable(mark(3, 1)));
+    assert_eq!(rig.pipeline.committed_index(), 2);
+    assert_eq!(rig.clients.answered(2), None);
+    rig.pipeline.commit(3);
+    assert!(rig.clients.wait([2])[0].is_ok());
+}
+
+#[test]
 fn calls_that_the_grant_forbids_are_errors_and_change_nothing() {
     let rig = Rig::over(&MemLog::default());
     assert_eq!(

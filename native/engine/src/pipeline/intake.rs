@@ -86,6 +86,12 @@ impl<A: Apply> Core<A> {
         last
     }
 
+    /// Whether stable is committed. Raft takes no grant before it knows that all of an earlier one is stable, so what was
+    /// stamped under an earlier one is never taken for this one's.
+    pub(super) fn holds_sole_grant(&self) -> bool {
+        self.sole_from.load(SeqCst) != NEVER
+    }
+
     /// Stamps a Control or ConfChange entry under the grant.
     pub fn propose_control(&self, kind: EntryKind, data: Bytes) -> Result<(), PipelineError> {
         let mut state = self.state.lock();

@@ -279,8 +279,8 @@ impl<A: Apply> Core<A> {
     /// The pipeline's metrics in Prometheus text.
     pub fn metrics(&self) -> String {
         self.metrics.render(&Gauges {
-            committed: self.committed.load(Relaxed),
-            applied: self.applied.load(Relaxed),
+            committed: self.committed_index(),
+            applied: self.applied_index(),
             pending: self.state.lock().pending_requests(),
         })
     }

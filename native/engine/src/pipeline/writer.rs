@@ -292,8 +292,9 @@ fn report<A: Apply>(core: &Core<A>, written: &[Run]) {
         runs.find_map(|run| run.entries.last())
             .map(|entry| entry.mark)
     };
-    // Commit before stable: apply wakes once, with both.
-    if let Some(mark) = last(written, true) {
+    // Commit before stable: apply wakes once, with both. When the grant has ended meanwhile it is raft's to commit, if it
+    // still leads.
+    if let Some(mark) = last(written, true).filter(|_| core.holds_sole_grant()) {
         core.commit(mark.index);
     }
     if let Some(mark) = last(written, false) {

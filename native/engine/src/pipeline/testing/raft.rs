@@ -65,7 +65,10 @@ impl<A: Apply> Raft<A> {
                     self.last += 1;
                 }
             }
-            Event::Stable(mark) => self.committed = self.committed.max(mark.index),
+            Event::Stable(mark) => {
+                self.committed = self.committed.max(mark.index);
+                self.pipeline.commit(self.committed);
+            }
             Event::Persisted(seq) => {
                 while self.persisting.front().is_some_and(|(s, _)| *s <= seq) {
                     let (_, index) = self.persisting.pop_front().expect("just seen");
