@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::types::OpResult;
+use netcd_http2::Responder;
 
 use crate::conn::ActiveCall;
-use crate::grpc::buf::SendBuf;
+use crate::grpc::buf;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
-use crate::http2::Responder;
 use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
 use crate::send;
 use crate::slots::Work;
@@ -84,6 +84,6 @@ impl Call {
         let (head, trailers) = (status::head(&self.content_type), status::ok_trailers());
         let mut respond = self.respond;
         // An error means that the client is gone: there is nobody left to tell.
-        let _gone = respond.answer(&head, SendBuf::message(bytes), trailers);
+        let _gone = respond.answer(&head, buf::message(bytes), trailers);
     }
 }

@@ -10,15 +10,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
+use netcd_http2::{Body, Responder};
 
 use crate::call::{Call, reply_error};
 use crate::conn::{ActiveCall, ConnCtx};
 use crate::grpc::deframe::{self, Deframer, Encoding};
-use crate::grpc::head::{self, Head, NotGrpc};
+use crate::grpc::head::{self, GrpcRequest, Head, NotGrpc, RequestHead};
 use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
 use crate::grpc::stream::CallStream;
-use crate::http2::{Body, RequestHead, Responder};
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
@@ -46,7 +46,7 @@ pub(crate) fn accept(
     if http_here && !(conn.listener.grpc && head::is_grpc(&request.parts.headers)) {
         return web::over_http2::serve(worker, conn, request, body, respond);
     }
-    let grpc = request.grpc();
+    let grpc = request.memo(GrpcRequest::parse);
     let head = match &grpc.head {
         Ok(head) => head,
         Err(refused) => return refuse(respond, refused),

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use netcd_engine::error::{self, EtcdError};
+use netcd_http2::{Reason, SendBuf};
 use tokio::sync::oneshot;
 
 use crate::backend::Chunks;
 use crate::call::{Call, too_large_to_send};
 use crate::conn::Unsent;
-use crate::grpc::buf::{self, SendBuf};
+use crate::grpc::buf;
 use crate::grpc::status;
-use crate::http2::Reason;
 use crate::limits::SEND_BYTES_MAX;
 use crate::worker::{Worker, spawn};
 
@@ -155,7 +155,7 @@ pub(crate) async fn whole(worker: Rc<Worker>, call: Call, bytes: Bytes) {
         .worker
         .metrics
         .message_sent(sending.call.method, bytes.len());
-    let outcome = sending.send(SendBuf::message(bytes)).await;
+    let outcome = sending.send(buf::message(bytes)).await;
     sending.end(outcome);
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
             .worker
             .metrics
             .message_sent(sending.call.method, message.len());
-        SendBuf::message(message)
+        buf::message(message)
     })
     .await;
     sending.end(outcome);

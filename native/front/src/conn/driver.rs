@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use netcd_http2::{Config, Connection, PingPolicy};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::pings::PingPolicy;
 use super::{ConnCtx, Stage};
 use crate::dispatch;
-use crate::http2::{Config, Connection};
+use crate::grpc::head::GrpcRequest;
 use crate::limits::{FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::worker::Worker;
 
@@ -22,7 +22,7 @@ const FAR_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 struct Driver<S> {
     worker: Rc<Worker>,
     conn: Rc<ConnCtx>,
-    http2: Connection<S>,
+    http2: Connection<S, GrpcRequest>,
     draining: bool,
     /// When the client must have said its part of the handshake.
     greeting_due: Instant,

@@ -1,7 +1,6 @@
 //! Connections: what they share, and the first look at their bytes that tells HTTP/2 from HTTP/1.1.
 
 pub(crate) mod driver;
-pub(crate) mod pings;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -10,10 +9,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use netcd_http2::PREFACE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::over_http1;
-use crate::http2::PREFACE;
 use crate::waker;
 use crate::worker::Worker;
 

@@ -14,12 +14,14 @@ use super::deframe::Encoding;
 use super::methods::MethodId;
 use super::status::ContentType;
 use crate::events::MetadataValue;
-use crate::http2::RequestHead;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// A request's headers, which keep what gRPC makes of them.
+pub(crate) type RequestHead = netcd_http2::RequestHead<GrpcRequest>;
 
 /// What gRPC makes of a request's headers.
 #[derive(Debug)]
@@ -324,12 +326,15 @@ mod tests {
 
     #[test]
     fn metadata_is_decoded() {
-        let request = RequestHead::for_test(parts(&[
-            ("token", "abc"),
-            ("te", "trailers"),
-            ("x-bin", "aGk=, aGk"),
-            ("content-type", "x"),
-        ]));
+        let request = RequestHead::new(
+            parts(&[
+                ("token", "abc"),
+                ("te", "trailers"),
+                ("x-bin", "aGk=, aGk"),
+                ("content-type", "x"),
+            ]),
+            Some(Bytes::from_static(b"h")),
+        );
         let hi = MetadataValue::Binary(Bytes::from_static(b"hi"));
         assert_eq!(
             metadata(&request).unwrap(),

@@ -11,9 +11,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use netcd_engine::error::{self, Code, EtcdError};
+use netcd_http2::{Body, Gone, HeaderBlock, Responder, SendBuf};
 use tokio::time::Sleep;
 
-use super::buf::SendBuf;
+use super::buf;
 use super::deframe::{Deframer, Encoding};
 use super::head::encode_binary;
 use super::status::{self, ContentType};
@@ -22,7 +23,6 @@ use crate::conn::ActiveCall;
 use crate::dispatch::message_bytes_max;
 use crate::events::MetadataValue;
 use crate::grpc::methods::MethodId;
-use crate::http2::{Body, Gone, HeaderBlock, Responder};
 use crate::outbound::{Next, Outbound};
 use crate::worker::Worker;
 
@@ -187,7 +187,7 @@ impl CallStream {
             match next {
                 Next::Bytes(message) => {
                     self.worker.metrics.message_sent(self.method, message.len());
-                    if self.send(SendBuf::message(message)).is_err() {
+                    if self.send(buf::message(message)).is_err() {
                         return Poll::Ready(Outcome::Gone);
                     }
                     if drained {

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
+use netcd_http2::{Body, Gone, HeaderBlock, Responder, SendBuf};
 
 use super::{Exchange, Head, body_bytes_max};
 use crate::conn::ConnCtx;
-use crate::grpc::buf::SendBuf;
-use crate::http2::{Body, Gone, HeaderBlock, RequestHead, Responder};
+use crate::grpc::head::RequestHead;
 use crate::outbound::Next;
 use crate::worker::{Worker, spawn};
 

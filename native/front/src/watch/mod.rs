@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchSession};
+use netcd_http2::{Body, Gone};
 use prost::Message;
 use tokio::time::Sleep;
 
@@ -27,7 +28,6 @@ use crate::call::Call;
 use crate::dispatch::message_bytes_max;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::stream::{CallStream, End};
-use crate::http2::{Body, Gone};
 use crate::limits::WATCH_WRITE_BYTES;
 use crate::worker::{Worker, spawn};
 

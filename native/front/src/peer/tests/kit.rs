@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use netcd_engine::pipeline::LogEntry;
 use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
 use netcd_engine::types::{EntryKind, LogMark};
+use netcd_http2::{Config, Connection, Request};
 use parking_lot::Condvar;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::super::*;
-use crate::http2::{self, Config, Connection};
+use crate::grpc::head::GrpcRequest;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -270,7 +271,7 @@ pub(super) async fn accept_all(listener: TcpListener, acceptor: PeerAcceptor) {
                 pings: None,
             };
             let mut connection = Connection::new(io, b"", config, Instant::now());
-            let mut each = |(request, body, respond): http2::Request, _: &mut Context<'_>| {
+            let mut each = |(request, body, respond): Request<GrpcRequest>, _: &mut Context<'_>| {
                 assert!(PeerAcceptor::takes(request.path()));
                 let acceptor = acceptor.clone();
                 tokio::task::spawn_local(async move {

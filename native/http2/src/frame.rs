@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::Reason;
+use crate::reason::Reason;
 
 pub(crate) const HEAD_BYTES: usize = 9;
 
@@ -33,6 +33,14 @@ pub(crate) const SETTING_MAX_HEADER_LIST_SIZE: u16 = 6;
 /// The 31 bits of a stream id or a window.
 pub(crate) const LOW_31_BITS: u32 = 0x7fff_ffff;
 
+/// Payload of the ping that follows the first GOAWAY.
+pub(crate) const FAREWELL_PING: [u8; 8] = *b"farewell";
+/// Payload of the pings that ask a silent client for a sign of life.
+pub(crate) const ALIVE_PING: [u8; 8] = *b"alive?\0\0";
+
+/// Stream dependency and weight.
+pub(crate) const PRIORITY_BYTES: usize = 5;
+
 /// The nine bytes before every payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
@@ -44,6 +52,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// The head at the front of `bytes`; None if they are too few.
+    #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let &[l0, l1, l2, kind, flags, s0, s1, s2, s3] = bytes.first_chunk::<HEAD_BYTES>()?;
         Some(Self {
@@ -54,12 +63,14 @@ impl Head {
         })
     }
 
+    #[inline]
     pub(crate) fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 }
 
 /// Writes a head. The length is one that the peer's settings allow, so it has 24 bits.
+#[inline]
 pub(crate) fn put_head(out: &mut BytesMut, length: usize, kind: u8, flags: u8, stream: u32) {
     let [_, l0, l1, l2] = (length as u32).to_be_bytes();
     let [s0, s1, s2, s3] = stream.to_be_bytes();
@@ -125,10 +136,18 @@ pub(crate) fn put_settings_ack(out: &mut BytesMut) {
 }
 
 /// The payload of a DATA or HEADERS frame without its padding; None if the padding is longer than the frame.
+#[inline]
 pub(crate) fn unpadded(head: Head, payload: &[u8]) -> Option<&[u8]> {
     if !head.has(PADDED) {
         return Some(payload);
     }
     let (padding, rest) = payload.split_first()?;
     rest.get(..rest.len().checked_sub(usize::from(*padding))?)
+}
+
+/// The stream that a priority names; None if its bytes are too few.
+pub(crate) fn dependency(priority: &[u8]) -> Option<u32> {
+    let priority = priority.first_chunk::<PRIORITY_BYTES>()?;
+    let [s0, s1, s2, s3, _weight] = *priority;
+    Some(u32::from_be_bytes([s0, s1, s2, s3]) & LOW_31_BITS)
 }

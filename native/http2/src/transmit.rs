@@ -5,15 +5,14 @@ use std::task::Context;
 
 use bytes::{Buf, BufMut};
 
-use super::Reason;
-use super::control::FAREWELL_PING;
-use super::frame;
-use super::hpack;
-use super::responder::HeaderBlock;
-use super::state::{Phase, State};
-use super::streams::Queued;
-use crate::grpc::buf::SendBuf;
+use crate::frame::{self, FAREWELL_PING};
+use crate::header_block::HeaderBlock;
+use crate::hpack;
 use crate::limits::{SEND_QUANTUM_BYTES, WRITE_BUFFER_BYTES_MAX};
+use crate::reason::Reason;
+use crate::send_buf::SendBuf;
+use crate::state::{Phase, State};
+use crate::streams::Queued;
 use crate::waker;
 
 impl State {

@@ -1,9 +1,9 @@
 //! What makes a request well-formed (RFC 9113, section 8).
 
-use super::super::Reason;
-use super::super::frame::*;
 use super::kit::*;
+use crate::frame::*;
 use crate::limits::HEADER_LIST_BYTES_MAX;
+use crate::reason::Reason;
 
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 

@@ -1,8 +1,8 @@
 //! What a client does wrong, and the code that it is told (RFC 9113, sections 5 to 7).
 
-use super::super::Reason::{self, *};
-use super::super::frame::*;
 use super::kit::*;
+use crate::frame::*;
+use crate::reason::Reason::{self, *};
 
 /// Stream 1 is open, 3 was answered and is closed, 5 waits for its answer: its client has sent all.
 fn wire() -> Wire {

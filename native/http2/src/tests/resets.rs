@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::frame::*;
-use super::super::{Gone, Reason};
 use super::kit::*;
-use crate::conn::pings::PingPolicy;
+use crate::frame::*;
 use crate::limits::{RAPID_RESETS_MAX, STREAM_WINDOW_BYTES};
+use crate::pings::PingPolicy;
+use crate::{Gone, Reason};
 
 #[test]
 fn late_frames_on_a_stream_that_the_server_reset_are_ignored() {

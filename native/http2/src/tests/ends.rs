@@ -2,9 +2,9 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::super::frame::*;
-use super::super::{Gone, Reason};
 use super::kit::*;
+use crate::frame::*;
+use crate::{Gone, Reason};
 
 /// Announces the end as a connection's driver does, which then polls.
 fn announce(wire: &mut Wire) -> Vec<u8> {

@@ -6,9 +6,9 @@ use std::task::Waker;
 use bytes::Bytes;
 use slab::Slab;
 
-use super::responder::HeaderBlock;
-use super::window::{ReceiveWindow, SendWindow};
-use crate::grpc::buf::SendBuf;
+use crate::header_block::HeaderBlock;
+use crate::send_buf::SendBuf;
+use crate::window::{ReceiveWindow, SendWindow};
 
 /// A queue that seldom has more than one item, and then allocates nothing.
 #[derive(Debug)]
@@ -27,10 +27,12 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, item: T) {
         if self.first.is_none() {
             self.first = Some(item);
@@ -46,6 +48,7 @@ impl<T> Queue<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         let next = self.rest.pop_front();
         std::mem::replace(&mut self.first, next)
@@ -96,6 +99,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -109,6 +113,7 @@ impl Streams {
         slot
     }
 
+    #[inline]
     pub(crate) fn slot_of(&self, id: u32) -> Option<usize> {
         // Mostly a frame is for the stream that was opened last.
         match self.ids.back() {
@@ -120,6 +125,7 @@ impl Streams {
     }
 
     /// The stream of this slot if it is still the one with this id.
+    #[inline]
     pub(crate) fn get(&mut self, slot: usize, id: u32) -> Option<&mut Stream> {
         self.slots.get_mut(slot).filter(|stream| stream.id == id)
     }
@@ -146,12 +152,14 @@ impl Streams {
 impl std::ops::Index<usize> for Streams {
     type Output = Stream;
 
+    #[inline]
     fn index(&self, slot: usize) -> &Stream {
         &self.slots[slot]
     }
 }
 
 impl std::ops::IndexMut<usize> for Streams {
+    #[inline]
     fn index_mut(&mut self, slot: usize) -> &mut Stream {
         &mut self.slots[slot]
     }

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::Gone;
-use super::state::State;
+use crate::reason::Gone;
+use crate::state::State;
 use crate::waker;
 
 /// Receives what a client sends on one stream.
-pub(crate) struct Body {
+pub struct Body {
     state: Rc<RefCell<State>>,
     slot: usize,
     id: u32,
@@ -21,7 +21,8 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(state: Rc<RefCell<State>>, slot: usize, id: u32) -> Self {
+    #[inline]
+    pub(crate) fn new(state: Rc<RefCell<State>>, slot: usize, id: u32) -> Self {
         Self {
             state,
             slot,
@@ -31,7 +32,7 @@ impl Body {
     }
 
     /// The next bytes; None when the client has sent all. They close its window until they are released.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Gone>>> {
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Gone>>> {
         let state = &mut *self.state.borrow_mut();
         let Some(stream) = state.streams.get(self.slot, self.id) else {
             return Poll::Ready(Some(Err(Gone)));
@@ -48,12 +49,12 @@ impl Body {
     }
 
     /// As `poll_data`, for async functions.
-    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, Gone>> {
+    pub async fn data(&mut self) -> Option<Result<Bytes, Gone>> {
         poll_fn(|cx| self.poll_data(cx)).await
     }
 
     /// `bytes` of what came are done with: the client may send as many again.
-    pub(crate) fn release(&mut self, bytes: usize) {
+    pub fn release(&mut self, bytes: usize) {
         let bytes = bytes.min(self.unreleased);
         self.unreleased -= bytes;
         let state = &mut *self.state.borrow_mut();

@@ -12,11 +12,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
-use super::super::frame::{self, Head};
-use super::super::{Config, Connection, HeaderBlock, PREFACE, Reason, Request, hpack};
-use crate::conn::pings::PingPolicy;
-use crate::grpc::buf::SendBuf;
+use crate::frame::{self, Head};
 use crate::limits::CONNECTION_WINDOW_BYTES;
+use crate::pings::PingPolicy;
+use crate::send_buf::SendBuf;
+use crate::{Config, Connection, HeaderBlock, PREFACE, Reason, hpack};
 
 /// Bytes that may be under way in each direction.
 const PIPE_BYTES: usize = 1 << 20;
@@ -78,10 +78,13 @@ pub(super) fn resets(id: u32, reason: Reason) -> Verdict {
 
 pub(super) const FINE: Verdict = Verdict::Resets(Vec::new());
 
+/// A request with which nothing is kept.
+pub(super) type Request = crate::Request<()>;
+
 /// A connection seen from the client's end of the wire.
 pub(super) struct Wire {
     client: DuplexStream,
-    pub(super) server: Connection<DuplexStream>,
+    pub(super) server: Connection<DuplexStream, ()>,
     woken: Arc<Woken>,
     pub(super) now: Instant,
     /// The server's last turn said that it was the last.
@@ -273,7 +276,7 @@ impl Wire {
         self.settle();
         let state = &mut *self.server.state.borrow_mut();
         assert_eq!(state.streams.len(), 0, "streams are left");
-        assert!(state.accepted.is_empty() && state.partial.is_none());
+        assert!(self.server.receiver.is_at_rest());
         assert!(
             window_is_whole(&mut state.receive_window),
             "bytes are missing from the receive window"
@@ -282,7 +285,7 @@ impl Wire {
 }
 
 /// Whether all that came was given back, told to the client or not. Uses the window up.
-pub(super) fn window_is_whole(window: &mut super::super::window::ReceiveWindow) -> bool {
+pub(super) fn window_is_whole(window: &mut crate::window::ReceiveWindow) -> bool {
     let half = CONNECTION_WINDOW_BYTES as usize / 2;
     if window.take(half).is_err() {
         return false;

@@ -8,34 +8,45 @@ use bytes::Bytes;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, request};
 
-use super::Reason;
-use super::hpack::{self, Field};
-use crate::grpc::head::GrpcRequest;
+use crate::hpack::{self, Field};
 use crate::limits::{BLOCK_REMEMBERED_BYTES_MAX, BLOCKS_REMEMBERED, HEADER_LIST_BYTES_MAX};
+use crate::reason::Reason;
 
 /// Size of the table that the client's encoder may fill: what it is without a setting.
 pub(crate) const TABLE_BYTES: usize = 4096;
 /// What RFC 9113 counts for a field beside its name and value.
 const FIELD_OVERHEAD_BYTES: usize = 32;
 
-/// What a header block says.
-pub(crate) struct RequestHead {
+/// What a header block says, and a memo of type `T` that is kept with it: a client sends the same block again and again,
+/// and whoever serves it has to make out what it means only once.
+pub struct RequestHead<T> {
     /// Method, headers, and path with query; the URI has neither scheme nor authority.
-    pub(crate) parts: request::Parts,
+    pub parts: request::Parts,
     /// As it was sent: old grpc-go clients put a whole URL here, which no URI takes for an authority.
-    pub(crate) authority: Option<Bytes>,
+    pub authority: Option<Bytes>,
     pub(crate) content_length: Option<u64>,
-    /// What gRPC reads from it, kept with the block.
-    grpc: OnceCell<GrpcRequest>,
+    memo: OnceCell<T>,
 }
 
-impl RequestHead {
-    pub(crate) fn path(&self) -> &str {
+impl<T> RequestHead<T> {
+    /// A head with these parts and no memo.
+    pub fn new(parts: request::Parts, authority: Option<Bytes>) -> Self {
+        Self {
+            parts,
+            authority,
+            content_length: None,
+            memo: OnceCell::new(),
+        }
+    }
+
+    /// The path, without its query.
+    #[inline]
+    pub fn path(&self) -> &str {
         self.parts.uri.path()
     }
 
     /// As HTTP/1.1 would have it: the authority is the `host` header, if there is none.
-    pub(crate) fn to_parts(&self) -> request::Parts {
+    pub fn to_parts(&self) -> request::Parts {
         let mut parts = self.parts.clone();
         if let Some(authority) = &self.authority
             && !parts.headers.contains_key(http::header::HOST)
@@ -46,42 +57,41 @@ impl RequestHead {
         parts
     }
 
-    /// What gRPC makes of it.
-    pub(crate) fn grpc(&self) -> &GrpcRequest {
-        self.grpc.get_or_init(|| GrpcRequest::parse(&self.parts))
-    }
-
-    /// A request with these parts, to the authority "h".
-    #[cfg(test)]
-    pub(crate) fn for_test(parts: request::Parts) -> Self {
-        Self {
-            parts,
-            authority: Some(Bytes::from_static(b"h")),
-            content_length: None,
-            grpc: OnceCell::new(),
-        }
+    /// The memo, which `make` makes of the head the first time.
+    #[inline]
+    pub fn memo(&self, make: impl FnOnce(&request::Parts) -> T) -> &T {
+        self.memo.get_or_init(|| make(&self.parts))
     }
 }
 
 /// What came of a header block.
-#[derive(Clone)]
-pub(crate) enum Block {
-    Request(Rc<RequestHead>),
+pub(crate) enum Block<T> {
+    Request(Rc<RequestHead<T>>),
     /// Not a well-formed request: its stream is reset.
     Malformed,
     /// More headers than are accepted: answered with status 431.
     TooLarge,
 }
 
+impl<T> Clone for Block<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Request(head) => Self::Request(head.clone()),
+            Self::Malformed => Self::Malformed,
+            Self::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
 /// Decodes the header blocks of one connection.
-pub(crate) struct Blocks {
+pub(crate) struct Blocks<T> {
     decoder: hpack::Decoder,
     /// Blocks that changed no table, and what they say while no other block changes it.
-    seen: Vec<(Box<[u8]>, Block)>,
+    seen: Vec<(Box<[u8]>, Block<T>)>,
     oldest: usize,
 }
 
-impl Blocks {
+impl<T> Blocks<T> {
     pub(crate) fn new() -> Self {
         Self {
             decoder: hpack::Decoder::new(TABLE_BYTES),
@@ -91,7 +101,7 @@ impl Blocks {
     }
 
     /// The request of a block.
-    pub(crate) fn request(&mut self, bytes: &[u8]) -> Result<Block, Reason> {
+    pub(crate) fn request(&mut self, bytes: &[u8]) -> Result<Block<T>, Reason> {
         if let Some((_, known)) = self.seen.iter().find(|(seen, _)| **seen == *bytes) {
             return Ok(known.clone());
         }
@@ -128,7 +138,7 @@ impl Blocks {
             .map_err(|hpack::Malformed| Reason::Compression)
     }
 
-    fn remember(&mut self, bytes: &[u8], block: Block) {
+    fn remember(&mut self, bytes: &[u8], block: Block<T>) {
         let entry = (bytes.into(), block);
         if self.seen.len() < BLOCKS_REMEMBERED {
             self.seen.push(entry);
@@ -217,7 +227,7 @@ impl Builder {
         Some(())
     }
 
-    fn finish(self) -> Block {
+    fn finish<T>(self) -> Block<T> {
         if self.too_large {
             return Block::TooLarge;
         }
@@ -232,10 +242,8 @@ impl Builder {
         parts.version = http::Version::HTTP_2;
         parts.headers = self.headers;
         Block::Request(Rc::new(RequestHead {
-            parts,
-            authority: self.authority,
             content_length: self.content_length,
-            grpc: OnceCell::new(),
+            ..RequestHead::new(parts, self.authority)
         }))
     }
 }

@@ -11,20 +11,20 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::body::Body;
-use super::frame;
-use super::receive::whole_frames;
-use super::request::RequestHead;
-use super::responder::Responder;
-use super::state::{Config, Phase, State};
-use super::{PREFACE, Reason};
+use crate::body::Body;
+use crate::frame::{self, ALIVE_PING};
 use crate::limits::{READ_BUFFER_BYTES, WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_IDLE_BYTES_MAX};
+use crate::reason::Reason;
+use crate::receive::{Receiver, whole_frames};
+use crate::request::RequestHead;
+use crate::responder::Responder;
+use crate::state::{Config, Phase, State};
 
-/// Payload of the pings that ask a silent client for a sign of life.
-const ALIVE_PING: [u8; 8] = *b"alive?\0\0";
+/// What a client says first, before its first frame.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One request: what its headers say, and both halves of its stream.
-pub(crate) type Request = (Rc<RequestHead>, Body, Responder);
+pub type Request<T> = (Rc<RequestHead<T>>, Body, Responder);
 
 /// What came of reading.
 enum Input {
@@ -36,27 +36,29 @@ enum Input {
     Over,
 }
 
-/// The server's side of one HTTP/2 connection. Dropped it ends all streams.
-pub(crate) struct Connection<S> {
+/// The server's side of one HTTP/2 connection. Dropped it ends all streams. `T`: what is kept with each header block.
+pub struct Connection<S, T> {
     stream: S,
     input: BytesMut,
     /// Bytes of the preface that are still to be skipped.
     preface: usize,
-    pub(super) state: Rc<RefCell<State>>,
+    pub(crate) state: Rc<RefCell<State>>,
+    pub(crate) receiver: Receiver<T>,
     last_read: Instant,
     /// The client has said all it will.
     read_all: bool,
     stalled_since: Option<Instant>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     /// A connection whose client has been seen to begin with HTTP/2's preface; `first` was read already.
-    pub(crate) fn new(stream: S, first: &[u8], config: Config, now: Instant) -> Self {
+    pub fn new(stream: S, first: &[u8], config: Config, now: Instant) -> Self {
         Self {
             stream,
             input: BytesMut::from(first),
             preface: PREFACE.len(),
             state: Rc::new(RefCell::new(State::new(config, now))),
+            receiver: Receiver::new(),
             last_read: now,
             read_all: false,
             stalled_since: None,
@@ -64,26 +66,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// False until the client's settings have come.
-    pub(crate) fn is_greeted(&self) -> bool {
+    pub fn is_greeted(&self) -> bool {
         self.state.borrow().greeted
     }
 
-    pub(crate) fn last_read(&self) -> Instant {
+    /// When anything came last.
+    pub fn last_read(&self) -> Instant {
         self.last_read
     }
 
     /// Since when the socket has refused bytes that wait.
-    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+    pub fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
 
     /// Lets running streams finish and asks the client to open no more.
-    pub(crate) fn announce_end(&self) {
+    pub fn announce_end(&self) {
         self.state.borrow_mut().announce_end();
     }
 
     /// Asks the client for a sign of life.
-    pub(crate) fn ping(&self) {
+    pub fn ping(&self) {
         let state = &mut *self.state.borrow_mut();
         frame::put_ping(&mut state.out, 0, ALIVE_PING);
         state.rouse();
@@ -91,11 +94,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// One turn: reads and gives all requests that are there to `each`, writes what came of it. Ready when the connection
     /// is over, apart from bytes that `poll_farewell` may still bring out.
-    pub(crate) fn poll_turn(
+    pub fn poll_turn(
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
-        mut each: impl FnMut(Request, &mut Context<'_>),
+        mut each: impl FnMut(Request<T>, &mut Context<'_>),
     ) -> Poll<()> {
         self.state.borrow_mut().begin_turn(now, cx);
         let over = self.poll_both_ways(now, cx, &mut each);
@@ -110,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
-        each: &mut impl FnMut(Request, &mut Context<'_>),
+        each: &mut impl FnMut(Request<T>, &mut Context<'_>),
     ) -> Poll<()> {
         loop {
             let input = self.poll_requests(now, cx, each);
@@ -131,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
-        each: &mut impl FnMut(Request, &mut Context<'_>),
+        each: &mut impl FnMut(Request<T>, &mut Context<'_>),
     ) -> Input {
         loop {
             self.take_in();
@@ -179,7 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             let frames: Bytes = self.input.split_to(bytes).freeze();
-            self.state.borrow_mut().receive(&frames)
+            let state = &mut *self.state.borrow_mut();
+            self.receiver.receive(state, &frames)
         });
         let state = &mut *self.state.borrow_mut();
         if let Err(reason) = taken {
@@ -189,10 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn next_request(&self) -> Option<Request> {
+    fn next_request(&mut self) -> Option<Request<T>> {
         loop {
+            let incoming = self.receiver.accepted.pop_front()?;
             let state = &mut *self.state.borrow_mut();
-            let incoming = state.accepted.pop_front()?;
             // The client may have reset it meanwhile.
             if state.streams.get(incoming.slot, incoming.id).is_some() {
                 return Some((
@@ -248,17 +252,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Brings out the last bytes of a connection that is over, and ends the stream.
-    pub(crate) fn poll_farewell(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_farewell(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_write(now, cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
-impl<S> Drop for Connection<S> {
+impl<S, T> Drop for Connection<S, T> {
     fn drop(&mut self) {
         self.state.borrow_mut().close();
     }

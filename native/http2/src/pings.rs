@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{IDLE_PING_INTERVAL, PING_STRIKES_MAX};
 
+/// How often a client may ping, and how often it did too early.
 #[derive(Debug)]
-pub(crate) struct PingPolicy {
+pub struct PingPolicy {
     interval_min: Duration,
     last: Option<Instant>,
     strikes: u32,
@@ -14,7 +15,8 @@ pub(crate) struct PingPolicy {
 }
 
 impl PingPolicy {
-    pub(crate) fn new(interval_min: Duration) -> Self {
+    /// With a call open the client may ping this often.
+    pub fn new(interval_min: Duration) -> Self {
         Self {
             interval_min,
             last: None,
@@ -24,6 +26,7 @@ impl PingPolicy {
     }
 
     /// The server sent HEADERS or DATA.
+    #[inline]
     pub(crate) fn sent(&mut self) {
         self.sent_since = true;
     }

@@ -2,9 +2,9 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::super::frame::*;
-use super::super::{Gone, HeaderBlock};
 use super::kit::*;
+use crate::frame::*;
+use crate::{Gone, HeaderBlock};
 
 /// Bytes of DATA of a stream, and whether its end came.
 fn received(frames: &[Frame], id: u32) -> (usize, bool) {

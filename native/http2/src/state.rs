@@ -1,36 +1,26 @@
 //! What a connection and the halves of its streams share.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Reason;
-use super::frame;
-use super::receive::Partial;
-use super::request::{Blocks, RequestHead};
-use super::streams::{Stream, Streams};
-use super::window::{INITIAL_WINDOW_BYTES, ReceiveWindow, SendWindow};
-use crate::conn::pings::PingPolicy;
+use crate::frame;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, FRAME_BYTES_MAX, HEADER_LIST_BYTES_MAX,
     RESETS_REMEMBERED, STREAM_WINDOW_BYTES,
 };
+use crate::pings::PingPolicy;
+use crate::reason::Reason;
+use crate::streams::{Queue, Stream, Streams};
 use crate::waker;
+use crate::window::{INITIAL_WINDOW_BYTES, ReceiveWindow, SendWindow};
 
 /// What the payload of a frame may be before the client says otherwise.
 const INITIAL_FRAME_BYTES: usize = 16_384;
 /// Places in line of streams that are gone, beyond as many as there are streams.
 const LINE_STALE_MAX: usize = 64;
-
-/// A request that was not given out yet.
-pub(crate) struct Incoming {
-    pub(crate) head: Rc<RequestHead>,
-    pub(crate) slot: usize,
-    pub(crate) id: u32,
-}
 
 /// How far the connection is on its way to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,10 +35,11 @@ pub(crate) enum Phase {
 }
 
 /// Limits and pings of one connection.
-pub(crate) struct Config {
-    pub(crate) max_concurrent_streams: u32,
+pub struct Config {
+    /// Streams that the client may have open at once.
+    pub max_concurrent_streams: u32,
     /// How often the client may ping; None: as it likes.
-    pub(crate) pings: Option<PingPolicy>,
+    pub pings: Option<PingPolicy>,
 }
 
 pub(crate) struct State {
@@ -56,10 +47,6 @@ pub(crate) struct State {
     pub(crate) out: BytesMut,
     pub(crate) phase: Phase,
     pub(crate) streams: Streams,
-    pub(crate) accepted: VecDeque<Incoming>,
-    pub(crate) blocks: Blocks,
-    /// A header block whose CONTINUATION frames still come.
-    pub(crate) partial: Option<Partial>,
     pub(crate) config: Config,
     /// The client's SETTINGS have come.
     pub(crate) greeted: bool,
@@ -111,9 +98,6 @@ impl State {
             out,
             phase: Phase::Open,
             streams: Streams::default(),
-            accepted: VecDeque::new(),
-            blocks: Blocks::new(),
-            partial: None,
             config,
             greeted: false,
             too_many_pings: false,
@@ -136,6 +120,7 @@ impl State {
     }
 
     /// The driver runs: it sees by itself what is done now.
+    #[inline]
     pub(crate) fn begin_turn(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.now = now;
         self.in_turn = true;
@@ -143,11 +128,13 @@ impl State {
     }
 
     /// From now on the driver has to be woken for what is put into `out`.
+    #[inline]
     pub(crate) fn end_turn(&mut self) {
         self.in_turn = false;
     }
 
     /// Something was put into `out`, or there may be room for more.
+    #[inline]
     pub(crate) fn rouse(&mut self) {
         if !self.in_turn
             && let Some(driver) = self.driver.take()
@@ -156,8 +143,43 @@ impl State {
         }
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// True for the id of a stream that the client has not opened yet.
+    pub(crate) fn is_idle(&self, id: u32) -> bool {
+        id > self.last_stream || id.is_multiple_of(2)
+    }
+
+    /// A stream whose request has come.
+    pub(crate) fn open(&mut self, id: u32, remote_ended: bool, length_left: Option<u64>) -> usize {
+        self.streams.open(Stream {
+            id,
+            send_window: SendWindow::new(self.stream_send_window),
+            receive_window: ReceiveWindow::new(STREAM_WINDOW_BYTES),
+            received: Queue::default(),
+            queued: Queue::default(),
+            unsent: 0,
+            remote_ended,
+            responded: false,
+            body_held: true,
+            length_left,
+            in_line: false,
+            starved: false,
+            body_waker: None,
+            send_waker: None,
+        })
+    }
+
+    /// The client has sent all of a stream.
+    pub(crate) fn end_remote(&mut self, slot: usize) {
+        let stream = &mut self.streams[slot];
+        stream.remote_ended = true;
+        if let Some(waker) = stream.body_waker.take() {
+            waker.wake();
+        }
     }
 
     /// Ends the stream from this side. Whoever holds its halves finds it gone.
@@ -231,6 +253,7 @@ impl State {
     }
 
     /// Bytes were read, or will be by nobody.
+    #[inline]
     pub(crate) fn release(&mut self, bytes: usize) {
         if let Some(increment) = self.receive_window.release(bytes)
             && !self.is_closed()
@@ -238,6 +261,18 @@ impl State {
             frame::put_window_update(&mut self.out, 0, increment);
             self.rouse();
         }
+    }
+
+    /// Bytes of a stream were read, or will be by nobody: its window and the connection's open again.
+    pub(crate) fn release_on(&mut self, slot: usize, bytes: usize) {
+        let stream = &mut self.streams[slot];
+        if let Some(increment) = stream.receive_window.release(bytes)
+            && !stream.remote_ended
+        {
+            frame::put_window_update(&mut self.out, stream.id, increment);
+            self.rouse();
+        }
+        self.release(bytes);
     }
 
     /// Ends the connection for what the client did.
@@ -255,7 +290,6 @@ impl State {
     /// Nothing is read any more; every half of a stream finds it gone.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        self.accepted.clear();
         self.line.clear();
         self.pieces = 0;
         for mut stream in self.streams.take_all() {

@@ -2,12 +2,12 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::super::Reason::{EnhanceYourCalm, FlowControl};
-use super::super::frame::*;
 use super::kit::*;
+use crate::frame::*;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, ERROR_RESETS_MAX, STREAM_WINDOW_BYTES, UNREAD_PIECES_MAX,
 };
+use crate::reason::Reason::{EnhanceYourCalm, FlowControl};
 
 /// DATA frames of `total` bytes.
 fn much_data(id: u32, total: usize) -> Vec<u8> {

@@ -1,14 +1,10 @@
 //! Frames that carry no request: priorities, resets, settings, pings, windows.
 
-use super::Reason;
-use super::frame::{self, Head};
-use super::receive::{PRIORITY_BYTES, dependency};
-use super::request::TABLE_BYTES;
-use super::state::{Phase, State};
+use crate::frame::{self, FAREWELL_PING, Head, PRIORITY_BYTES};
 use crate::limits::RAPID_RESETS_MAX;
-
-/// Payload of the ping that follows the first GOAWAY.
-pub(crate) const FAREWELL_PING: [u8; 8] = *b"farewell";
+use crate::reason::Reason;
+use crate::request::TABLE_BYTES;
+use crate::state::{Phase, State};
 
 impl State {
     pub(crate) fn receive_priority(&mut self, head: Head, payload: &[u8]) -> Result<(), Reason> {
@@ -18,7 +14,7 @@ impl State {
         if payload.len() != PRIORITY_BYTES {
             return self.wrong_on(head.stream, Reason::FrameSize);
         }
-        if dependency(payload) == Some(head.stream) {
+        if frame::dependency(payload) == Some(head.stream) {
             return self.wrong_on(head.stream, Reason::Protocol);
         }
         Ok(())
@@ -32,7 +28,13 @@ impl State {
         self.refuse(id, reason)
     }
 
-    pub(crate) fn receive_reset(&mut self, head: Head, payload: &[u8]) -> Result<(), Reason> {
+    /// `unserved`: the first stream whose request was not given out yet.
+    pub(crate) fn receive_reset(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        unserved: Option<u32>,
+    ) -> Result<(), Reason> {
         if payload.len() != 4 {
             return Err(Reason::FrameSize);
         }
@@ -45,10 +47,7 @@ impl State {
             return Ok(());
         };
         // Requests are given out in the order of their ids.
-        let served = self
-            .accepted
-            .front()
-            .is_none_or(|incoming| head.stream < incoming.id);
+        let served = unserved.is_none_or(|first| head.stream < first);
         if !served {
             self.rapid_resets += 1;
             if self.rapid_resets > RAPID_RESETS_MAX {

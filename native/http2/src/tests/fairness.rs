@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::frame::*;
 use super::kit::*;
+use crate::frame::*;
 use crate::limits::WRITE_BUFFER_BYTES_MAX;
 
 const WIDE: (u16, u32) = (SETTING_INITIAL_WINDOW_SIZE, LOW_31_BITS);

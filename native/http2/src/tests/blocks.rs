@@ -4,8 +4,8 @@ use http::HeaderMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::hpack;
-use super::super::request::{Block, Blocks, TABLE_BYTES};
+use crate::hpack;
+use crate::request::{Block, Blocks, TABLE_BYTES};
 
 /// One representation of a header block.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn a_block_means_the_same_with_and_without_memory((pool, order) in sequence()) {
-        let mut blocks = Blocks::new();
+        let mut blocks = Blocks::<()>::new();
         let mut plain = hpack::Decoder::new(TABLE_BYTES);
         for at in order {
             let sent = at.get(&pool);
@@ -111,8 +111,8 @@ proptest! {
 
 #[test]
 fn a_block_that_was_seen_is_forgotten_when_the_table_changes() {
-    let mut blocks = Blocks::new();
-    let value = |blocks: &mut Blocks, bytes: &[u8]| {
+    let mut blocks = Blocks::<()>::new();
+    let value = |blocks: &mut Blocks<()>, bytes: &[u8]| {
         let Ok(Block::Request(head)) = blocks.request(bytes) else {
             panic!("a request");
         };

@@ -1,7 +1,7 @@
 //! Flow control windows.
 
-use super::Reason;
-use super::frame::LOW_31_BITS;
+use crate::frame::LOW_31_BITS;
+use crate::reason::Reason;
 
 /// What a window is before any settings say otherwise.
 pub(crate) const INITIAL_WINDOW_BYTES: u32 = 65_535;
@@ -15,6 +15,7 @@ pub(crate) struct ReceiveWindow {
 }
 
 impl ReceiveWindow {
+    #[inline]
     pub(crate) fn new(bytes: u32) -> Self {
         Self {
             bytes,
@@ -24,6 +25,7 @@ impl ReceiveWindow {
     }
 
     /// Takes in `bytes`; an error if the client was not allowed to send so many.
+    #[inline]
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Reason> {
         self.available = u32::try_from(bytes)
             .ok()
@@ -33,6 +35,7 @@ impl ReceiveWindow {
     }
 
     /// `bytes` of what was taken in are read. Says by how much to open the client's window, if it is time.
+    #[inline]
     pub(crate) fn release(&mut self, bytes: usize) -> Option<u32> {
         let taken = self.bytes - self.available;
         self.read = (self.read + bytes as u32).min(taken);
@@ -50,20 +53,24 @@ impl ReceiveWindow {
 pub(crate) struct SendWindow(i64);
 
 impl SendWindow {
+    #[inline]
     pub(crate) fn new(bytes: u32) -> Self {
         Self(i64::from(bytes))
     }
 
+    #[inline]
     pub(crate) fn room(self) -> usize {
         usize::try_from(self.0).unwrap_or(0)
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.room(), "sent into a closed window");
         self.0 -= bytes as i64;
     }
 
     /// The client opened the window, or changed what all windows begin with. An error above 31 bits.
+    #[inline]
     pub(crate) fn change(&mut self, by: i64) -> Result<(), Reason> {
         self.0 += by;
         if self.0 > i64::from(LOW_31_BITS) {

@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::DuplexStream;
 use tokio::task::{spawn_local, yield_now};
 
-use super::super::state::State;
-use super::super::{Body, Config, Connection, Gone, Reason, Request, Responder};
-use super::kit::{ok, trailers};
-use crate::grpc::buf::SendBuf;
+use super::kit::{Request, ok, trailers};
+use crate::send_buf::SendBuf;
+use crate::state::State;
+use crate::{Body, Config, Connection, Gone, Reason, Responder};
 
 /// Bytes that a streamed answer hands over at once.
 const PIECE_BYTES: usize = 10_000;
@@ -25,8 +25,8 @@ pub(super) fn content(bytes: usize) -> Bytes {
         .collect()
 }
 
-/// Serves one connection in this thread until its client is gone.
-pub(super) fn serve(pipe: DuplexStream) -> (Rc<RefCell<State>>, tokio::task::JoinHandle<()>) {
+/// Serves one connection in this thread until its client is gone. The task says whether nothing was left half received.
+pub(super) fn serve(pipe: DuplexStream) -> (Rc<RefCell<State>>, tokio::task::JoinHandle<bool>) {
     let config = Config {
         max_concurrent_streams: 1000,
         pings: None,
@@ -41,6 +41,7 @@ pub(super) fn serve(pipe: DuplexStream) -> (Rc<RefCell<State>>, tokio::task::Joi
             });
         };
         poll_fn(|cx| server.poll_turn(Instant::now(), cx, &mut each)).await;
+        server.receiver.is_at_rest()
     });
     (state, running)
 }
