@@ -27,6 +27,8 @@ export const limits = {
   pendingRenewalsMax: 100_000,
   /** Lock, Campaign and Observe calls that are open at once. */
   openRecipesMax: 10_000,
+  /** How often aliases of a config file may repeat what one anchor stands for; etcd refuses somewhat above this too. */
+  configAliasesMax: 5_000,
   /** Bytes of a file of the write-ahead log, as the data plane makes them (native/engine/src/limits.rs). */
   walSegmentBytes: 64 * 1024 * 1024,
   /** Bytes of a lease call of another member. */

@@ -87,10 +87,14 @@ impl Head {
         for (name, header) in &parts.headers {
             let value = header.as_bytes();
             match name.as_str() {
-                "content-type" => {
-                    content_type =
-                        ContentType::parse(value).ok_or(std::str::from_utf8(value).unwrap_or("?"));
-                }
+                // Of several one that is gRPC's is enough, as in grpc-go.
+                "content-type" => match ContentType::parse(value) {
+                    Some(known) => content_type = Ok(known),
+                    None if content_type.is_err() => {
+                        content_type = Err(std::str::from_utf8(value).unwrap_or("?"));
+                    }
+                    None => {}
+                },
                 "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
                 "grpc-encoding" => head.encoding = parse_encoding(value),
                 "hasleader" => head.needs_leader |= value == b"true",
@@ -292,6 +296,19 @@ mod tests {
         let mut get = parts(&[("content-type", "application/grpc")]);
         get.method = Method::GET;
         assert_eq!(Head::parse(&get).unwrap_err().status, 405);
+    }
+
+    #[test]
+    fn of_several_content_types_one_that_is_grpc_is_enough() {
+        let mut types = [
+            ("content-type", "text/html"),
+            ("content-type", "application/grpc"),
+        ];
+        for _ in 0..2 {
+            let head = Head::parse(&parts(&types)).unwrap();
+            assert_eq!(head.content_type, ContentType::Grpc);
+            types.reverse();
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub(crate) mod buf;
 pub(crate) mod deframe;
+#[cfg(test)]
+mod fuzz_test;
 pub(crate) mod head;
 pub(crate) mod methods;
 pub(crate) mod percent;

@@ -5,6 +5,8 @@
 mod accept;
 mod dial;
 mod frame;
+#[cfg(test)]
+mod fuzz_test;
 pub mod limits;
 mod link;
 mod metrics;

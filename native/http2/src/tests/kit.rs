@@ -228,6 +228,11 @@ impl Wire {
         frames
     }
 
+    /// No part of a frame has come without the rest.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.input.is_empty()
+    }
+
     /// Only what concerns streams and errors: no window updates of the connection.
     pub(super) fn frames_of_streams(&mut self) -> Vec<Frame> {
         let mut frames = self.frames();

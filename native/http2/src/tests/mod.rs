@@ -1,5 +1,5 @@
-//! Tests of the server: frame by frame against a client that writes and reads bytes, and call by call against the h2
-//! crate's client.
+//! Tests of the server: frame by frame against a client that writes and reads bytes, whether they make sense or not
+//! (fuzz), and call by call against the h2 crate's client.
 
 mod blocks;
 mod calls;
@@ -7,6 +7,7 @@ mod ends;
 mod errors;
 mod fairness;
 mod flow;
+mod fuzz;
 mod kit;
 mod limits;
 mod malformed;

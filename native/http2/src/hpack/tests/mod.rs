@@ -1,5 +1,7 @@
-//! Tests of HPACK: the RFC's own examples, and properties against a slow encoder and another implementation's decoder.
+//! Tests of HPACK: the RFC's own examples, fuzzing, and properties against a slow encoder and the decoder of another
+//! implementation.
 
+mod fuzz;
 mod properties;
 mod rfc;
 mod slow;
