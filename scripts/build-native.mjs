@@ -8,7 +8,7 @@ const FOLDER = "native/addon";
 
 /** Everything that decides what the addon is; tests and benches of the crates do not. */
 function inputs() {
-  const crates = ["engine", "front", "addon"].flatMap((crate) => [
+  const crates = ["engine", "http2", "front", "addon"].flatMap((crate) => [
     ...filesBelow(`native/${crate}/src`),
     join(ROOT, `native/${crate}/Cargo.toml`),
   ]);

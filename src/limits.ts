@@ -30,6 +30,8 @@ export const limits = {
   /** Descriptors that no client gets, as the data plane shares them out (native/front/src/limits.rs): a process that may
    * have no more does not start. */
   ownDescriptors: 150,
+  /** How often aliases of a config file may repeat what one anchor stands for; etcd refuses somewhat above this too. */
+  configAliasesMax: 5_000,
   /** Bytes of a file of the write-ahead log, as the data plane makes them (native/engine/src/limits.rs). */
   walSegmentBytes: 64 * 1024 * 1024,
   /** Bytes of a lease call of another member. */

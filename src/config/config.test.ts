@@ -287,6 +287,37 @@ describe("the config file", () => {
   });
 });
 
+describe("aliases in the config file", () => {
+  /** Levels of lists, each of so many aliases of the one below. */
+  const repeating = (levels: number, width: number) =>
+    Array.from(
+      { length: levels },
+      (_, n) => `a${n + 1}: &a${n + 1} [${Array(width).fill(`*a${n}`).join(", ")}]\n`,
+    ).join("");
+  const withAliases = (levels: number, width: number) =>
+    file(`a0: &a0 [x, x]\n${repeating(levels, width)}name: repeated\n`);
+
+  it("may repeat what they stand for as often as etcd lets them", () => {
+    for (const [levels, width] of [
+      [1, 2000],
+      [3, 9],
+    ] as const) {
+      expect(run(withAliases(levels, width)).name).toBe("repeated");
+    }
+  });
+
+  it("are refused where they would make a small file huge", () => {
+    for (const [levels, width] of [
+      [4, 9],
+      [3, 20],
+      [9, 9],
+    ] as const) {
+      const refused = refusal(withAliases(levels, width));
+      expect(refused).toBe("error converting YAML to JSON: yaml: document contains excessive aliasing");
+    }
+  });
+});
+
 describe("durations", () => {
   it.each([
     ["0s", 0n],

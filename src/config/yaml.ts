@@ -12,6 +12,7 @@ import {
   visit,
   type YAMLError,
 } from "yaml";
+import { limits } from "../limits.js";
 
 /** YAML 1.1 (`yes`, `1_000`) with octals of 1.2, the last of equal keys, no times; what follows a document is not read. */
 const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
@@ -20,6 +21,8 @@ const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
   intAsBigInt: true,
   uniqueKeys: false,
   prettyErrors: false,
+  // What is odd but no mistake is not written to stderr: the log is there.
+  logLevel: "error",
   customTags: (tags) => [...tags.filter((tag) => !isTime(tag)), "intOct"],
 };
 
@@ -34,8 +37,11 @@ export function parseYaml(text: string): unknown {
   const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
   if (error) throw new Error(described(error, text, document));
   try {
-    return document.toJS();
+    return document.toJS({ maxAliasCount: limits.configAliasesMax });
   } catch (unresolved) {
+    if (/^Excessive alias count/.test((unresolved as Error).message)) {
+      throw new Error("document contains excessive aliasing");
+    }
     const anchor = /Unresolved alias .*: (.*)$/.exec((unresolved as Error).message)?.[1];
     throw anchor === undefined ? unresolved : new Error(`unknown anchor '${anchor}' referenced`);
   }

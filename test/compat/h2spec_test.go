@@ -56,7 +56,7 @@ const (
 	noBody = "a gRPC server answers a GET without a body, and the case wants one; TestFrames does the same with a Range"
 	// Which of the two frames is there when the server looks depends on the machine's load.
 	earlyAnswer = "what is wrong comes in a second frame, by which the path that nobody serves may have got its answer; " +
-		"the tests of native/front/src/http2 have the case with a request that waits"
+		"the tests of native/http2 have the case with a request that waits"
 )
 
 // verdict is how one case ended: passed, skipped (by h2spec itself), or failed with what was expected and what came.

@@ -178,6 +178,8 @@ impl Player {
         let config = PipelineConfig {
             max_request_bytes: 0,
             append_grant: true,
+            slow_apply: Duration::MAX,
+            slow_request: Duration::MAX,
         };
         let neighbours = Neighbours {
             store: Arc::new(NoStore),

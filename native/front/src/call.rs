@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use netcd_engine::error::{Code, EtcdError};
+use netcd_http2::Responder;
 
 use crate::conn::ConnCtx;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
-use crate::http2::Responder;
 use crate::limits::SEND_BYTES_MAX;
 use crate::shared::Shared;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use netcd_http2::PREFACE;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -15,7 +16,6 @@ use crate::conn::{ConnCtx, Stage, driver};
 use crate::dispatch;
 use crate::events::LogLevel;
 use crate::http::over_http1;
-use crate::http2::PREFACE;
 use crate::worker::{Worker, spawn};
 
 /// Counts a connection out when its task ends, however it ends.

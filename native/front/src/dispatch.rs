@@ -10,16 +10,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
+use netcd_http2::{Body, Responder};
 
 use crate::call::{ActiveCall, Call, reply_error};
 use crate::conn::ConnCtx;
 use crate::conn::driver::Request;
 use crate::grpc::deframe::{self, Deframer, Encoding};
-use crate::grpc::head::{self, Head, NotGrpc};
+use crate::grpc::head::{self, GrpcRequest, Head, NotGrpc, RequestHead};
 use crate::grpc::methods::{self, MethodId, MethodKind, Route};
 use crate::grpc::status;
 use crate::grpc::stream::CallStream;
-use crate::http2::{Body, RequestHead, Responder};
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
 use crate::{handover, hot, http as web, lease, watch};
@@ -41,7 +41,7 @@ pub(crate) fn accept(
     if http_here && !(conn.listener.grpc && head::is_grpc(&request.parts.headers)) {
         return web::over_http2::serve(worker, conn, request, body, respond);
     }
-    let grpc = request.grpc();
+    let grpc = request.memo(GrpcRequest::parse);
     let head = match &grpc.head {
         Ok(head) => head,
         Err(refused) => return refuse(respond, refused),

@@ -19,7 +19,6 @@ mod grpc;
 mod handover;
 mod hot;
 mod http;
-mod http2;
 mod lease;
 pub mod limits;
 mod listener;

@@ -33,29 +33,6 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 16_384;
 pub const ANSWER_TRACKED_BYTES_MIN: usize = 4 << 10;
 /// Bytes of counted answers that may wait for one client before its reads get `too many requests`.
 pub const UNSENT_PER_CONNECTION_MAX: usize = 64 << 20;
-/// Streams of one connection that were reset and whose late frames are still known for that.
-pub const RESETS_REMEMBERED: usize = 1024;
-/// Pieces of data that streams of one connection may have unread: each costs memory beside its bytes.
-pub const UNREAD_PIECES_MAX: usize = 64 << 10;
-/// Bytes that a stream may send before the next in line has its turn.
-pub const SEND_QUANTUM_BYTES: usize = 32 << 10;
-/// CONTINUATION frames of one header block.
-pub const CONTINUATIONS_MAX: u32 = 4096;
-/// Header blocks of one connection that are known by their bytes, and how long each may be.
-pub const BLOCKS_REMEMBERED: usize = 8;
-/// See `BLOCKS_REMEMBERED`.
-pub const BLOCK_REMEMBERED_BYTES_MAX: usize = 1 << 10;
-/// Bytes that one read of a connection asks for, at least.
-pub const READ_BUFFER_BYTES: usize = 8 << 10;
-/// Bytes that may follow the prefix of an integer in a header block: 28 bits.
-pub const HPACK_INTEGER_BYTES_MAX: usize = 4;
-/// Capacity that a connection's header decoder keeps between blocks for Huffman coded strings.
-pub const HPACK_SCRATCH_BYTES_KEPT: usize = 512;
-/// Bytes of request headers of one stream, as HTTP/2 counts them; as many as grpc-go takes.
-pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
-/// Bytes of request headers that the open streams of one connection hold together, handed-over calls as long as they
-/// last; a stream that would hold more is refused.
-pub const HEADER_BYTES_PER_CONNECTION_MAX: usize = 64 << 20;
 /// Time for the first bytes of a connection, and for the headers of an HTTP/1.1 request.
 pub const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time for a client to send its settings, which end the HTTP/2 handshake, once it has sent a preface.
@@ -68,24 +45,6 @@ pub const STREAM_STALL_MAX: Duration = Duration::from_secs(120);
 pub const FAREWELL_ANSWER_MAX: Duration = Duration::from_millis(250);
 /// Time for the last bytes (GOAWAY, a final answer) of a connection that is being closed.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes that wait in a connection's write buffer before data has to wait; at twice as many nothing more is read.
-pub const WRITE_BUFFER_BYTES_MAX: usize = 128 << 10;
-/// Capacity that an idle connection's write buffer may keep.
-pub const WRITE_BUFFER_IDLE_BYTES_MAX: usize = 16 << 10;
-/// HTTP/2 receive window of one stream: what a client may send before the server read it.
-pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// HTTP/2 receive window of one connection.
-pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// Largest HTTP/2 frame accepted.
-pub const FRAME_BYTES_MAX: u32 = 64 << 10;
-/// Streams that a client may reset before the server has even seen them (rapid reset), then the connection ends.
-pub const RAPID_RESETS_MAX: usize = 1000;
-/// Streams that the server may reset for the client's own errors, then the connection ends.
-pub const ERROR_RESETS_MAX: usize = 1000;
-/// Client pings that may come too early before the connection is refused with too_many_pings.
-pub const PING_STRIKES_MAX: u32 = 2;
-/// Client pings without any stream open may come this often.
-pub const IDLE_PING_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 /// gRPC's own allowance over --max-request-bytes for a received message.
 pub const GRPC_OVERHEAD_BYTES: usize = 512 << 10;
 /// Largest message sent, as gRPC counts it.
@@ -143,7 +102,4 @@ const _: () = assert!(
     CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
 );
 const _: () = assert!(CALL_BYTES_UNDRAINED_MAX <= CALLS_BYTES_UNDRAINED_MAX);
-const _: () = assert!(2 * SEND_QUANTUM_BYTES <= WRITE_BUFFER_BYTES_MAX);
-const _: () = assert!(HEADER_LIST_BYTES_MAX as usize <= HEADER_BYTES_PER_CONNECTION_MAX);
-const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);

@@ -12,13 +12,13 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::types::OpResult;
+use netcd_http2::{Reason, SendBuf};
 
 use crate::backend::Chunks;
 use crate::call::{Call, reply_error, too_large_to_send};
 use crate::conn::Unsent;
-use crate::grpc::buf::{self, SendBuf};
+use crate::grpc::buf;
 use crate::grpc::status;
-use crate::http2::Reason;
 use crate::limits::{ANSWER_TRACKED_BYTES_MIN, SEND_BYTES_MAX};
 use crate::read_ahead::Ahead;
 use crate::stats::{self, Asked, Came};
@@ -71,7 +71,7 @@ impl Call {
         let (head, trailers) = (status::head(&self.content_type), status::ok_trailers());
         let mut respond = self.respond;
         // An error means that the client is gone: there is nobody left to tell.
-        let _gone = respond.answer(&head, SendBuf::message(bytes), trailers);
+        let _gone = respond.answer(&head, buf::message(bytes), trailers);
     }
 }
 
@@ -168,7 +168,7 @@ impl Sending {
             }
             Err(Stop::Failed(error)) if self.owed > 0 => {
                 self.call.handled(&self.worker, error.code as u8);
-                self.call.respond.reset(Reason::of(error.code));
+                self.call.respond.reset(status::reset_reason(error.code));
             }
             Err(Stop::Failed(error)) => {
                 self.call.handled(&self.worker, error.code as u8);
@@ -195,7 +195,7 @@ pub(crate) async fn whole(worker: Rc<Worker>, call: Call, bytes: Bytes) {
         .worker
         .metrics
         .message_sent(sending.call.method, bytes.len());
-    let outcome = sending.send(SendBuf::message(bytes)).await;
+    let outcome = sending.send(buf::message(bytes)).await;
     sending.end(outcome);
 }
 
@@ -236,7 +236,7 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
                 .worker
                 .metrics
                 .message_sent(sending.call.method, message.len());
-            sending.send(SendBuf::message(message)).await?;
+            sending.send(buf::message(message)).await?;
         }
         Ok(())
     };

@@ -214,6 +214,9 @@ impl FrameHead {
         if crc32c::crc32c_append(self.head, body) != self.link {
             return None;
         }
+        if self.type_byte != 1 && self.kind != 0 {
+            return None;
+        }
         match (self.type_byte, body.len()) {
             (1, ENTRY_PREFIX_BYTES..) => Some(Record::Entry {
                 index: u64_at(body, 0),

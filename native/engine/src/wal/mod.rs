@@ -11,6 +11,8 @@ use parking_lot::RwLock;
 mod batch;
 mod error;
 mod format;
+#[cfg(test)]
+mod fuzz_test;
 mod header;
 mod map;
 mod metrics;

@@ -7,19 +7,19 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use netcd_http2::{Config, Connection, PingPolicy};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::pings::PingPolicy;
 use super::{ConnCtx, Stage};
-use crate::http2::{Body, Config, Connection, RequestHead, Responder};
+use crate::grpc::head::GrpcRequest;
 use crate::limits::{FAREWELL_ANSWER_MAX, FAREWELL_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::worker::Worker;
 
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// One request: what its headers say, and both halves of its stream.
-pub(crate) type Request = (Rc<RequestHead>, Body, Responder);
+pub(crate) type Request = netcd_http2::Request<GrpcRequest>;
 
 /// Serves one request of a connection; the context is that of the connection's task.
 pub(crate) type Handler = fn(&Rc<Worker>, &Rc<ConnCtx>, Request, &mut Context<'_>);
@@ -27,7 +27,7 @@ pub(crate) type Handler = fn(&Rc<Worker>, &Rc<ConnCtx>, Request, &mut Context<'_
 struct Driver<S> {
     worker: Rc<Worker>,
     conn: Rc<ConnCtx>,
-    http2: Connection<S>,
+    http2: Connection<S, GrpcRequest>,
     handler: Handler,
     draining: bool,
     /// When the answer to the first GOAWAY's ping is waited for no longer.

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use netcd_http2::PREFACE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ConnCtx, Stage};
-use crate::http2::PREFACE;
 
 /// Reads until the bytes are the HTTP/2 preface or cannot become it. A connection that has said nothing when the server
 /// drains is not waited for.

@@ -2,7 +2,6 @@
 
 pub(crate) mod driver;
 pub(crate) mod first;
-pub(crate) mod pings;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

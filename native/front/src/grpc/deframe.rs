@@ -6,8 +6,7 @@ use std::io::{ErrorKind, Read};
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use netcd_engine::error::{Code, EtcdError};
-
-use super::buf::PREFIX_BYTES;
+use netcd_http2::PREFIX_BYTES;
 
 /// Why a stream of messages ends.
 pub type DeframeError = EtcdError;

@@ -14,12 +14,14 @@ use super::deframe::Encoding;
 use super::methods::MethodId;
 use super::status::ContentType;
 use crate::events::MetadataValue;
-use crate::http2::RequestHead;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// A request's headers, which keep what gRPC makes of them.
+pub(crate) type RequestHead = netcd_http2::RequestHead<GrpcRequest>;
 
 /// What gRPC makes of a request's headers.
 #[derive(Debug)]
@@ -85,10 +87,14 @@ impl Head {
         for (name, header) in &parts.headers {
             let value = header.as_bytes();
             match name.as_str() {
-                "content-type" => {
-                    content_type =
-                        ContentType::parse(value).ok_or(std::str::from_utf8(value).unwrap_or("?"));
-                }
+                // Of several one that is gRPC's is enough, as in grpc-go.
+                "content-type" => match ContentType::parse(value) {
+                    Some(known) => content_type = Ok(known),
+                    None if content_type.is_err() => {
+                        content_type = Err(std::str::from_utf8(value).unwrap_or("?"));
+                    }
+                    None => {}
+                },
                 "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
                 "grpc-encoding" => head.encoding = parse_encoding(value),
                 "hasleader" => head.needs_leader |= value == b"true",
@@ -293,6 +299,19 @@ mod tests {
     }
 
     #[test]
+    fn of_several_content_types_one_that_is_grpc_is_enough() {
+        let mut types = [
+            ("content-type", "text/html"),
+            ("content-type", "application/grpc"),
+        ];
+        for _ in 0..2 {
+            let head = Head::parse(&parts(&types)).unwrap();
+            assert_eq!(head.content_type, ContentType::Grpc);
+            types.reverse();
+        }
+    }
+
+    #[test]
     fn timeouts() {
         for (text, expected) in [
             ("2H", Duration::from_secs(7200)),
@@ -324,12 +343,15 @@ mod tests {
 
     #[test]
     fn metadata_is_decoded() {
-        let request = RequestHead::for_test(parts(&[
-            ("token", "abc"),
-            ("te", "trailers"),
-            ("x-bin", "aGk=, aGk"),
-            ("content-type", "x"),
-        ]));
+        let request = RequestHead::new(
+            parts(&[
+                ("token", "abc"),
+                ("te", "trailers"),
+                ("x-bin", "aGk=, aGk"),
+                ("content-type", "x"),
+            ]),
+            Some(Bytes::from_static(b"h")),
+        );
         let hi = MetadataValue::Binary(Bytes::from_static(b"hi"));
         assert_eq!(
             metadata(&request).unwrap(),

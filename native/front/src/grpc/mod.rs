@@ -4,6 +4,8 @@ pub(crate) mod buf;
 pub(crate) mod decode;
 pub(crate) mod deframe;
 pub(crate) mod end;
+#[cfg(test)]
+mod fuzz_test;
 pub(crate) mod head;
 pub(crate) mod methods;
 pub(crate) mod percent;

@@ -2,10 +2,10 @@
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use netcd_engine::error::EtcdError;
+use netcd_engine::error::{Code, EtcdError};
+use netcd_http2::{HeaderBlock, Reason};
 
 use super::percent;
-use crate::http2::HeaderBlock;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -106,9 +106,36 @@ pub(crate) fn not_grpc(status: StatusCode, error: &EtcdError) -> HeaderBlock {
     HeaderBlock::response(status, &headers)
 }
 
+/// Ends a stream that can have no trailers any more, so that a gRPC client makes this status of it. grpc-go takes a
+/// CANCEL after its own deadline for DeadlineExceeded. A refused stream is one that may be repeated: only reads are
+/// answered in pieces.
+pub(crate) fn reset_reason(code: Code) -> Reason {
+    match code {
+        Code::Canceled | Code::DeadlineExceeded => Reason::Cancel,
+        Code::ResourceExhausted => Reason::EnhanceYourCalm,
+        Code::Unavailable => Reason::RefusedStream,
+        _ => Reason::Internal,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reset_says_what_grpc_makes_the_right_code_of() {
+        // grpc-go's table of HTTP/2 errors, as far as it has an answer for the code.
+        for (code, reason) in [
+            (Code::Canceled, Reason::Cancel),
+            (Code::DeadlineExceeded, Reason::Cancel),
+            (Code::ResourceExhausted, Reason::EnhanceYourCalm),
+            (Code::Unavailable, Reason::RefusedStream),
+            (Code::Internal, Reason::Internal),
+            (Code::OutOfRange, Reason::Internal),
+        ] {
+            assert_eq!(reset_reason(code), reason, "{code:?}");
+        }
+    }
 
     #[test]
     fn ready_made_blocks_are_what_the_encoder_makes() {

@@ -10,16 +10,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
+use netcd_http2::{Body, Gone, HeaderBlock, Responder, SendBuf};
 use tokio::time::Sleep;
 
-use super::buf::SendBuf;
+use super::buf;
 use super::deframe::{Deframer, Encoding};
 use super::end::{CallOutbound, End};
 use super::methods::MethodId;
 use super::status::{self, ContentType};
 use crate::call::{ActiveCall, Call};
 use crate::completions::Drain;
-use crate::http2::{Body, Gone, HeaderBlock, Responder};
 use crate::outbound::{Next, Outbound};
 use crate::stats::{self, Asked, Came};
 use crate::worker::Worker;
@@ -138,7 +138,7 @@ impl CallStream {
             match next {
                 Next::Bytes(message) => {
                     self.worker.metrics.message_sent(self.method, message.len());
-                    if self.send(SendBuf::message(message)).is_err() {
+                    if self.send(buf::message(message)).is_err() {
                         return Poll::Ready(Outcome::Gone);
                     }
                     if drained {

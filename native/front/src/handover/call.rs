@@ -14,9 +14,9 @@ use crate::events::{FrontEvent, MetadataValue};
 use crate::grpc::decode;
 use crate::grpc::end::End;
 use crate::grpc::stream::{CallStream, Outcome};
-use crate::http2::Held;
 use crate::shared::Shared;
 use crate::worker::spawn;
+use netcd_http2::Held;
 
 /// Tells the control plane of a call and lets it run.
 pub(crate) fn start(

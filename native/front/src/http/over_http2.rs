@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
+use netcd_http2::{Body, Gone, HeaderBlock, Responder, SendBuf};
 
 use super::exchange::Exchange;
 use super::head::Head;
 use crate::conn::ConnCtx;
-use crate::grpc::buf::SendBuf;
-use crate::http2::{Body, Gone, HeaderBlock, RequestHead, Responder};
+use crate::grpc::head::RequestHead;
 use crate::outbound::Next;
 use crate::worker::{Worker, spawn};
 

@@ -10,17 +10,17 @@ use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader,
 };
+use netcd_http2::Body;
 use prost::Message;
 
 use super::renewals::Asking;
 use crate::call::Call;
 use crate::events::FrontEvent;
-use crate::grpc::buf::SendBuf;
+use crate::grpc::buf;
 use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::end::End;
 use crate::grpc::stream::CallStream;
-use crate::http2::Body;
 use crate::watch::{Registered, WakeSlot};
 use crate::worker::{Worker, spawn};
 
@@ -147,7 +147,7 @@ impl KeepAlive {
             .metrics
             .message_sent(stream.method, bytes.len());
         stream
-            .send(SendBuf::message(bytes.into()))
+            .send(buf::message(bytes.into()))
             .map_err(|_| error::CANCELED)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use netcd_http2::{Body, HeaderBlock, Reason, Responder, SendBuf};
 use tokio::time::timeout;
 
 use super::counters::{PeerCounters, add};
@@ -11,8 +12,7 @@ use super::frame::Decoder;
 use super::shared::Shared;
 use super::snapshot::receive_snapshot;
 use super::wire;
-use crate::grpc::buf::SendBuf;
-use crate::http2::{Body, HeaderBlock, Reason, RequestHead, Responder};
+use crate::grpc::head::RequestHead;
 
 /// Serves the peer paths of a peer listener. Clones are cheap.
 #[derive(Clone)]

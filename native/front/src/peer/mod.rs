@@ -7,6 +7,8 @@ mod address;
 mod counters;
 mod dial;
 mod frame;
+#[cfg(test)]
+mod fuzz_test;
 pub mod limits;
 mod link;
 mod metrics;

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use netcd_engine::watch::WatchOutput;
+use netcd_http2::SendBuf;
 
-use crate::grpc::buf::{SendBuf, prefix};
+use crate::grpc::buf::prefix;
 use crate::grpc::stream::CallStream;
 use crate::limits::{WATCH_SHARE_BYTES_MIN, WATCH_WRITE_BYTES};
 

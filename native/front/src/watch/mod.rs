@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchSession};
+use netcd_http2::{Body, Gone};
 use tokio::time::Sleep;
 
 pub(crate) use control::{Registered, WakeSlot, Watches};
@@ -27,7 +28,6 @@ use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::end::End;
 use crate::grpc::stream::CallStream;
-use crate::http2::{Body, Gone};
 use crate::limits::WATCH_WRITE_BYTES;
 use crate::worker::{Worker, spawn};
 

@@ -7,6 +7,8 @@
 //! `u64` the most bytes that the file can have, the file, `u64 bytes` and `u32 CRC-32C` of the file. The copy is made
 //! while it is sent, so its length is not known before.
 
+#[cfg(test)]
+mod fuzz_test;
 mod receive;
 mod send;
 

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
+use netcd_http2::Body;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{END_BYTES, PartFile, decode_end, decode_head};
-use crate::http2::Body;
 use crate::peer::counters::{PeerCounters, add};
 use crate::peer::limits;
 use crate::peer::shared::Shared;

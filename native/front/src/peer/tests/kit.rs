@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use netcd_engine::pipeline::LogEntry;
 use netcd_engine::snapshot::{SnapshotInfo, SnapshotStart};
 use netcd_engine::types::{EntryKind, LogMark};
+use netcd_http2::{Config, Connection, Request};
 use parking_lot::Condvar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::super::*;
-use crate::http2::{self, Config, Connection};
+use crate::grpc::head::GrpcRequest;
 
 /// As a member has them that was told nothing else.
 pub(super) const TIMEOUTS: LinkTimeouts = LinkTimeouts {
@@ -332,7 +333,7 @@ where
             pings: None,
         };
         let mut connection = Connection::new(io, b"", config, Instant::now());
-        let mut each = |(request, body, respond): http2::Request, _: &mut Context<'_>| {
+        let mut each = |(request, body, respond): Request<GrpcRequest>, _: &mut Context<'_>| {
             assert!(PeerAcceptor::takes(request.path()));
             let acceptor = acceptor.clone();
             tokio::task::spawn_local(async move {
