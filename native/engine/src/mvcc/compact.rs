@@ -59,7 +59,9 @@ impl Compactions {
             return None;
         }
         let target = self.target;
-        let (at, before) = match self.asked.pop_front_if(|(at, _)| *at <= target) {
+        let due = self.asked.front().is_some_and(|(at, _)| *at <= target);
+        let asked = if due { self.asked.pop_front() } else { None };
+        let (at, before) = match asked {
             Some((at, before)) => (at, (before == self.finished).then_some(before)),
             None => (target, None),
         };
