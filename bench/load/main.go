@@ -21,7 +21,8 @@ type options struct {
 	keys, txn, valueBytes, clients, connections, requests int
 	limit, span, pages, rate, watchers, streams           int
 	revision                                              int
-	follower, other                                       string
+	follower, other, space                                string
+	written                                               int
 	countOnly                                             bool
 	seconds                                               float64
 }
@@ -44,6 +45,10 @@ var works = map[string]func(context.Context, options) (result, error){
 	"lease-many":  leaseMany,
 	"status":      status,
 	"catch-up":    catchUp,
+	"copies":      copies,
+	"client-put":  clientPut,
+	"client-get":  clientGet,
+	"client-list": clientList,
 }
 
 func main() {
@@ -70,6 +75,8 @@ func main() {
 	flags.IntVar(&o.revision, "revision", 0, "revision that a follower must reach")
 	flags.StringVar(&o.follower, "follower", "", "host:port of the member that catches up")
 	flags.StringVar(&o.other, "other", "", "host:port of the server that put-turns puts to as well")
+	flags.StringVar(&o.space, "space", keyStart, "what the keys of etcd's own client begin with; by default those that fill writes")
+	flags.IntVar(&o.written, "written", 0, "puts of client-put whose keys are asked for; 0 is all keys")
 	flags.Float64Var(&o.seconds, "seconds", 5, "time that the work takes, where it is bounded by time")
 	_ = flags.Parse(os.Args[2:])
 	measured, err := works[os.Args[1]](context.Background(), o)
