@@ -141,6 +141,7 @@ function catchUpRows({ missed }) {
     figure: "seconds",
     target: targets[side],
     perOperation: false,
+    prepare: forgetCopies,
     run: async (cluster) => {
       const result = await catchUp(cluster, txns, puts);
       const { copies } = result;
@@ -161,6 +162,14 @@ function ways(rounds) {
   const copied = rounds.filter(({ copies }) => copies > 0).length;
   if (copied === 0) return "from the log";
   return copied === rounds.length ? "by a copy of the store" : `by a copy in ${copied} of ${rounds.length} rounds`;
+}
+
+/** A leader of etcd that has sent a copy keeps its whole log for 30 s; a process that has sent none does not. */
+async function forgetCopies(cluster) {
+  const leader = await cluster.talkTo("leader");
+  await leader.stop();
+  leader.launch();
+  await load("await", leader, { seconds: serveWaitSeconds });
 }
 
 async function catchUp(cluster, txns, puts) {

@@ -140,11 +140,11 @@ function requireBinaries() {
 }
 
 async function main() {
-  if (!requireBinaries()) {
-    return;
-  }
   if (!(rounds >= roundsMin)) {
     throw new Error(`${flags.rounds ?? "no"} rounds of size ${flags.size}: ${roundsMin} at least`);
+  }
+  if (!requireBinaries()) {
+    return;
   }
   buildLoad();
   const names = flags.group === "all" ? Object.keys(groups) : flags.group.split(",");
