@@ -13,17 +13,17 @@ const putsMeanwhile = { rate: 500, clients: 4, connections: 4 };
 const shortLog = (behind) => ["--max-wals=1", "--snapshot-count=1000", `--snapshot-catchup-entries=${behind}`];
 
 /**
- * `missed` are the rows about catching up: so many transactions of so many puts. At its defaults etcd keeps 5,000
+ * `missed` are the rows about catching up: so many transactions of so many puts of so many bytes (256). At its defaults etcd keeps 5,000
  * entries for who is away, netcd five files of its log; `log` is less than either, `copy` more than both.
  */
 export const sizes = {
   small: {
     strikes: 1,
     flags: shortLog(500),
-    missed: { log: [20, 10], between: [2000, 10], copy: [3000, 100] },
+    missed: { log: [20, 10], between: [2000, 10], copy: [1600, 10, 8192] },
   },
   medium: {
-    strikes: 4,
+    strikes: 3,
     flags: shortLog(1500),
     missed: { log: [200, 100], between: [1800, 100], copy: [4000, 100] },
   },
@@ -132,10 +132,10 @@ async function gapMs(cluster, strike, mend) {
 
 function catchUpRows({ missed }) {
   const targets = { log: "–", between: "≤ ×0.5, put p99 ≤ etcd's", copy: "≤ ×1, put p99 ≤ etcd's" };
-  return Object.entries(missed).map(([side, [txns, puts]]) => ({
+  return Object.entries(missed).map(([side, [txns, puts, valueBytes = 256]]) => ({
     name: `catch-up-${side}`,
     title:
-      `member down for ${txns} txns of ${puts} puts (${megabytes(txns * puts)} MB): ` +
+      `member down for ${txns} txns of ${puts} puts (${megabytes(txns * puts * (keyBytes + valueBytes))} MB): ` +
       `until it has caught up (p50 / p99 are of ${putsMeanwhile.rate} puts/s meanwhile)`,
     note: ({ netcd, etcd }) => `; netcd ${ways(netcd.each)}, etcd ${ways(etcd.each)}`,
     figure: "seconds",
@@ -143,7 +143,7 @@ function catchUpRows({ missed }) {
     perOperation: false,
     prepare: forgetCopies,
     run: async (cluster) => {
-      const result = await catchUp(cluster, txns, puts);
+      const result = await catchUp(cluster, { txns, puts, valueBytes });
       const { copies } = result;
       // How far etcd's log has got while its member started depends on the machine; the rest does not.
       if (side === "copy" ? copies === 0 : side === "log" && cluster.label === "netcd" && copies > 0) {
@@ -154,8 +154,8 @@ function catchUpRows({ missed }) {
   }));
 }
 
-const keyAndValueBytes = 41 + 256;
-const megabytes = (puts) => ((puts * keyAndValueBytes) / 1e6).toFixed(puts * keyAndValueBytes < 1e7 ? 1 : 0);
+const keyBytes = 41;
+const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 
 /** How the member got what it missed. */
 function ways(rounds) {
@@ -172,11 +172,12 @@ async function forgetCopies(cluster) {
   await load("await", leader, { seconds: serveWaitSeconds });
 }
 
-async function catchUp(cluster, txns, puts) {
+async function catchUp(cluster, { txns, puts, valueBytes }) {
   const leader = await cluster.talkTo("leader");
   const follower = cluster.members.find((member) => member !== leader);
   await follower.stop("SIGKILL");
-  await load("fill", leader, { keys: txns * puts, txn: puts, clients: 32, connections: 8 });
+  const fill = { keys: txns * puts, txn: puts, "value-bytes": valueBytes, clients: 32, connections: 8 };
+  await load("fill", leader, fill);
   const wanted = (await load("revision", leader)).extra.revision;
   follower.launch();
   const result = await measured(cluster, () =>
