@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -113,12 +114,18 @@ func percentile(sorted []time.Duration, fraction float64) float64 {
 	return float64(sorted[min(len(sorted)-1, int(fraction*float64(len(sorted))))].Nanoseconds()) / 1e6
 }
 
+// retryDelay is the time between two attempts to connect: with gRPC's own, which grows from a second, what is measured
+// of a server that starts would be when a client asks again.
+const retryDelay = 2 * time.Millisecond
+
 // dial makes n connections.
 func dial(o options, n int) ([]*grpc.ClientConn, error) {
 	made := make([]*grpc.ClientConn, 0, n)
 	for range max(1, n) {
 		connection, err := grpc.NewClient("passthrough:///"+o.endpoint,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
+				Backoff: backoff.Config{BaseDelay: retryDelay, Multiplier: 1, MaxDelay: retryDelay}}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<31-1)))
 		if err != nil {
 			return nil, err
