@@ -1,28 +1,38 @@
 // The rows about three members; h2load and the load generator talk to one of them at a time.
 
-import { kvRows, sizes as kvSizes } from "./kv.mjs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { idleRow, kvRows, sizes as kvSizes } from "./kv.mjs";
 import { load } from "./load.mjs";
-import { measured, percentile } from "./measure.mjs";
 import { Server } from "./server.mjs";
 
 export const sizes = {
-  small: { ...kvSizes.small, kills: 1, missed: 2000 },
-  full: { ...kvSizes.full, kills: 20, missed: 1_000_000 },
+  small: kvSizes.small,
+  medium: kvSizes.medium,
+  full: kvSizes.full,
 };
 
-const memberCount = 3;
+export const memberCount = 3;
 const serveWaitSeconds = 60;
+// A member that was cut off may not know for a moment who leads.
+const leaderWaitMsMax = 30_000;
+const leaderWaitMs = 100;
 
 /** Three members that stand where a single server stands in a row: what they cost is the sum of all. */
 export class Cluster {
-  constructor(label, members) {
+  /** @param {import("./lab.mjs").Lab} [lab] the network that they have of their own */
+  constructor(label, members, lab) {
     this.label = label;
     this.members = members;
+    this.lab = lab;
     this.target = members[0];
   }
 
   get endpoint() {
     return this.target.endpoint;
+  }
+
+  get reach() {
+    return this.target.reach;
   }
 
   cpuSeconds() {
@@ -47,25 +57,32 @@ export class Cluster {
 
   async destroy() {
     await Promise.all(this.members.map((member) => member.destroy()));
+    this.lab?.remove();
   }
 
   /** Finds the leader by the members' own status and talks to it from now on, or to a follower. */
   async talkTo(role) {
-    for (const member of this.members) {
-      const { extra } = await load("status", member);
-      if ((extra.leader === 1) === (role === "leader")) {
-        this.target = member;
-        return member;
+    const until = performance.now() + leaderWaitMsMax;
+    do {
+      for (const member of this.members) {
+        const { extra } = await load("status", member);
+        if ((extra.leader === 1) === (role === "leader")) {
+          this.target = member;
+          return member;
+        }
       }
-    }
+      await sleep(leaderWaitMs);
+    } while (performance.now() < until);
     throw new Error(`${this.label} has no ${role}`);
   }
 }
 
-export async function startThree(label, flags) {
+/** @param {{ cpus?: string, serverFlags?: string[], lab?: import("./lab.mjs").Lab }} options */
+export async function startThree(label, options) {
   const members = [];
   for (let i = 1; i <= memberCount; i++) {
-    const member = new Server(label, { cpus: flags.cpus, name: `m${i}` });
+    const host = options.lab?.hosts[i - 1];
+    const member = new Server(label, { cpus: options.cpus, flags: options.serverFlags, name: `m${i}`, host });
     await member.choosePorts();
     members.push(member);
   }
@@ -76,17 +93,18 @@ export async function startThree(label, flags) {
   for (const member of members) {
     await load("await", member, { seconds: serveWaitSeconds });
   }
-  const cluster = new Cluster(label, members);
+  const cluster = new Cluster(label, members, options.lab);
   await cluster.talkTo("leader");
   return cluster;
 }
 
-/** The unary rows of one member, against the leader; then what only a cluster does. CPU is of all three, and of the one that was asked. */
+/** The unary rows of one member, against the leader and through a follower. CPU is of all three, and of the one that was asked. */
 export function clusterRows(size) {
   const targets = { puts: "≥ ×3, ≤ 35 µs CPU (20)", ranges: "≥ ×2.5, (≤ 9 µs)", "put-after-put": "≤ ×0.8" };
   const unary = kvRows(size).filter((row) => row.name in targets);
   const puts = unary.find((row) => row.name === "puts");
   return [
+    idleRow(size, "three idle members together"),
     ...unary.map((row) => ({
       ...row,
       title: `${row.title}, leader`,
@@ -100,55 +118,5 @@ export function clusterRows(size) {
       target: "≥ ×3",
       prepare: (cluster) => cluster.talkTo("follower"),
     },
-    {
-      name: "failover",
-      title: `leader killed ${size.kills} times: time without writes (p50, and p99 as the longest)`,
-      figure: "p50",
-      target: "below etcd's median and maximum",
-      perOperation: false,
-      run: (cluster) => measuredFailover(cluster, size.kills),
-    },
-    {
-      name: "catch-up",
-      title: `member down for ${size.missed} puts: until it has caught up (p50 / p99 are of puts meanwhile)`,
-      figure: "seconds",
-      target: "≤ ×0.5, put p99 ≤ etcd's",
-      perOperation: false,
-      run: (cluster) => catchUp(cluster, size.missed),
-    },
   ];
-}
-
-async function measuredFailover(cluster, kills) {
-  const gapsMs = [];
-  for (let kill = 0; kill < kills; kill++) {
-    const leader = await cluster.talkTo("leader");
-    const survivors = cluster.members.filter((member) => member !== leader);
-    const killedAtMs = performance.now();
-    await leader.stop("SIGKILL");
-    cluster.target = survivors[0];
-    await load("await", cluster, { seconds: serveWaitSeconds });
-    await load("put", cluster, { requests: 1 });
-    gapsMs.push(performance.now() - killedAtMs);
-    leader.launch();
-    await load("await", leader, { seconds: serveWaitSeconds });
-  }
-  const figures = { operations: kills, seconds: gapsMs.reduce((sum, gap) => sum + gap, 0) / 1000 };
-  return {
-    ...(await measured(cluster, async () => figures)),
-    p50Ms: percentile(gapsMs, 0.5),
-    p99Ms: Math.max(...gapsMs),
-  };
-}
-
-async function catchUp(cluster, missed) {
-  const leader = await cluster.talkTo("leader");
-  const follower = cluster.members.find((member) => member !== leader);
-  await follower.stop("SIGKILL");
-  await load("fill", leader, { keys: missed, clients: 32, connections: 8 });
-  const wanted = (await load("revision", leader)).extra.revision;
-  follower.launch();
-  return measured(cluster, () =>
-    load("catch-up", leader, { revision: wanted, follower: follower.endpoint, clients: 4, connections: 4 }),
-  );
 }

@@ -3,10 +3,13 @@ import autocannon from "autocannon";
 import { measured } from "./measure.mjs";
 
 export const sizes = {
-  small: { requests: 200, rounds: 1 },
-  full: { requests: 20_000, rounds: 3 },
+  small: { requests: 200, turns: 1 },
+  medium: { requests: 10_000, turns: 2 },
+  full: { requests: 20_000, turns: 3 },
 };
 
+// One answer costs as much as a hundred of a probe's.
+const metricsShare = 0.1;
 const connections = 10;
 const timeoutSeconds = 30;
 // autocannon ends at one of its samples, so that their interval limits how exact the rate is.
@@ -39,12 +42,13 @@ async function fetches(server, path, requests) {
 }
 
 export function httpRows(size) {
-  return ["/health", "/version", "/metrics"].map((path) => ({
+  return ["/health", "/version", "/livez", "/readyz", "/metrics"].map((path) => ({
     name: path.slice(1),
     title: `GET ${path}, ${connections} connections (autocannon)`,
     figure: "rate",
     target: "–",
-    rounds: size.rounds,
-    run: (server) => measured(server, () => fetches(server, path, size.requests)),
+    turns: size.turns,
+    run: (server) =>
+      measured(server, () => fetches(server, path, path === "/metrics" ? size.requests * metricsShare : size.requests)),
   }));
 }

@@ -1,4 +1,5 @@
 // The rows about KV: unary load on a small store, then a store of many keys from its fill to its compaction.
+import { setTimeout as sleep } from "node:timers/promises";
 import { bytesField, framed, h2load, load } from "./load.mjs";
 import { measured } from "./measure.mjs";
 
@@ -17,26 +18,37 @@ export const sizes = {
   small: {
     unary: 2000,
     single: 100,
-    singleRounds: 1,
+    singleTurns: 1,
     keys: 3000,
     pages: 20,
     spans: 500,
     span: 1000,
     slowSeconds: 0.3,
-    rounds: 1,
+    idleSeconds: 0.1,
+  },
+  medium: {
+    unary: 50_000,
+    single: 500,
+    singleTurns: 3,
+    keys: 200_000,
+    pages: 30,
+    spans: 5000,
+    span: 10_000,
+    slowSeconds: 3,
+    idleSeconds: 2,
   },
   full: {
     unary: 200_000,
     // One client waits most of the time, for a core too: on a machine that others share its mean doubles and halves
     // within some ten seconds, so the servers take short turns.
     single: 1000,
-    singleRounds: 15,
+    singleTurns: 5,
     keys: 1_000_000,
     pages: 30,
     spans: 20_000,
     span: 10_000,
     slowSeconds: 10,
-    rounds: 3,
+    idleSeconds: 5,
   },
 };
 
@@ -58,19 +70,19 @@ async function unaryPuts(server, requests, shape) {
 
 /**
  * Rows run in order on one store, so later ones find what earlier ones wrote. `needs` names a row that must
- * have run before, `rounds` is how often a row is repeated, the servers taking turns; with `spread` the least and the
- * most of them are shown. With `twin` there is a second member of each kind to compare with. `perOperation` is false
- * where the server's CPU went into more than the operations that are counted.
+ * have run before, `turns` is how often a row is repeated in a round. With `twin` there is a second member of each kind
+ * to compare with. `perOperation` is false where the server's CPU went into more than the operations that are counted;
+ * `note` adds to the title what is known afterwards only.
  */
 export function kvRows(size) {
   const { keys } = size;
   return [
+    idleRow(size, "an idle member"),
     {
       name: "puts",
       title: "puts, 100 connections × 10 streams (h2load)",
       figure: "rate",
       target: "≥ ×3, ≤ 15 µs CPU",
-      rounds: size.rounds,
       run: (server) => unaryPuts(server, size.unary, many),
     },
     {
@@ -78,7 +90,6 @@ export function kvRows(size) {
       title: "linearizable range of one key, same",
       figure: "rate",
       target: "≥ ×2.5, ≤ 9 µs CPU",
-      rounds: size.rounds,
       run: (server) =>
         measured(server, () =>
           h2load(server, { path: "/etcdserverpb.KV/Range", body: rangeBody, requests: size.unary, ...many }),
@@ -89,7 +100,7 @@ export function kvRows(size) {
       title: "one client, put after put (h2load -c 1 -m 1)",
       figure: "mean",
       target: "≤ ×0.75",
-      rounds: size.singleRounds,
+      turns: size.singleTurns,
       run: (server) => unaryPuts(server, size.single, one),
     },
     {
@@ -122,7 +133,6 @@ export function kvRows(size) {
       figure: "rate",
       target: "≥ ×30",
       needs: "fill",
-      rounds: size.rounds,
       run: (server) =>
         measured(server, () =>
           load("pages", server, {
@@ -164,17 +174,48 @@ export function kvRows(size) {
       run: (server) =>
         measured(server, () => load("slow-read", server, { rate: slowReadBytesPerSecond, seconds: size.slowSeconds })),
     },
-    {
-      name: "compaction",
-      title: `compact ${keys} superseded revisions (p50 / p99 are of puts meanwhile)`,
-      figure: "seconds",
-      target: "≤ ×0.2, put p99 ≤ etcd's",
-      perOperation: false,
-      needs: "fill",
-      prepare: (server) => load("fill", server, { keys, clients: 32, connections: 8 }),
-      run: (server) => measured(server, () => load("compact", server, { clients: 4, connections: 4 })),
-    },
+    compaction(keys, "both at their defaults", "compaction", []),
+    compaction(keys, "both in slices of 1,000 with pauses of 10 ms", "compaction-equal", equalSlices),
   ];
+}
+
+/** The memory of who has nothing to do and never had. */
+export function idleRow(size, who) {
+  return {
+    name: "idle",
+    title: `RssAnon of ${who}, ${size.idleSeconds} s after its start, without keys or clients`,
+    figure: "rss",
+    target: "–",
+    perOperation: false,
+    run: async (server) => {
+      await sleep(size.idleSeconds * 1000);
+      return measured(server, async () => ({ operations: 1, seconds: 1 }));
+    },
+  };
+}
+
+/** etcd's defaults, which netcd takes only when it is told to: by itself it goes at a pace of its own. */
+const equalSlices = ["--compaction-batch-limit=1000", "--compaction-sleep-interval=10ms"];
+
+/** A compaction on a member that has started anew with these flags, and where every key was just put again. */
+function compaction(keys, how, name, flags) {
+  return {
+    name,
+    title: `compact ${keys} superseded revisions, ${how} (p50 / p99 are of puts meanwhile)`,
+    figure: "seconds",
+    target: name === "compaction" ? "≤ ×0.2, put p99 ≤ etcd's" : "≤ ×1, put p99 ≤ etcd's",
+    perOperation: false,
+    needs: "fill",
+    prepare: async (server) => {
+      await server.relaunch(flags);
+      await load("await", server, { seconds: serveWaitSeconds });
+      await load("fill", server, { keys, clients: 32, connections: 8 });
+    },
+    run: async (server) => {
+      const result = await measured(server, () => load("compact", server, { clients: 4, connections: 4 }));
+      return { ...result, seconds: result.extra.compactSeconds };
+    },
+  };
 }
 
 /** From the start of the process until a linearizable read is answered. */

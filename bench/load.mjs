@@ -39,13 +39,15 @@ async function generate(program, args) {
  *   extra?: Record<string, number> }>}
  */
 export async function load(work, server, options = {}) {
-  const { stdout, generatorCpuSeconds } = await generate(generator, argumentsOf(work, server, options));
+  const [program, ...args] = commandOf(work, server, options);
+  const { stdout, generatorCpuSeconds } = await generate(program, args);
   return { ...JSON.parse(stdout), generatorCpuSeconds };
 }
 
 /** What `during` results in, while a work of bench/load keeps open what it opens; throws when either fails. */
 export async function holding(work, server, options, during) {
-  const holder = spawn(generator, argumentsOf(work, server, options), { stdio: ["pipe", "pipe", "inherit"] });
+  const [program, ...args] = commandOf(work, server, options);
+  const holder = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(holder, "exit");
   const opened = once(holder.stdout, "data");
   await Promise.race([opened, ended.then(([code]) => Promise.reject(new Error(`${work} ended with ${code}`)))]);
@@ -62,8 +64,10 @@ export async function holding(work, server, options, during) {
   return result;
 }
 
-function argumentsOf(work, server, options) {
+function commandOf(work, server, options) {
   return [
+    ...server.reach,
+    generator,
     work,
     `--endpoint=${server.endpoint}`,
     ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),

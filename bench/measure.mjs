@@ -1,4 +1,4 @@
-// Puts work on one server and measures what it cost; takes the middle of several rounds.
+// Puts work on one server and measures what it cost; takes the median of several rounds.
 import { rssAnonBytes } from "./server.mjs";
 
 /** @param {number[]} values  @param {number} fraction */
@@ -45,17 +45,23 @@ export async function measured(server, work) {
   }
 }
 
-/** The middle of each figure over rounds. */
-export function middle(rounds) {
+/** @param {number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((left, right) => left - right);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** The median of each figure over rounds, and the rounds as `each`. */
+export function summary(rounds) {
+  return { ...medians(rounds), each: rounds };
+}
+
+function medians(rounds) {
   const figures = {};
-  for (const name of Object.keys(rounds[0])) {
-    figures[name] =
-      name === "extra" && rounds[0].extra !== undefined
-        ? middle(rounds.map((round) => round.extra))
-        : percentile(
-            rounds.map((round) => round[name]),
-            0.5,
-          );
+  for (const [name, value] of Object.entries(rounds[0])) {
+    const all = rounds.map((round) => round[name]);
+    figures[name] = typeof value === "object" ? medians(all) : value === undefined ? undefined : median(all);
   }
   return figures;
 }

@@ -1,6 +1,6 @@
 // npm run bench:readme: writes the tables of bench/results into docs/performance.md, each where a line names its file,
-// and three figures into README.md.
-import { readFileSync, writeFileSync } from "node:fs";
+// and three figures into README.md. A place whose file is not there yet stays as it is.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { asProgram, ROOT } from "../scripts/lib/run.mjs";
 import { documentTable, figuresTable } from "./table.mjs";
@@ -25,8 +25,9 @@ const figures = [
 /** The documents with the tables of bench/results, by their names. */
 export function documents() {
   const performance = read("docs/performance.md").replace(
-    /^<!-- (bench\/results\/\w+\.md) -->\n\n(?:\|.*\n)+/gm,
-    (_, results) => `<!-- ${results} -->\n\n${documentTable(read(results))}\n`,
+    /^<!-- (bench\/results\/\w+\.md) -->\n(?:\n(?:\|.*\n)+)?/gm,
+    (place, results) =>
+      existsSync(join(ROOT, results)) ? `<!-- ${results} -->\n\n${documentTable(read(results))}\n` : place,
   );
   const wanted = figures.map(({ of, ...figure }) => ({ results: read(`bench/results/${of}.md`), ...figure }));
   const readme = read("README.md").replace(

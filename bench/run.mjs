@@ -1,40 +1,52 @@
 // npm run bench: netcd and real etcd side by side, the same work on both in one run, a table with the ratio.
-//   --group kv|watch|cluster|http|all   which rows (kv)
-//   --rows a,b                     only these rows, and those that they need
-//   --size small|full              small finishes in seconds and is part of npm test (full)
-//   --cpus 0-1                     pins both servers to these cores
-//   --out FILE                     writes the table there too (bench/results/…)
+//   --group kv|client|watch|http|cluster|faults|all   which rows, several with commas (kv)
+//   --rows a,b                 only these rows, and those that they need
+//   --size small|medium|full   small finishes in seconds and is part of npm test (full)
+//   --rounds N                 how often everything is run, on fresh members; 2 at least (full: 3, otherwise 2)
+//   --cpus 0-1                 pins both servers to these cores
+//   --out FILE|DIRECTORY/      writes the table there too; a directory (bench/results/) gets a file for each group
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import * as client from "./client.mjs";
 import * as cluster from "./cluster.mjs";
+import * as faults from "./faults.mjs";
 import * as http from "./http.mjs";
 import * as kv from "./kv.mjs";
 import { buildLoad, load } from "./load.mjs";
 import { coreTicks, machineLines } from "./machine.mjs";
-import { middle } from "./measure.mjs";
+import { summary } from "./measure.mjs";
 import { binaries, Server } from "./server.mjs";
 import { table } from "./table.mjs";
 import * as watch from "./watch.mjs";
 
 const serveWaitSeconds = 60;
+const roundsMin = 2;
+const roundsOf = { small: 2, medium: 2, full: 3 };
 
 const { values: flags } = parseArgs({
   options: {
     group: { type: "string", default: "kv" },
     rows: { type: "string" },
     size: { type: "string", default: "full" },
+    rounds: { type: "string" },
     cpus: { type: "string" },
     out: { type: "string" },
   },
 });
 
+/** How often everything is run. One round shows nothing of its spread, so there is no row with one. */
+const rounds = Number(flags.rounds ?? roundsOf[flags.size]);
+
+/** `start` makes what one round runs on; `skipped` says which rows cannot run here, and why. */
 const groups = {
   kv: { rows: kv.kvRows, sizes: kv.sizes, start: startOne },
+  client: { rows: client.clientRows, sizes: client.sizes, start: startOne },
   watch: { rows: watch.watchRows, sizes: watch.sizes, start: startOne },
   http: { rows: http.httpRows, sizes: http.sizes, start: startOne },
   cluster: { rows: cluster.clusterRows, sizes: cluster.sizes, start: cluster.startThree },
+  faults: { rows: faults.faultRows, sizes: faults.sizes, start: faults.startInLab, skipped: faults.skipped },
 };
 
 /** One fresh member. */
@@ -68,41 +80,51 @@ function chosen(rows) {
   return rows.filter((row) => wanted.has(row.name));
 }
 
+/** The two in the order of a turn: each is first every other time. */
+const inTurn = (turn) => (turn % 2 === 0 ? ["netcd", "etcd"] : ["etcd", "netcd"]);
+
 /**
- * One row on both, taking turns; only one is under load at a time. A row with `twin` gets another fresh member of the
- * same kind to compare with.
+ * One round of a row on both, of so many turns; only one is under load at a time. A row with `twin` gets another fresh
+ * member of the same kind to compare with. Adds to `each` what was measured.
  */
-async function runRow(row, servers) {
+async function runRow(row, servers, round, each) {
   const twins = row.twin && { netcd: await startOne("netcd"), etcd: await startOne("etcd") };
-  const rounds = { netcd: [], etcd: [] };
-  for (let round = 0; round < (row.rounds ?? 1); round++) {
-    for (const label of round % 2 === 0 ? ["netcd", "etcd"] : ["etcd", "netcd"]) {
-      process.stderr.write(`${row.name}: ${label}\n`);
+  for (let turn = 0; turn < (row.turns ?? 1); turn++) {
+    for (const label of inTurn(round + turn)) {
+      process.stderr.write(`round ${round + 1}, ${row.name}: ${label}\n`);
       await row.prepare?.(servers[label]);
-      rounds[label].push(await row.run(servers[label], twins?.[label]));
+      each[label].push(await row.run(servers[label], twins?.[label]));
     }
   }
   await Promise.all(Object.values(twins ?? {}).map((twin) => twin.destroy()));
-  const summary = (each) => ({ ...middle(each), each });
-  return { ...row, results: { netcd: summary(rounds.netcd), etcd: summary(rounds.etcd) } };
 }
 
+/** Every round begins with fresh members, so that a row finds in each what it found in the others. */
 async function runGroup(name) {
   const group = groups[name];
   const size = group?.sizes[flags.size];
   if (size === undefined) {
     throw new Error(`no group ${name} of size ${flags.size}`);
   }
-  const servers = { netcd: await group.start("netcd", flags), etcd: await group.start("etcd", flags) };
-  const done = [];
-  try {
-    for (const row of chosen(group.rows(size))) {
-      done.push(await runRow(row, servers));
+  const done = new Map();
+  for (let round = 0; round < rounds; round++) {
+    const servers = { netcd: await group.start("netcd", flags, size), etcd: await group.start("etcd", flags, size) };
+    try {
+      for (const row of chosen(group.rows(size))) {
+        const { each } = done.get(row.name) ?? { each: { netcd: [], etcd: [] } };
+        await runRow(row, servers, round, each);
+        done.set(row.name, { row, each });
+      }
+    } finally {
+      await Promise.all([servers.netcd.destroy(), servers.etcd.destroy()]);
     }
-  } finally {
-    await Promise.all([servers.netcd.destroy(), servers.etcd.destroy()]);
   }
-  return `## ${name}\n\n${table(done)}`;
+  const rows = [...done.values()].map(({ row, each }) => {
+    const results = { netcd: summary(each.netcd), etcd: summary(each.etcd) };
+    return { ...row, results, title: row.title + (row.note?.(results) ?? "") };
+  });
+  const skipped = group.skipped?.() ?? "";
+  return `## ${name}\n\n${table(rows)}${skipped && `\n\nSKIPPED: ${skipped}`}`;
 }
 
 /** Without the reference there is nothing to compare; with CI=true that is a failure. */
@@ -118,26 +140,44 @@ function requireBinaries() {
 }
 
 async function main() {
+  if (!(rounds >= roundsMin)) {
+    throw new Error(`${flags.rounds ?? "no"} rounds of size ${flags.size}: ${roundsMin} at least`);
+  }
   if (!requireBinaries()) {
     return;
   }
   buildLoad();
   const names = flags.group === "all" ? Object.keys(groups) : flags.group.split(",");
-  const before = coreTicks();
+  const began = coreTicks();
   const parts = [];
   for (const name of names) {
-    parts.push(await runGroup(name));
+    const before = coreTicks();
+    const started = performance.now();
+    const part = await runGroup(name);
+    process.stderr.write(`${name}: ${((performance.now() - started) / 60_000).toFixed(1)} min\n`);
+    if (flags.out?.endsWith("/")) {
+      write(join(flags.out, `${name}.md`), report([part], before));
+    }
+    parts.push(part);
   }
-  const text = [
-    `# netcd and etcd 3.7.3 side by side (size ${flags.size})`,
+  const text = report(parts, began);
+  console.log(text);
+  if (flags.out !== undefined && !flags.out.endsWith("/")) {
+    write(flags.out, text);
+  }
+}
+
+function report(parts, before) {
+  return [
+    `# netcd and etcd 3.7.3 side by side (size ${flags.size}, ${rounds} rounds)`,
     machineLines(before).join("\n"),
     ...parts,
   ].join("\n\n");
-  console.log(text);
-  if (flags.out !== undefined) {
-    mkdirSync(dirname(flags.out), { recursive: true });
-    writeFileSync(flags.out, `${text}\n`);
-  }
+}
+
+function write(file, text) {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${text}\n`);
 }
 
 await main();

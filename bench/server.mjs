@@ -15,6 +15,9 @@ export const binaries = {
 };
 
 export const clockTicksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+// Of a member that has a network of its own.
+const clientPort = 2379;
+const peerPort = 2380;
 const stopWaitMsMax = 60_000;
 const running = new Set();
 
@@ -56,7 +59,11 @@ async function freePort() {
 
 /** One server process with a data directory of its own. */
 export class Server {
-  /** @param {"netcd" | "etcd"} label  @param {{ cpus?: string, name?: string, flags?: string[] }} options */
+  /**
+   * @param {"netcd" | "etcd"} label
+   * @param {{ cpus?: string, name?: string, flags?: string[], host?: import("./lab.mjs").Host }} options with `host` it
+   *   runs in a network of its own, which only `reach` reaches
+   */
   constructor(label, options = {}) {
     this.label = label;
     this.options = options;
@@ -65,7 +72,18 @@ export class Server {
     this.name = options.name ?? "m1";
   }
 
+  /** What a program's command line begins with so that it reaches the server. */
+  get reach() {
+    return this.options.host?.reach ?? [];
+  }
+
   async choosePorts() {
+    const { host } = this.options;
+    if (host !== undefined) {
+      this.endpoint = `${host.address}:${clientPort}`;
+      this.peer = `${host.address}:${peerPort}`;
+      return;
+    }
     this.endpoint = `127.0.0.1:${await freePort()}`;
     this.peer = `127.0.0.1:${await freePort()}`;
   }
@@ -76,6 +94,7 @@ export class Server {
     const log = openSync(join(this.directory, "log"), "a");
     const pinned = this.options.cpus ? ["taskset", "-c", this.options.cpus] : [];
     const command = [
+      ...(this.options.host?.enter ?? []),
       ...pinned,
       binaries[this.label],
       `--name=${this.name}`,
@@ -94,6 +113,13 @@ export class Server {
     this.exited = new Promise((resolve) => this.process.once("exit", resolve));
     running.add(this);
     return startedAtMs;
+  }
+
+  /** Starts again on its data, with these flags beside those that every server has. */
+  async relaunch(flags) {
+    await this.stop();
+    this.options = { ...this.options, flags };
+    return this.launch();
   }
 
   killGroup(signal) {

@@ -1,5 +1,6 @@
-// Renders results as a Markdown table with both servers' figures and their ratio, and picks from such a table what
-// docs/performance.md and the README show.
+// Renders results as a Markdown table with both servers' figures, their spread over the rounds and their ratio, and
+// picks from such a table what docs/performance.md and the README show.
+import { median } from "./measure.mjs";
 import { clockTicksPerSecond } from "./server.mjs";
 
 const units = {
@@ -10,12 +11,14 @@ const units = {
   percent: (value) => `${(value * 100).toFixed(1)} %`,
   times: (value) => `×${value.toFixed(2)}`,
   fewBytes: (value) => `${value.toFixed(0)} B`,
+  bandwidth: (value) => `${(value / 1e6).toFixed(0)} MB/s`,
   bytes: (value) => `${(value / 2 ** 20).toFixed(1)} MiB`,
 };
 
 /** Which figure leads a row: its name in a result, its unit, and whether more is better. */
 const figures = {
   rate: { of: (result) => result.perSecond, unit: "rate", moreIsBetter: true },
+  bandwidth: { of: (result) => result.extra.bytesPerSecond, unit: "bandwidth", moreIsBetter: true },
   p50: { of: (result) => result.p50Ms, unit: "ms" },
   p99: { of: (result) => result.p99Ms, unit: "ms" },
   mean: { of: (result) => result.extra.meanMs, unit: "ms" },
@@ -42,15 +45,13 @@ const serverCpu = (result) =>
 
 const both = ({ netcd, etcd }, show) => `${show(netcd)} / ${show(etcd)}`;
 
-/** The figure, and of a row that wants it, the least and the most of its rounds. */
+/** The figure's median, with the least and the most of its rounds. */
 function figure(row, label) {
   const { of, unit } = figures[row.figure];
-  const shown = units[unit](of(row.results[label]));
-  if (!row.spread) {
-    return shown;
-  }
-  const each = row.results[label].each.map(of);
-  return `${shown} (${units[unit](Math.min(...each))} to ${units[unit](Math.max(...each))})`;
+  const { each } = row.results[label];
+  const all = each.map(of);
+  const show = units[unit];
+  return `${show(median(all))} (${show(Math.min(...all))} to ${show(Math.max(...all))})`;
 }
 
 const ofOperations = (row, show) => (row.perOperation === false ? "–" : both(row.results, show));

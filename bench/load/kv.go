@@ -7,25 +7,20 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // await returns when a linearizable read is answered; extra.servesAtMs is the wall clock then.
 func await(ctx context.Context, o options) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.seconds*float64(time.Second)))
 	defer cancel()
-	connection, err := grpc.NewClient("passthrough:///"+o.endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
-			Backoff: backoff.Config{BaseDelay: 2 * time.Millisecond, Multiplier: 1, MaxDelay: 2 * time.Millisecond}}))
+	connections, err := dial(o, 1)
 	if err != nil {
 		return result{}, err
 	}
-	defer connection.Close()
+	defer closeAll(connections)
 	began := time.Now()
 	for {
-		_, err := pb.NewKVClient(connection).Range(ctx, &pb.RangeRequest{Key: []byte("serving?")})
+		_, err := pb.NewKVClient(connections[0]).Range(ctx, &pb.RangeRequest{Key: []byte("serving?")})
 		if err == nil {
 			return result{Operations: 1, Seconds: time.Since(began).Seconds(),
 				Extra: map[string]float64{"servesAtMs": float64(time.Now().UnixMicro()) / 1000}}, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -21,7 +22,8 @@ type options struct {
 	keys, txn, valueBytes, clients, connections, requests int
 	limit, span, pages, rate, watchers, streams           int
 	revision                                              int
-	follower, other                                       string
+	follower, other, space                                string
+	written                                               int
 	countOnly                                             bool
 	seconds                                               float64
 }
@@ -44,6 +46,10 @@ var works = map[string]func(context.Context, options) (result, error){
 	"lease-many":  leaseMany,
 	"status":      status,
 	"catch-up":    catchUp,
+	"copies":      copies,
+	"client-put":  clientPut,
+	"client-get":  clientGet,
+	"client-list": clientList,
 }
 
 func main() {
@@ -70,6 +76,8 @@ func main() {
 	flags.IntVar(&o.revision, "revision", 0, "revision that a follower must reach")
 	flags.StringVar(&o.follower, "follower", "", "host:port of the member that catches up")
 	flags.StringVar(&o.other, "other", "", "host:port of the server that put-turns puts to as well")
+	flags.StringVar(&o.space, "space", keyStart, "what the keys of etcd's own client begin with; by default those that fill writes")
+	flags.IntVar(&o.written, "written", 0, "puts of client-put whose keys are asked for; 0 is all keys")
 	flags.Float64Var(&o.seconds, "seconds", 5, "time that the work takes, where it is bounded by time")
 	_ = flags.Parse(os.Args[2:])
 	measured, err := works[os.Args[1]](context.Background(), o)
@@ -106,12 +114,18 @@ func percentile(sorted []time.Duration, fraction float64) float64 {
 	return float64(sorted[min(len(sorted)-1, int(fraction*float64(len(sorted))))].Nanoseconds()) / 1e6
 }
 
+// retryDelay is the time between two attempts to connect: with gRPC's own, which grows from a second, what is measured
+// of a server that starts would be when a client asks again.
+const retryDelay = 2 * time.Millisecond
+
 // dial makes n connections.
 func dial(o options, n int) ([]*grpc.ClientConn, error) {
 	made := make([]*grpc.ClientConn, 0, n)
 	for range max(1, n) {
 		connection, err := grpc.NewClient("passthrough:///"+o.endpoint,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
+				Backoff: backoff.Config{BaseDelay: retryDelay, Multiplier: 1, MaxDelay: retryDelay}}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<31-1)))
 		if err != nil {
 			return nil, err
