@@ -15,31 +15,7 @@ const CRATES = ORDER.flat();
  * Groups of files that still import each other in circles. This list only becomes shorter: a circle that was opened is
  * taken off it, and no new one is put on it.
  */
-const CIRCLES: Record<string, string[][]> = {
-  engine: [
-    [
-      "mvcc/apply.rs",
-      "mvcc/compact.rs",
-      "mvcc/defragment.rs",
-      "mvcc/flusher.rs",
-      "mvcc/hash.rs",
-      "mvcc/mod.rs",
-      "mvcc/recover.rs",
-      "mvcc/watching.rs",
-      "mvcc/write.rs",
-      "snapshot/received.rs",
-    ],
-    [
-      "pipeline/apply.rs",
-      "pipeline/follow.rs",
-      "pipeline/lead.rs",
-      "pipeline/mod.rs",
-      "pipeline/queue.rs",
-      "pipeline/state.rs",
-      "pipeline/writer.rs",
-    ],
-  ],
-};
+const CIRCLES: Record<string, string[][]> = {};
 
 /** The crates of this workspace that one depends on, whatever for. */
 function dependenciesOf(manifest: string): string[] {

@@ -108,7 +108,7 @@ impl NativeEngine {
             let received =
                 received.ok_or_else(|| reason(format!("snapshot {handle} is not known")))?;
             let (mark, store) = (received.applied(), Arc::clone(&running.store));
-            let install = move || match store.install(received) {
+            let install = move || match received.install(&store) {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };

@@ -84,7 +84,7 @@ impl PeerStore for Snapshots {
     ) -> Result<(), String> {
         let received = Received::open(&path, &info, self.no_fsync);
         let received = received.map_err(|error| error.to_string())?;
-        self.store.received(&received, started.elapsed());
+        received.arrived(&self.store, started.elapsed());
         let handle = self.last_handle.fetch_add(1, Ordering::Relaxed) + 1;
         let (applied, meta) = (received.applied(), received.meta().to_vec());
         {

@@ -16,12 +16,11 @@ use crate::types::{LogMark, OpKind, OpResult};
 use crate::wire;
 
 use super::api::{Applied, ApplyContext, MetaTable, MetaWrite};
+use super::meta::CONTROL_PREFIX;
+use super::store::Store;
 use super::tail::RowWrite;
 use super::write::Write;
-use super::{Store, encode, validate};
-
-/// Rows of the control plane in the table `meta` have this prefix, so that they cannot meet the store's marks.
-pub(super) const CONTROL_PREFIX: &[u8] = b"c/";
+use super::{encode, validate};
 
 impl Store {
     /// Applies one operation of the entry `context.mark`. The entry counts as applied with `entry_applied`.

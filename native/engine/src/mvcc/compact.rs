@@ -4,73 +4,24 @@
 //! Within a round revisions are removed in ascending order. So after a crash at any point what is left of a key's
 //! history is its newest part, and an index built from it is right; the scheduled mark starts the compaction again.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLockWriteGuard;
 
 use crate::index::CompactCursor;
 use crate::limits::{
-    COMPACTION_COMPUTE, COMPACTION_HASH_STEP, COMPACTION_HASHES_MAX, COMPACTION_INDEX_STEP,
-    COMPACTION_INDEX_STEPS, COMPACTION_PAUSE, COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS,
-    COMPACTION_ROUND_REVISIONS, COMPACTION_SLICE_DESCENTS, COMPACTION_SLICE_REVISIONS,
-    COMPACTION_TREE_STEP,
+    COMPACTION_HASH_STEP, COMPACTION_INDEX_STEP, COMPACTION_INDEX_STEPS, COMPACTION_PAUSE,
+    COMPACTION_PIN_BRIEF, COMPACTION_PIN_WAIT_MS, COMPACTION_ROUND_REVISIONS, COMPACTION_TREE_STEP,
 };
 use crate::tree::{Batch, TreeError};
 use crate::types::Revision;
 
-use super::Store;
 use super::api::LogLevel;
-use super::hash::{CompactionHash, CompactionSum};
-
-/// Which compactions wait and who waits for them.
-pub(super) struct Compactions {
-    /// The newest one that is committed as scheduled.
-    pub target: i64,
-    /// The newest one whose removals are committed.
-    pub finished: i64,
-    /// Those that were asked for and are not begun, in order, each with the compacted revision before it. Every one is
-    /// carried out, since HashKV answers with what each of them found.
-    asked: VecDeque<(i64, i64)>,
-    waiting: Vec<(i64, Box<dyn FnOnce() + Send>)>,
-}
-
-impl Compactions {
-    pub fn new(target: i64, finished: i64) -> Self {
-        Self {
-            target,
-            finished,
-            asked: VecDeque::new(),
-            waiting: Vec::new(),
-        }
-    }
-
-    /// Notes that a compaction at `revision` was asked for after one at `before`. Where more wait than have their sums
-    /// kept, the oldest is left to the next, which then has no sum either: neither would be kept to the end.
-    pub fn asked(&mut self, revision: i64, before: i64) {
-        if self.asked.len() > COMPACTION_HASHES_MAX {
-            self.asked.pop_front();
-        }
-        self.asked.push_back((revision, before));
-    }
-
-    /// The next one whose schedule is committed. One that nobody asked this process for is what a crash or the store
-    /// of another member left.
-    fn next(&mut self) -> Option<Compaction> {
-        if self.target <= self.finished {
-            return None;
-        }
-        let target = self.target;
-        let (at, before) = match self.asked.front() {
-            Some(&(at, before)) if at <= target => {
-                self.asked.pop_front();
-                (at, (before == self.finished).then_some(before))
-            }
-            _ => (target, None),
-        };
-        Some(Compaction::new(at, before))
-    }
-}
+use super::compaction_hashes::CompactionHash;
+use super::compactions::SliceLimit;
+use super::hash::CompactionSum;
+use super::pace::Pace;
+use super::store::Store;
 
 impl Store {
     /// Calls `done` when the compaction at `revision` is physically finished: now, or later on the flusher's thread.
@@ -81,13 +32,14 @@ impl Store {
             drop(compactions);
             done();
         } else {
-            compactions.waiting.push((revision, done));
+            compactions.wait(revision, done);
         }
     }
 
     /// The compaction to begin now.
     pub(super) fn next_compaction(&self) -> Option<Compaction> {
-        self.compactions.lock().next()
+        let next = self.compactions.lock().next();
+        next.map(|(at, before)| Compaction::new(at, before))
     }
 
     /// Returns when every compaction that was accepted before is physically done, or none can be: the disk is full, or
@@ -100,24 +52,13 @@ impl Store {
     /// The store of another member is in place of this one: its compactions count now. Who waited for one that is done
     /// there is told.
     pub(super) fn compactions_installed(&self, target: i64, finished: i64) {
-        let mut compactions = self.compactions.lock();
-        compactions.target = target;
-        compactions.finished = finished;
-        compactions.asked.clear();
-        drop(compactions);
+        self.compactions.lock().replace(target, finished);
         self.compaction_done();
     }
 
     /// Says that a compaction is finished; the flusher has set which.
     pub(super) fn compaction_done(&self) {
-        let ready: Vec<_> = {
-            let mut compactions = self.compactions.lock();
-            let finished = compactions.finished;
-            compactions
-                .waiting
-                .extract_if(.., |(revision, _)| *revision <= finished)
-                .collect()
-        };
+        let ready = self.compactions.lock().take_finished();
         for (_, done) in ready {
             done();
         }
@@ -152,52 +93,6 @@ enum Hashing {
     Wanted,
     Running(CompactionSum),
     Done(Option<CompactionHash>),
-}
-
-/// Lets go of the core now and then: a thread that computes without a break delays those that a put waits for by its
-/// whole time slice. A pause lasts until the others let this thread go on, which can be long; hence not too many.
-pub(super) struct Pace {
-    computes_since: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            computes_since: Instant::now(),
-        }
-    }
-
-    /// A step is done: pauses if it is time to.
-    pub fn step(&mut self) {
-        if self.computes_since.elapsed() >= COMPACTION_COMPUTE {
-            std::thread::sleep(COMPACTION_PAUSE);
-            self.computes_since = Instant::now();
-        }
-    }
-}
-
-/// How much one commit removes, at most.
-#[derive(Clone, Copy)]
-pub(super) struct SliceLimit {
-    revisions: usize,
-    /// Ways down the tree.
-    descents: usize,
-}
-
-impl SliceLimit {
-    /// As many revisions as the operator wants, or what leaves room for others.
-    pub fn new(revisions: Option<usize>) -> Self {
-        match revisions {
-            Some(revisions) => Self {
-                revisions: revisions.max(1),
-                descents: usize::MAX,
-            },
-            None => Self {
-                revisions: COMPACTION_SLICE_REVISIONS,
-                descents: COMPACTION_SLICE_DESCENTS,
-            },
-        }
-    }
 }
 
 /// What one commit removes.

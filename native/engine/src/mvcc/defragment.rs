@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::tree::{FILE_NAME, Tree, TreeError};
 
-use super::Store;
-
-/// What the copies' names begin with.
-const COPY_PREFIX: &str = "store.mdb.defrag";
+use super::directory::COPY_PREFIX;
+use super::store::Store;
 
 /// Defragmentation failed; the store goes on with the old file.
 #[derive(Debug, thiserror::Error)]
@@ -88,15 +86,4 @@ impl Store {
 fn remove_copy(path: &Path) {
     // The next start removes it if this fails.
     let _ = fs::remove_file(path);
-}
-
-/// Removes the copies (and their lock files) that a crash or an earlier process left.
-pub(super) fn remove_copies(dir: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -5,133 +5,17 @@
 //! or after a sync when nothing more comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::limits::{COMPACTION_PIN_POLL_MS, FLUSH_RETRY_MS, TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
+use crate::limits::{COMPACTION_PIN_POLL_MS, FLUSH_RETRY_MS};
 use crate::tree::{Batch, Tree, TreeError};
 use crate::types::LogMark;
 
-use super::Store;
 use super::api::LogLevel;
 use super::compact::Compaction;
+use super::store::Store;
 use super::tail::Segment;
-
-/// How the other threads talk to the flusher.
-#[derive(Default)]
-pub(super) struct FlushControl {
-    state: Mutex<ControlState>,
-    /// The flusher waits here.
-    wake: Condvar,
-    /// Apply waits here for room in the tail, and `flush` for a commit.
-    committed: Condvar,
-    /// Held during a commit; who holds it, keeps the tree from changing.
-    pub gate: Mutex<()>,
-    /// Counts the stores that took the place of this one's; changes under the gate.
-    pub installs: AtomicU64,
-}
-
-#[derive(Default)]
-struct ControlState {
-    /// Something was applied since the last freeze.
-    dirty: bool,
-    /// Do not wait for the interval.
-    hurry: bool,
-    stop: bool,
-    /// Ends without a last commit, as a crash would.
-    #[cfg(test)]
-    abandon: bool,
-    /// The disk is full; the flusher tries again and again.
-    blocked: bool,
-    /// The flusher has ended; nothing will be committed any more.
-    ended: bool,
-    /// Cycles that ended with everything committed that was applied when they began.
-    cycles: u64,
-}
-
-impl FlushControl {
-    /// Says whether the disk is full, to those who wait for a commit.
-    pub fn report_blocked(&self, blocked: bool) {
-        self.state.lock().blocked = blocked;
-        self.committed.notify_all();
-    }
-}
-
-impl Store {
-    /// The whole entry is applied: the consistent index moves with it. Blocks while the tail is full.
-    pub fn entry_applied(&self, mark: LogMark) {
-        let (urgent, total) = {
-            let mut state = self.state.write();
-            let revision = state.revision;
-            state.tail.complete(mark, revision);
-            let tail = &state.tail;
-            let many = |limit| tail.active_changes() >= limit;
-            // A compaction is begun once it is committed as scheduled, and there are calls that wait for it.
-            let urgent = tail.active_bytes() >= TAIL_FLUSH_BYTES
-                || tail.compacts()
-                || self.batch_limit.is_some_and(many);
-            (urgent, tail.bytes())
-        };
-        self.marks.lock().applied = mark;
-        let mut control = self.flush.state.lock();
-        if !control.dirty || (urgent && !control.hurry) {
-            control.dirty = true;
-            control.hurry |= urgent;
-            self.flush.wake.notify_one();
-        }
-        if total <= TAIL_BYTES_MAX {
-            return;
-        }
-        while !control.ended && self.state.read().tail.bytes() > TAIL_BYTES_MAX {
-            self.flush.committed.wait(&mut control);
-        }
-    }
-
-    /// Returns when everything applied before is in the revision tree (or the store is closed).
-    pub fn flush(&self) {
-        let mut control = self.flush.state.lock();
-        // A cycle that runs now may have frozen before the call.
-        let wanted = control.cycles + 2;
-        while !control.ended && control.cycles < wanted {
-            control.dirty = true;
-            control.hurry = true;
-            self.flush.wake.notify_one();
-            self.flush.committed.wait(&mut control);
-        }
-    }
-
-    /// Returns when `done` says so after one of the flusher's commits, or when there are none for now: the disk is full,
-    /// or the store is closed.
-    pub(super) fn await_flusher(&self, done: impl Fn() -> bool) {
-        let mut control = self.flush.state.lock();
-        while !control.ended && !control.blocked && !done() {
-            self.flush.committed.wait(&mut control);
-        }
-    }
-
-    /// Makes the flusher look at the store again.
-    pub(super) fn wake_flusher(&self) {
-        self.flush.state.lock().dirty = true;
-        self.flush.wake.notify_one();
-    }
-
-    /// Tells the flusher to end after one more commit. The caller then joins its thread.
-    pub(super) fn stop_flusher(&self) {
-        self.flush.state.lock().stop = true;
-        self.flush.wake.notify_one();
-    }
-}
-
-#[cfg(test)]
-impl Store {
-    /// Ends the flusher as a crash would: what is not committed stays so.
-    pub(super) fn abandon(&self) {
-        self.flush.state.lock().abandon = true;
-        self.close();
-    }
-}
 
 /// The flusher's own state.
 pub(super) struct Flusher {

@@ -3,21 +3,21 @@
 //! A compaction sums what it finds before it removes anything, and the newest of these sums answer for their revisions
 //! from then on: of what is removed nothing could be summed later.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::error::{self, EtcdError};
 use crate::index::RangeEnd;
-use crate::limits::{COMPACTION_HASHES_MAX, COMPACTION_TREE_STEP};
+use crate::limits::COMPACTION_TREE_STEP;
 use crate::tree::{StoredKey, TreeError};
 use crate::types::Revision;
 
-use super::Store;
 use super::api::KvHash;
-use super::compact::Pace;
+use super::compaction_hashes::CompactionHash;
 use super::kv::KvView;
+use super::pace::Pace;
 use super::pins::Pin;
 use super::select::Look;
+use super::store::Store;
 use super::tail::Record;
 
 /// Name of etcd's bucket of revisions; the sum begins with it.
@@ -69,31 +69,6 @@ impl Sum {
             return false;
         };
         store.look(|state| state.index.keeps(kv.key, stored.revision, self.at))
-    }
-}
-
-/// The sum of a store at the revision of a compaction, as it was before.
-#[derive(Clone, Copy)]
-pub(super) struct CompactionHash {
-    hash: u32,
-    at: i64,
-    compact_revision: i64,
-}
-
-/// The sums of the newest compactions of this process.
-#[derive(Default)]
-pub(super) struct CompactionHashes(VecDeque<CompactionHash>);
-
-impl CompactionHashes {
-    pub fn keep(&mut self, hash: CompactionHash) {
-        if self.0.len() == COMPACTION_HASHES_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(hash);
-    }
-
-    fn find(&self, revision: i64) -> Option<CompactionHash> {
-        self.0.iter().find(|hash| hash.at == revision).copied()
     }
 }
 

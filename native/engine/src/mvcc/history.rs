@@ -7,10 +7,10 @@ use crate::limits::{READ_RETRIES_MAX, TAIL_LOOK_BYTES};
 use crate::tree::TreeError;
 use crate::types::Revision;
 
-use super::Store;
 use super::api::{Event, History, HistoryChunk};
 use super::kv::KvView;
 use super::select::Look;
+use super::store::Store;
 use super::tail::Record;
 
 /// Which keys a reader of the past is interested in.

@@ -4,28 +4,48 @@
 //! Both stores have the same history, so a reader that holds a revision finds it in either, unless it is compacted in
 //! the new one: then it gets the compacted error.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::snapshot::{Received, SnapshotError};
-use crate::tree::{Tree, TreeSize};
+use crate::tree::{Tree, TreeError, TreeSize};
 use crate::types::LogMark;
 
-use super::recover::{self, Recovered};
+use super::recover::{Recovered, recover};
 use super::state::State;
+use super::store::{Store, StoreMarks};
 use super::tail::Tail;
-use super::{Store, StoreMarks};
+
+/// What memory will hold of a store that is to be put in place.
+pub(crate) struct Coming {
+    recovered: Recovered,
+    size: TreeSize,
+}
+
+impl Coming {
+    /// Reads all of it.
+    pub(crate) fn read(tree: &Tree) -> Result<Self, TreeError> {
+        Ok(Self {
+            recovered: recover(tree)?,
+            size: tree.size()?,
+        })
+    }
+}
 
 impl Store {
-    /// Puts a received store in place. Only for the apply thread, between two entries; the store must be ahead of this
-    /// one. After an error the caller must end the process: which of the two files is in place is not known.
-    pub fn install(&self, received: Received) -> Result<LogMark, SnapshotError> {
-        let recovered = recover::recover(received.tree())?;
-        let size = received.tree().size()?;
+    /// Puts what comes in place; `put_in_place` moves its file into the member directory, durably. Only for the apply
+    /// thread, between two entries; what comes must be ahead of this store. After an error the caller must end the
+    /// process: which of the two files is in place is not known.
+    pub(crate) fn install<E>(
+        &self,
+        coming: Coming,
+        put_in_place: impl FnOnce(&Path) -> Result<Tree, E>,
+    ) -> Result<LogMark, E> {
+        let Coming { recovered, size } = coming;
         let mark = recovered.marks.applied;
         // No commit runs from here on; the tail that waited for one is part of the old store.
         let _gate = self.flush.gate.lock();
-        let tree = received.put_in_place(&self.dir)?;
+        let tree = put_in_place(&self.dir)?;
         self.flush.installs.fetch_add(1, Ordering::Relaxed);
         self.swap(tree, recovered, size);
         self.set_flushed(mark);

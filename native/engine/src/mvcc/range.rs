@@ -10,13 +10,13 @@ use crate::error::{self, EtcdError};
 use crate::limits::{RANGE_CHUNK_BYTES, RANGE_PAGE_KEYS, RANGE_WHOLE_BYTES_MAX, READ_RETRIES_MAX};
 use crate::proto::etcdserverpb::RangeRequest;
 
-use super::Store;
 use super::api::RangeAnswer;
 use super::encode::{Header, RangeEnding};
 use super::page::{Page, ReadError};
 use super::pins::Pin;
 use super::plan::Plan;
 use super::select::{Look, Selection};
+use super::store::Store;
 
 /// What the first look at the state gives.
 struct Head {

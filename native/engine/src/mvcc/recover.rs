@@ -9,8 +9,8 @@ use crate::proto::leasepb::Lease;
 use crate::tree::{Marks, Snapshot, Table, Tree, TreeError};
 use crate::types::LogMark;
 
-use super::api::{MetaRow, MetaTable, RecoveredLease};
-use super::apply::CONTROL_PREFIX;
+use super::api::{MetaRow, RecoveredLease};
+use super::meta::read_meta;
 use super::scan::Scan;
 
 /// What the tree held.
@@ -79,32 +79,4 @@ fn read_leases(tree: &Tree, snapshot: &Snapshot<'_>) -> Result<Vec<RecoveredLeas
         .into_iter()
         .map(read)
         .collect()
-}
-
-/// The control plane's rows.
-pub(crate) fn read_meta(snapshot: &Snapshot<'_>) -> Result<Vec<MetaRow>, TreeError> {
-    let tables = [
-        (Table::Meta, MetaTable::Meta),
-        (Table::Members, MetaTable::Members),
-        (Table::Auth, MetaTable::Auth),
-        (Table::Alarms, MetaTable::Alarms),
-    ];
-    let mut rows = Vec::new();
-    for (from, table) in tables {
-        for (key, value) in snapshot.rows(from)? {
-            let key = match from {
-                Table::Meta => match key.strip_prefix(CONTROL_PREFIX) {
-                    Some(key) => key,
-                    None => continue,
-                },
-                _ => key,
-            };
-            rows.push(MetaRow {
-                table,
-                key: Bytes::copy_from_slice(key),
-                value: Bytes::copy_from_slice(value),
-            });
-        }
-    }
-    Ok(rows)
 }

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use crate::error::{self, EtcdError};
 use crate::proto::etcdserverpb::RangeRequest;
 
-use super::Store;
 use super::api::Chunks;
 use super::encode::{Header, RangeEnding, message_len, put_message_head};
 use super::page::ReadError;
 use super::pins::Pin;
 use super::plan::{Plan, Sort};
 use super::select::{Look, Selection, sort_page};
+use super::store::Store;
 
 /// Keys of the first message.
 const FIRST_MESSAGE_KEYS: usize = 10;

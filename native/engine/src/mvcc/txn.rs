@@ -11,12 +11,12 @@ use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::{RangeRequest, RequestOp, TxnRequest};
 use crate::types::OpResult;
 
-use super::Store;
 use super::compare::{branch, choose_branches};
 use super::encode::{self, Header, OpResponse, RangeEnding, op_response};
 use super::page::ReadError;
 use super::plan::Plan;
 use super::select::{Held, Look, Selection};
+use super::store::Store;
 use super::validate;
 use super::write::Write;
 

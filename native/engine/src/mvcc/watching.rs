@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::Store;
 use super::api::{Event, History as _};
+use super::store::Store;
 use crate::error::COMPACTED;
 use crate::watch::{Change, History, HistoryChunk, HistoryError, HubEvent, Offer, WatchHub};
 

@@ -12,11 +12,11 @@ use crate::proto::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use crate::tree::{Tree, TreeError};
 use crate::types::Revision;
 
-use super::Store;
 use super::api::Event;
 use super::kv::KvView;
 use super::metrics::Operation;
 use super::state::{State, Values};
+use super::store::Store;
 use super::tail::{Record, RowWrite};
 
 /// Holds the store's lock until the operation ends.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Core;
 use super::batch::{self, BatchError};
-use super::ports::{Applied, Apply, ApplyContext, LogEntry, LogError, LogLevel};
-use super::queue::{Control, Install, Work};
+use super::core::Core;
+use super::gate::{Control, Install, Work};
+use super::ports::{Applied, Apply, ApplyContext, LogEntry, LogError};
 use crate::describe;
-use crate::error::{EtcdError, STOPPED};
+use crate::error::STOPPED;
 use crate::limits::{APPLY_CHUNK_BYTES, REQUESTS_PENDING_MAX};
 use crate::types::{EntryKind, LogMark, OpKind, OpResult, Token};
 
@@ -268,33 +268,6 @@ fn answer_after_compaction<A: Apply>(
 }
 
 impl<A: Apply> Core<A> {
-    /// Counts what was applied or read for longer than `--warning-apply-duration`, and logs it with etcd's fields.
-    pub(super) fn warn_of_slow_apply(
-        &self,
-        took: Duration,
-        prefix: &str,
-        request: String,
-        response: String,
-        error: Option<&EtcdError>,
-    ) {
-        self.metrics.slow_apply.fetch_add(1, Relaxed);
-        let mut fields = vec![
-            ("took".into(), describe::duration(took)),
-            (
-                "expected-duration".into(),
-                describe::duration(self.config.slow_apply),
-            ),
-            ("prefix".into(), prefix.into()),
-            ("request".into(), request),
-            ("response".into(), response),
-        ];
-        // etcd's own errors have no prefix before they are a client's.
-        let error = error.map(|error| error.message.trim_start_matches("etcdserver: "));
-        fields.extend(error.map(|error| ("error".into(), error.to_owned())));
-        self.events
-            .log(LogLevel::Warn, "apply request took too long", fields);
-    }
-
     fn compacted(&self, token: Token, answer: Bytes) {
         let waited = self
             .compactions

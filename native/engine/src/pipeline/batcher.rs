@@ -1,227 +1,284 @@
-//! Takes requests into the open batch, closes it and gives it its place in the log, or to TypeScript. Everything here is
-//! under one lock, so that the order of closed batches is the order of the log and no answer is given twice.
+//! The batcher: the open batch, and the account of every request until it is answered: who waits, how many and how many
+//! bytes.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Core;
-use super::batch;
-use super::ports::{Apply, LogEntry, PipelineError};
-use super::queue::WriteItem;
-use super::state::{Closed, Failed, State, Waiting};
-use crate::error::{EtcdError, NO_SPACE, REQUEST_TOO_LARGE, TOO_MANY_REQUESTS};
-use crate::limits::APPLY_GAP_ENTRIES_MAX;
-use crate::types::{EntryKind, LogMark, OpKind, Token};
+use super::batch::{self, OpenBatch};
+use super::ports::PipelineError;
+use crate::error::{EtcdError, NO_SPACE, STOPPED, TOO_MANY_REQUESTS};
+use crate::limits::{
+    BATCH_BUFFER_BYTES_MIN, BATCH_BYTES_MAX, BATCHES_IN_FLIGHT_MAX, REQUEST_BYTES_PENDING_MAX,
+    REQUESTS_PENDING_MAX,
+};
+use crate::types::{OpKind, Token};
 
-impl<A: Apply> Core<A> {
-    /// Appends a request to the open batch. The limits are those of limits.rs.
-    pub fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
-        let gap = self
-            .committed
-            .load(Relaxed)
-            .saturating_sub(self.applied.load(Relaxed));
-        if gap > APPLY_GAP_ENTRIES_MAX {
+/// A batch of this process whose requests are not answered yet.
+pub(super) struct Waiting {
+    pub payload: Bytes,
+    requests: usize,
+    /// When the batch was opened.
+    pub since: Instant,
+    /// Between proposal and stable storage.
+    in_flight: bool,
+    /// Where the log has it, 0 = nowhere yet.
+    index: u64,
+    /// Its payload's handle, 0 = none. A proposal that was forwarded to the leader keeps it until it is answered.
+    handle: u64,
+}
+
+/// A payload that waits for TypeScript to name it in an entry.
+struct Payload {
+    bytes: Bytes,
+    /// Set if it is a batch of this process.
+    sequence: Option<u64>,
+}
+
+/// See the file's head.
+#[derive(Default)]
+pub(super) struct Batcher {
+    open: Option<(OpenBatch, Instant)>,
+    last_sequence: u64,
+    last_batch_bytes: usize,
+    waiting: HashMap<u64, Waiting>,
+    in_flight: usize,
+    pending_requests: usize,
+    pending_bytes: usize,
+    payloads: HashMap<u64, Payload>,
+    last_payload: u64,
+    /// The disk is full: nothing new is taken until the WAL has written what it holds.
+    pub no_space: bool,
+    pub stopped: bool,
+}
+
+/// A batch that was closed.
+pub(super) struct Closed {
+    pub sequence: u64,
+    pub payload: Bytes,
+    pub requests: u32,
+}
+
+/// A request that was never applied.
+pub(super) struct Unanswered {
+    pub token: Token,
+    /// Encoded; empty if that is of no interest.
+    pub request: Bytes,
+    /// When its batch was opened.
+    pub since: Instant,
+}
+
+/// Requests to be failed with one error, once the lock is free.
+pub(super) type Failed = Vec<Unanswered>;
+
+fn unanswered(payload: &Bytes, since: Instant) -> impl Iterator<Item = Unanswered> {
+    batch::own_requests(payload).map(move |it| Unanswered {
+        token: it.token,
+        request: it.request,
+        since,
+    })
+}
+
+impl Batcher {
+    /// Whether a request of so many bytes is taken.
+    pub fn admit(&self, bytes: usize) -> Result<(), EtcdError> {
+        if self.stopped {
+            return Err(STOPPED);
+        }
+        if self.no_space {
+            return Err(NO_SPACE);
+        }
+        if self.pending_requests >= REQUESTS_PENDING_MAX
+            || self.pending_bytes + bytes > REQUEST_BYTES_PENDING_MAX
+        {
             return Err(TOO_MANY_REQUESTS);
         }
-        if request.len() > self.config.max_request_bytes {
-            return Err(REQUEST_TOO_LARGE);
-        }
-        let mut state = self.state.lock();
-        state.admit(request.len())?;
-        state.push(self.origin, kind, request, token);
-        self.close_if_due(&mut state);
         Ok(())
     }
 
-    /// Closes the open batch if it is time.
-    pub(super) fn close_if_due(&self, state: &mut State) {
-        if state.is_due() {
-            self.close(state);
-        }
+    /// Requests that are not answered yet.
+    pub fn pending_requests(&self) -> usize {
+        self.pending_requests
     }
 
-    fn close(&self, state: &mut State) {
-        let Closed {
+    /// Appends a request to the open batch of `origin`, this process.
+    pub fn push(&mut self, origin: u64, kind: OpKind, request: &[u8], token: Token) {
+        let Self {
+            open,
+            last_sequence,
+            last_batch_bytes,
+            ..
+        } = self;
+        let (open, _) = open.get_or_insert_with(|| {
+            *last_sequence += 1;
+            let capacity = (*last_batch_bytes).clamp(BATCH_BUFFER_BYTES_MIN, BATCH_BYTES_MAX);
+            let batch = OpenBatch::new(origin, *last_sequence, capacity);
+            (batch, Instant::now())
+        });
+        let before = open.bytes();
+        open.push(kind, request, token);
+        self.pending_bytes += open.bytes() - before;
+        self.pending_requests += 1;
+    }
+
+    /// Whether there is an open batch that is to be closed: there is room between proposal and stable storage, or it
+    /// is full.
+    pub fn is_due(&self) -> bool {
+        let Some((open, _)) = &self.open else {
+            return false;
+        };
+        let due = self.in_flight < BATCHES_IN_FLIGHT_MAX || open.bytes() >= BATCH_BYTES_MAX;
+        due && !self.stopped
+    }
+
+    /// Closes the open batch, which is on its way from now on.
+    pub fn close_open(&mut self) -> Closed {
+        let (open, since) = self.open.take().expect("there is an open batch to close");
+        let requests = open.count();
+        let payload = open.finish();
+        self.pending_bytes += batch::BATCH_HEADER_BYTES;
+        self.last_batch_bytes = payload.len();
+        self.in_flight += 1;
+        let sequence = self.last_sequence;
+        let waiting = Waiting {
+            payload: payload.clone(),
+            requests: requests as usize,
+            since,
+            in_flight: true,
+            index: 0,
+            handle: 0,
+        };
+        self.waiting.insert(sequence, waiting);
+        Closed {
             sequence,
             payload,
             requests,
-        } = state.close_open();
-        self.metrics.batches.fetch_add(1, Relaxed);
-        self.metrics.requests.fetch_add(requests.into(), Relaxed);
-        if state.grant.is_some() {
-            self.stamp(state, EntryKind::Batch, payload, Some(sequence));
-        } else {
-            let bytes = payload.len();
-            let handle = state.add_payload(payload, Some(sequence));
-            self.events.batch(handle, bytes, requests);
         }
     }
 
-    /// Gives the next index of the grant to an entry and the entry to the WAL.
-    pub(super) fn stamp(
-        &self,
-        state: &mut State,
-        kind: EntryKind,
-        payload: Bytes,
-        sequence: Option<u64>,
-    ) {
-        let grant = state
-            .grant
-            .as_mut()
-            .expect("stamp is called under the grant");
-        let mark = LogMark {
-            index: grant.next_index,
-            term: grant.term,
+    /// Takes the requests of the open batch.
+    pub fn take_open(&mut self) -> Failed {
+        let Some((open, since)) = self.open.take() else {
+            return Vec::new();
         };
-        grant.next_index += 1;
-        let sole = grant.sole_voter;
-        let prev = std::mem::replace(&mut state.last, mark);
-        if let Some(sequence) = sequence {
-            state.place(sequence, mark.index);
+        let payload = open.finish();
+        let failed: Failed = unanswered(&payload, since).collect();
+        self.pending_requests -= failed.len();
+        self.pending_bytes -= payload.len() - batch::BATCH_HEADER_BYTES;
+        failed
+    }
+
+    /// The payloads of all batches whose requests are not answered yet, the open one's too.
+    pub fn waiting_payloads(&self) -> Vec<Bytes> {
+        let open = self.open.as_ref().map(|(open, _)| open.so_far());
+        let closed = self.waiting.values().map(|waiting| waiting.payload.clone());
+        closed.chain(open).collect()
+    }
+
+    /// Takes every request that still waits.
+    pub fn take_all(&mut self) -> Failed {
+        let mut failed = self.fail_where(|_, _| true);
+        failed.extend(self.take_open());
+        self.payloads.clear();
+        debug_assert_eq!((self.pending_requests, self.pending_bytes), (0, 0));
+        failed
+    }
+
+    /// Forgets the payload behind a handle, and its requests if it is a batch of this process.
+    pub fn drop_payload(&mut self, handle: u64, failed: &mut Failed) {
+        let payload = self.payloads.remove(&handle);
+        if let Some(sequence) = payload.and_then(|payload| payload.sequence) {
+            self.fail(sequence, failed);
         }
-        let entry = LogEntry {
-            mark,
-            kind,
-            payload,
-        };
-        self.events.appended(&[entry.meta()]);
-        self.cache.push(entry.clone());
-        let item = WriteItem::Granted {
-            entry: entry.clone(),
-            sole,
-            sequence,
-        };
-        // The others first: their way there, their disk and the way back take longer than the own disk.
-        if let Some(leading) = &mut state.leading {
-            self.replicate(leading, prev, &entry);
+    }
+
+    /// A batch of this process is on stable storage, or its place in flight is given up.
+    pub fn landed(&mut self, sequence: u64) {
+        if let Some(waiting) = self.waiting.get_mut(&sequence)
+            && waiting.in_flight
+        {
+            waiting.in_flight = false;
+            self.in_flight -= 1;
         }
-        self.queue.push(item, &self.gate);
     }
 
-    /// These batches of this process are on stable storage, and the entries of the append grant up to `granted`: there
-    /// is room for the next.
-    pub(super) fn batches_stable(&self, sequences: &[u64], granted: Option<LogMark>) {
-        let mut state = self.state.lock();
-        if let Some(mark) = granted {
-            self.own_stable(&mut state, mark);
+    /// Takes a batch out of the account; None if its requests were answered already.
+    pub fn remove(&mut self, sequence: u64) -> Option<Waiting> {
+        self.landed(sequence);
+        let waiting = self.waiting.remove(&sequence)?;
+        self.payloads.remove(&waiting.handle);
+        self.pending_requests -= waiting.requests;
+        self.pending_bytes -= waiting.payload.len();
+        Some(waiting)
+    }
+
+    /// Takes the requests of a batch that nobody answers any more.
+    pub fn fail(&mut self, sequence: u64, failed: &mut Failed) {
+        if let Some(waiting) = self.remove(sequence) {
+            failed.extend(unanswered(&waiting.payload, waiting.since));
         }
-        for sequence in sequences {
-            state.landed(*sequence);
-        }
-        self.close_if_due(&mut state);
     }
 
-    /// Takes a batch that was applied out of the account; None if nobody waits for its answers any more.
-    pub(super) fn take_applied(&self, sequence: u64) -> Option<Waiting> {
-        let mut state = self.state.lock();
-        let waiting = state.remove(sequence);
-        self.close_if_due(&mut state);
-        waiting
-    }
-
-    /// The payload behind a handle, which stays valid.
-    pub fn payload(&self, handle: u64) -> Result<Bytes, PipelineError> {
-        self.state.lock().payload(handle)
-    }
-
-    /// A payload that came from elsewhere (a peer) and waits for its entry.
-    pub fn add_payload(&self, bytes: Bytes) -> u64 {
-        self.state.lock().add_payload(bytes, None)
-    }
-
-    /// Forgets payloads; the clients of those that are batches of this process get `error`.
-    pub fn drop_payloads(&self, handles: &[u64], error: &EtcdError) {
-        let mut failed = Vec::new();
-        let mut state = self.state.lock();
-        for handle in handles {
-            state.drop_payload(*handle, &mut failed);
-        }
-        self.close_if_due(&mut state);
-        drop(state);
-        self.answer_failed(failed, error);
-    }
-
-    /// Fails batches that could not be written.
-    pub(super) fn fail_batches(&self, sequences: &[u64], error: &EtcdError) {
-        let mut failed = Vec::new();
-        let mut state = self.state.lock();
-        for sequence in sequences {
-            state.fail(*sequence, &mut failed);
-        }
-        drop(state);
-        self.answer_failed(failed, error);
-    }
-
-    /// The disk is full, or has room again. While it is full new requests are refused, and those of the open batch,
-    /// which would wait for as long, get the same answer.
-    pub(super) fn set_no_space(&self, no_space: bool) {
-        let mut state = self.state.lock();
-        state.no_space = no_space;
-        let failed = if no_space {
-            state.take_open()
-        } else {
-            Vec::new()
-        };
-        drop(state);
-        self.answer_failed(failed, &NO_SPACE);
-    }
-
-    /// Refuses everything from now on.
-    pub(super) fn refuse_new(&self) {
-        self.state.lock().stopped = true;
-    }
-
-    /// Takes every token that still waits.
-    pub(super) fn take_all(&self) -> Failed {
-        let mut state = self.state.lock();
-        state.stopped = true;
-        state.take_all()
-    }
-
-    /// Answers requests that were never applied.
-    pub(super) fn answer_failed(&self, failed: Failed, error: &EtcdError) {
-        if failed.is_empty() {
-            return;
-        }
-        let count = failed.len() as u64;
-        self.metrics.proposals_failed.fetch_add(count, Relaxed);
-        let slow = failed.iter().filter(|it| self.is_slow(it.since.elapsed()));
-        let slow: Vec<_> = slow.map(|it| (it.token, it.request.clone())).collect();
-        if !slow.is_empty() {
-            self.completions.slow(slow);
-        }
-        let results = failed.into_iter().map(|it| (it.token, Err(error.clone())));
-        self.completions.ops_done(results.collect());
-    }
-
-    /// Whether those who log slow requests want to see one that waits for so long. It may be slow for them when its
-    /// answer has gone the rest of the way, hence the half.
-    pub(super) fn is_slow(&self, took: Duration) -> bool {
-        took >= self.config.slow_request / 2
-    }
-
-    /// The requests behind tokens that still wait, encoded. Looks at every request that waits: for the few that ran out
-    /// of time.
-    pub fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
-        let payloads = self.state.lock().waiting_payloads();
-        payloads
+    fn fail_where(&mut self, condition: impl Fn(u64, &Waiting) -> bool) -> Failed {
+        let mut sequences: Vec<u64> = self
+            .waiting
             .iter()
-            .flat_map(batch::own_requests)
-            .filter(|it| tokens.contains(&it.token))
-            .map(|it| (it.token, it.request))
-            .collect()
+            .filter(|(sequence, waiting)| condition(**sequence, waiting))
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        sequences.sort_unstable();
+        let mut failed = Vec::new();
+        for sequence in sequences {
+            self.fail(sequence, &mut failed);
+        }
+        failed
     }
 
-    /// Index up to which everything is applied.
-    pub fn applied_index(&self) -> u64 {
-        self.applied.load(SeqCst)
+    /// Holds a payload behind a handle; `sequence` is that of a batch of this process.
+    pub fn add_payload(&mut self, bytes: Bytes, sequence: Option<u64>) -> u64 {
+        self.last_payload += 1;
+        let handle = self.last_payload;
+        self.payloads.insert(handle, Payload { bytes, sequence });
+        if let Some(waiting) = sequence.and_then(|sequence| self.waiting.get_mut(&sequence)) {
+            waiting.handle = handle;
+        }
+        handle
     }
 
-    /// Index up to which entries are known to be committed, whether they are on stable storage here or not.
-    pub fn committed_index(&self) -> u64 {
-        self.committed.load(SeqCst)
+    /// The batches whose entries `first` and all after it replace.
+    pub fn fail_replaced(&mut self, first: u64, kept: &[u64]) -> Failed {
+        self.fail_where(|sequence, waiting| {
+            waiting.index != 0 && waiting.index >= first && !kept.contains(&sequence)
+        })
+    }
+
+    /// A batch of this process now has this place in the log.
+    pub fn place(&mut self, sequence: u64, index: u64) {
+        if let Some(waiting) = self.waiting.get_mut(&sequence) {
+            waiting.index = index;
+        }
+    }
+
+    /// The payload behind a handle.
+    pub fn payload(&self, handle: u64) -> Result<Bytes, PipelineError> {
+        let payload = self.payloads.get(&handle);
+        Ok(payload
+            .ok_or(PipelineError::UnknownPayload(handle))?
+            .bytes
+            .clone())
+    }
+
+    /// The batch behind a handle makes room for the next.
+    pub fn release_slot(&mut self, handle: u64) {
+        let payload = self.payloads.get(&handle);
+        if let Some(sequence) = payload.and_then(|payload| payload.sequence) {
+            self.landed(sequence);
+        }
+    }
+
+    /// A handle is not needed any more; its batch goes on waiting.
+    pub fn release_payload(&mut self, handle: u64) {
+        self.payloads.remove(&handle);
     }
 }

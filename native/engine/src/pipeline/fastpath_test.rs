@@ -2,6 +2,7 @@
 //! grants, and what it leaves to raft.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::message::{PeerMessage, ROUND_QUIET};
 use super::testing::{Event, MemLog, Rig, mark};
 use super::*;
-use crate::types::{EntryKind, Token};
+use crate::types::{EntryKind, LogMark, Token};
 
 #[derive(Default)]
 struct Sent(Mutex<Vec<(u64, PeerMessage, usize)>>);
@@ -286,7 +287,7 @@ proptest! {
         let voters = 1 + votes.iter().filter(|votes| **votes).count();
         let has = |index: u64| 1 + (0..4).filter(|at| votes[*at] && matched[*at] >= index).count();
         let expected = (2..12).rev().find(|index| 2 * has(*index) > voters);
-        let committed = rig.pipeline.core.committed.load(SeqCst);
+        let committed = rig.pipeline.committed.load(SeqCst);
         // With no other voter everything durable is committed, which an acknowledgement makes it look for.
         if let Some(expected) = expected.filter(|_| voters > 1) {
             prop_assert_eq!(committed, expected);

@@ -2,18 +2,12 @@
 //! that continue the log exactly, and answers them when they are on stable storage. Everything else goes to raft, which
 //! withdraws the grant before it does anything that rests on the end of the log or on the term.
 
+use super::core::Core;
+use super::grants::Following;
 use super::message::{PeerMessage, ROUND_QUIET};
-use super::ports::{Apply, LogEntry};
+use super::ports::{Apply, LogEntry, PipelineError};
 use super::queue::WriteItem;
-use super::{Core, PipelineError};
 use crate::types::{EntryKind, LogMark};
-
-/// Whose appends are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Following {
-    pub term: u64,
-    pub leader: u64,
-}
 
 /// Whether the data plane dealt with a message; what it did not comes back for raft.
 pub enum Received {
@@ -28,7 +22,7 @@ impl<A: Apply> Core<A> {
     pub fn follow(&self, term: u64, leader: u64, last: u64) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
         self.check_grant(&state, last + 1)?;
-        state.following = Some(Following { term, leader });
+        state.grants.following = Some(Following { term, leader });
         Ok(())
     }
 
@@ -73,8 +67,8 @@ impl<A: Apply> Core<A> {
         entries: Vec<LogEntry>,
     ) -> Received {
         let mut state = self.state.lock();
-        let fits = state.following == Some(sender)
-            && !state.stopped
+        let fits = state.grants.following == Some(sender)
+            && !state.batcher.stopped
             && state.last == prev
             && continues(prev, sender.term, &entries);
         if !fits {
@@ -88,7 +82,7 @@ impl<A: Apply> Core<A> {
         let mut sequences = Vec::new();
         for entry in &entries {
             if let Some(sequence) = self.own_sequence(entry.kind, &entry.payload) {
-                state.place(sequence, entry.mark.index);
+                state.batcher.place(sequence, entry.mark.index);
                 sequences.push(sequence);
             }
             state.last = entry.mark;
@@ -109,7 +103,7 @@ impl<A: Apply> Core<A> {
     /// Only what names a round of the data plane: raft's own heartbeats are its sign that the leader lives.
     fn take_heartbeat(&self, sender: Following, commit: u64, round: u64) -> bool {
         let state = self.state.lock();
-        if state.following != Some(sender) || state.stopped {
+        if state.grants.following != Some(sender) || state.batcher.stopped {
             return false;
         }
         self.learn_commit(commit.min(state.last.index));

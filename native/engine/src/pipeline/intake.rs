@@ -1,18 +1,19 @@
 //! The control plane's side of the log: the grant, what raft persists, commits and compacts, and reading back.
 
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
 
 use super::batch;
-use super::lead::{GrantKind, Leading};
+use super::batcher::Failed;
+use super::core::Core;
+use super::gate::Install;
+use super::lead::GrantKind;
 use super::ports::{Apply, HardState, LogEntry, LogError, MetaWrite, PipelineError};
-use super::queue::{Install, WriteItem};
-use super::reads::ReadBarrier;
-use super::state::{Failed, State};
-use super::{Core, Grant, NEVER};
-use crate::error::{EtcdError, STOPPED, TIMEOUT, TIMEOUT_CONNECTION_LOST, TIMEOUT_LEADER_FAIL};
-use crate::types::{EntryKind, LogMark, Token};
+use super::queue::WriteItem;
+use super::state::State;
+use crate::error::TIMEOUT_LEADER_FAIL;
+use crate::types::{EntryKind, LogMark};
 
 /// Where the payload of an entry is that raft hands to the WAL.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,31 +41,22 @@ impl<A: Apply> Core<A> {
     pub fn grant(&self, term: u64, next_index: u64, kind: GrantKind) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
         self.check_grant(&state, next_index)?;
-        let sole_voter = kind == GrantKind::SoleVoter;
-        state.grant = Some(Grant {
-            term,
-            next_index,
-            sole_voter,
-        });
-        state.leading = match kind {
-            GrantKind::SoleVoter => None,
-            GrantKind::Quorum(quorum) => Some(Leading::new(term, next_index, quorum)),
-        };
-        let reads_from = if sole_voter { next_index - 1 } else { NEVER };
-        self.sole_from.store(reads_from, SeqCst);
+        let free_from = (kind == GrantKind::SoleVoter).then_some(next_index - 1);
+        state.grants.give_append(term, next_index, kind);
+        self.reads.free_from(free_from);
         self.close_if_due(&mut state);
         Ok(())
     }
 
     /// Whether either grant may be given, for entries from `next_index` on.
     pub(super) fn check_grant(&self, state: &State, next_index: u64) -> Result<(), PipelineError> {
-        if state.stopped {
+        if state.batcher.stopped {
             return Err(PipelineError::Closed);
         }
         if !self.config.append_grant {
             return Err(PipelineError::GrantForbidden);
         }
-        if state.is_granted() {
+        if state.grants.is_held() {
             return Err(PipelineError::GrantHeld);
         }
         check_next(next_index, state.last.index)
@@ -74,13 +66,11 @@ impl<A: Apply> Core<A> {
     /// afterwards wait for a proposal, and reads for raft.
     pub fn revoke_grant(&self) -> u64 {
         let mut state = self.state.lock();
-        state.grant = None;
-        state.following = None;
-        let leading = state.leading.take();
-        self.sole_from.store(NEVER, SeqCst);
+        let unconfirmed = state.grants.revoke();
+        self.reads.free_from(None);
         let last = state.last.index;
         drop(state);
-        if let Some(ctx) = leading.and_then(|leading| leading.unconfirmed()) {
+        if let Some(ctx) = unconfirmed {
             self.events.read_request(ctx);
         }
         last
@@ -89,16 +79,16 @@ impl<A: Apply> Core<A> {
     /// Whether stable is committed. Raft takes no grant before it knows that all of an earlier one is stable, so what was
     /// stamped under an earlier one is never taken for this one's.
     pub(super) fn holds_sole_grant(&self) -> bool {
-        self.sole_from.load(SeqCst) != NEVER
+        self.reads.are_ever_free()
     }
 
     /// Stamps a Control or ConfChange entry under the grant.
     pub fn propose_control(&self, kind: EntryKind, data: Bytes) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
+        if state.batcher.stopped {
             return Err(PipelineError::Closed);
         }
-        if state.grant.is_none() {
+        if state.grants.append.is_none() {
             return Err(PipelineError::NoGrant);
         }
         self.stamp(&mut state, kind, data, None);
@@ -109,14 +99,14 @@ impl<A: Apply> Core<A> {
     /// process that was closed before the grant.
     pub fn stamp_payload(&self, kind: EntryKind, handle: u64) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
+        if state.batcher.stopped {
             return Err(PipelineError::Closed);
         }
-        if state.grant.is_none() {
+        if state.grants.append.is_none() {
             return Err(PipelineError::NoGrant);
         }
-        let payload = state.payload(handle)?;
-        state.release_payload(handle);
+        let payload = state.batcher.payload(handle)?;
+        state.batcher.release_payload(handle);
         let sequence = self.own_sequence(kind, &payload);
         self.stamp(&mut state, kind, payload, sequence);
         Ok(())
@@ -126,7 +116,7 @@ impl<A: Apply> Core<A> {
     /// or when its handle is dropped.
     pub fn release_batch(&self, handle: u64) {
         let mut state = self.state.lock();
-        state.release_slot(handle);
+        state.batcher.release_slot(handle);
         self.close_if_due(&mut state);
     }
 
@@ -138,10 +128,10 @@ impl<A: Apply> Core<A> {
         entries: Vec<PersistEntry>,
     ) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
+        if state.batcher.stopped {
             return Err(PipelineError::Closed);
         }
-        if !entries.is_empty() && state.is_granted() {
+        if !entries.is_empty() && state.grants.is_held() {
             return Err(PipelineError::GrantHeld);
         }
         check_contiguous(&entries, state.last.index)?;
@@ -161,7 +151,7 @@ impl<A: Apply> Core<A> {
             let payload = match entry.payload {
                 PersistPayload::Handle(handle) => {
                     handles.push(handle);
-                    state.payload(handle)?
+                    state.batcher.payload(handle)?
                 }
                 PersistPayload::Data(data) => data,
             };
@@ -176,7 +166,7 @@ impl<A: Apply> Core<A> {
         }
         handles
             .into_iter()
-            .for_each(|handle| state.release_payload(handle));
+            .for_each(|handle| state.batcher.release_payload(handle));
         let failed = self.take_place(&mut state, &resolved, &sequences);
         let item = WriteItem::Persist {
             seq,
@@ -197,10 +187,10 @@ impl<A: Apply> Core<A> {
     /// without a call, if the pipeline ends before.
     pub fn install_snapshot(&self, mark: LogMark, install: Install) -> Result<(), PipelineError> {
         let mut state = self.state.lock();
-        if state.stopped {
+        if state.batcher.stopped {
             return Err(PipelineError::Closed);
         }
-        if state.is_granted() {
+        if state.grants.is_held() {
             return Err(PipelineError::GrantHeld);
         }
         let applied = self.applied.load(SeqCst);
@@ -211,7 +201,7 @@ impl<A: Apply> Core<A> {
             });
         }
         // Whether they are in that store is not known here.
-        let failed = state.fail_replaced(0, &[]);
+        let failed = state.batcher.fail_replaced(0, &[]);
         state.last = mark;
         self.cache.restart(mark.index);
         self.gate.announce_install();
@@ -229,14 +219,14 @@ impl<A: Apply> Core<A> {
             return Vec::new();
         };
         let failed = if first.mark.index <= state.last.index {
-            state.fail_replaced(first.mark.index, sequences)
+            state.batcher.fail_replaced(first.mark.index, sequences)
         } else {
             Vec::new()
         };
         state.last = last.mark;
         for entry in entries {
             if let Some(sequence) = self.own_sequence(entry.kind, &entry.payload) {
-                state.place(sequence, entry.mark.index);
+                state.batcher.place(sequence, entry.mark.index);
             }
             self.cache.push(entry.clone());
         }
@@ -293,45 +283,6 @@ impl<A: Apply> Core<A> {
     /// Entries `first..=last` as far as memory holds them from `first` on.
     pub fn cached_entries(&self, first: u64, last: u64) -> Option<Vec<LogEntry>> {
         self.cache.read(first, last, usize::MAX)
-    }
-
-    /// The read index of `ctx` is known.
-    pub fn read_index_ready(&self, ctx: u64, index: u64) {
-        let request = |ctx| self.request_read(ctx);
-        let ready = self.reads.index_ready(ctx, index, &self.applied, request);
-        self.serve_reads(ready);
-    }
-
-    /// The read index of `ctx` could not be had.
-    pub fn read_index_failed(&self, ctx: u64, error: EtcdError) {
-        let counter = match [TIMEOUT, TIMEOUT_LEADER_FAIL, TIMEOUT_CONNECTION_LOST].contains(&error)
-        {
-            true => &self.metrics.slow_read_indexes,
-            false => &self.metrics.read_indexes_failed,
-        };
-        counter.fetch_add(1, Relaxed);
-        let failed = self.reads.index_failed(ctx, |ctx| self.request_read(ctx));
-        if !failed.is_empty() {
-            self.completions.reads_ready(failed, Err(error));
-        }
-    }
-
-    pub(super) fn serve_reads(&self, ready: Vec<Token>) {
-        if !ready.is_empty() {
-            self.completions.reads_ready(ready, Ok(()));
-        }
-    }
-
-    /// A linearizable read asks whether it may be served.
-    pub fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
-        if self.failed.load(Relaxed) {
-            return Err(STOPPED);
-        }
-        if self.applied.load(SeqCst) >= self.sole_from.load(SeqCst) {
-            return Ok(ReadBarrier::Now);
-        }
-        self.reads.wait(token, |ctx| self.request_read(ctx))?;
-        Ok(ReadBarrier::Wait)
     }
 }
 

@@ -1,14 +1,5 @@
-//! The leader's side of the fast path: under the append grant the data plane sends what it stamps to the followers that
-//! keep up, counts their acknowledgements, commits, and confirms that it still leads before linearizable reads. Raft
-//! hears of all of it afterwards, in order, and comes to the same (docs/replication.md).
-
-use std::sync::atomic::Ordering::SeqCst;
-
-use super::message::{PeerMessage, ROUND_QUIET};
-use super::ports::{Apply, LogEntry};
-use super::state::State;
-use super::{Core, PipelineError};
-use crate::types::LogMark;
+//! What a leader knows under the append grant, and its rules: which index a quorum has, and when it is confirmed that it
+//! still leads. Raft hears of all of it afterwards, in order, and comes to the same (docs/replication.md).
 
 /// Another member, as raft knows it when it gives the grant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,7 +109,7 @@ impl Leading {
     }
 
     /// The new commit index, if it moves. An entry of an earlier term is never committed by counting.
-    fn advance(&mut self) -> Option<u64> {
+    pub fn advance(&mut self) -> Option<u64> {
         let index = self.quorum_index();
         if index < self.first || index <= self.committed {
             return None;
@@ -134,159 +125,108 @@ impl Leading {
         2 * (confirmed + own) > others + own
     }
 
-    /// The reads that a round was made for and that are not confirmed.
-    pub fn unconfirmed(&self) -> Option<u64> {
-        self.round.as_ref().map(|round| round.ctx)
+    /// The term of the grant.
+    pub fn term(&self) -> u64 {
+        self.term
     }
-}
 
-impl<A: Apply> Core<A> {
-    /// From now on stamped entries go to exactly these members at once. Only if `last` is the last entry that was
-    /// stamped.
-    pub fn stream(&self, last: u64, members: &[u64]) -> Result<Streamed, PipelineError> {
-        let mut state = self.state.lock();
-        if state.stopped {
-            return Err(PipelineError::Closed);
-        }
-        let at_end = state.last.index == last;
-        let leading = state.leading.as_mut().ok_or(PipelineError::NoGrant)?;
-        if !at_end {
-            return Ok(Streamed::Refused);
-        }
-        for member in &mut leading.members {
+    /// What is committed of the log.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// From now on stamped entries go to exactly these members at once.
+    pub fn stream(&mut self, members: &[u64]) -> Streamed {
+        for member in &mut self.members {
             member.streamed = members.contains(&member.id);
         }
-        let voters = leading.members.iter().filter(|member| member.votes);
-        Ok(
-            if leading.is_majority(voters.filter(|member| member.streamed).count()) {
-                Streamed::Quorum
-            } else {
-                Streamed::Minority
-            },
-        )
-    }
-
-    /// A stamped entry goes to the members that are streamed to.
-    pub(super) fn replicate(&self, leading: &mut Leading, prev: LogMark, entry: &LogEntry) {
-        let message = PeerMessage::Append {
-            term: leading.term,
-            prev,
-            commit: leading.committed,
-        };
-        for member in leading.members.iter_mut().filter(|m| m.streamed) {
-            member.told = leading.committed;
-            self.links().send(member.id, message, vec![entry.clone()]);
+        let voters = self.members.iter().filter(|member| member.votes);
+        if self.is_majority(voters.filter(|member| member.streamed).count()) {
+            Streamed::Quorum
+        } else {
+            Streamed::Minority
         }
     }
 
-    /// A follower has everything up to `index` on stable storage. False: not of the grant's term or nothing known of
-    /// it, so raft must look at it.
-    pub(super) fn acknowledged(&self, from: u64, term: u64, index: u64) -> bool {
-        let mut state = self.state.lock();
-        let last = state.last.index;
-        let Some(leading) = state.leading.as_mut().filter(|l| l.term == term) else {
-            return false;
-        };
-        let Some(member) = leading.member(from).filter(|_| index <= last) else {
+    /// The members that a stamped entry goes to, and with it the commit index.
+    pub fn streamed(&mut self) -> impl Iterator<Item = u64> {
+        let committed = self.committed;
+        let streamed = self.members.iter_mut().filter(|member| member.streamed);
+        streamed.map(move |member| {
+            member.told = committed;
+            member.id
+        })
+    }
+
+    /// A member has everything up to `index` on stable storage. False if nothing is known of it.
+    pub fn acknowledged(&mut self, from: u64, index: u64) -> bool {
+        let Some(member) = self.member(from) else {
             return false;
         };
         member.matched = member.matched.max(index);
-        self.events.acknowledged(from, LogMark { index, term });
-        self.commit_quorum(leading);
         true
     }
 
-    /// Own entries of the grant are on stable storage up to `mark`.
-    pub(super) fn own_stable(&self, state: &mut State, mark: LogMark) {
-        if let Some(leading) = state.leading.as_mut().filter(|l| l.term == mark.term) {
-            leading.stable = leading.stable.max(mark.index);
-            self.commit_quorum(leading);
-        }
+    /// Own entries are on stable storage up to `index`.
+    pub fn own_stable(&mut self, index: u64) {
+        self.stable = self.stable.max(index);
     }
 
-    fn commit_quorum(&self, leading: &mut Leading) {
-        if let Some(index) = leading.advance() {
-            self.commit_granted(index);
-        }
-        self.tell_commit(leading);
-    }
-
-    /// Followers learn at once what is committed of what they have: their own clients wait for it.
-    fn tell_commit(&self, leading: &mut Leading) {
-        for member in leading.members.iter_mut().filter(|m| m.streamed) {
-            let commit = member.matched.min(leading.committed);
-            if commit > member.told {
-                member.told = commit;
-                let message = PeerMessage::Heartbeat {
-                    term: leading.term,
-                    commit,
-                    round: ROUND_QUIET,
-                };
-                self.links().send(member.id, message, Vec::new());
+    /// The members that have more of what is committed than they were told, and up to where; they are told now.
+    pub fn untold(&mut self) -> impl Iterator<Item = (u64, u64)> {
+        let committed = self.committed;
+        let streamed = self.members.iter_mut().filter(|member| member.streamed);
+        streamed.filter_map(move |member| {
+            let commit = member.matched.min(committed);
+            if commit <= member.told {
+                return None;
             }
-        }
+            member.told = commit;
+            Some((member.id, commit))
+        })
     }
 
-    /// Reads wait for a read index: a quorum is asked by the data plane itself under the grant, else raft is.
-    pub(super) fn request_read(&self, ctx: u64) {
-        let mut state = self.state.lock();
-        let number = state.next_round();
-        let Some(leading) = state.leading.as_mut() else {
-            drop(state);
-            return self.events.read_request(ctx);
-        };
-        // Raft tells its commit index before any follower learns of it, so no client has seen more than this.
-        let index = leading.committed.max(self.committed.load(SeqCst));
-        leading.round = Some(Round {
+    /// Begins a round for the reads of `ctx`, which may see what is committed up to `index`.
+    pub fn begin_round(&mut self, number: u64, ctx: u64, index: u64) {
+        self.round = Some(Round {
             number,
             ctx,
             index,
             confirmed: Vec::new(),
         });
-        self.ask_quorum(leading);
     }
 
-    /// A round whose heartbeats or answers were lost is asked for again.
-    pub fn repeat_read(&self) {
-        if let Some(leading) = &self.state.lock().leading {
-            self.ask_quorum(leading);
-        }
+    /// The number of the round that goes on.
+    pub fn round(&self) -> Option<u64> {
+        self.round.as_ref().map(|round| round.number)
     }
 
-    fn ask_quorum(&self, leading: &Leading) {
-        let Some(round) = &leading.round else { return };
-        for member in leading.members.iter().filter(|member| member.votes) {
-            let message = PeerMessage::Heartbeat {
-                term: leading.term,
-                commit: member.matched.min(leading.committed),
-                round: round.number,
-            };
-            self.links().send(member.id, message, Vec::new());
-        }
+    /// Who is asked in a round, each with the commit index that it may know.
+    pub fn voters(&self) -> impl Iterator<Item = (u64, u64)> {
+        let voters = self.members.iter().filter(|member| member.votes);
+        voters.map(|member| (member.id, member.matched.min(self.committed)))
     }
 
-    /// A follower answered a heartbeat of a round of the data plane.
-    pub(super) fn heard(&self, from: u64, term: u64, number: u64) {
-        let mut state = self.state.lock();
-        let Some(leading) = state.leading.as_mut().filter(|l| l.term == term) else {
-            return;
-        };
-        if !leading.member(from).is_some_and(|member| member.votes) {
-            return;
+    /// A member answered in the round `number`. Once a majority has, the reads that it was made for, and their index.
+    pub fn heard(&mut self, from: u64, number: u64) -> Option<(u64, u64)> {
+        if !self.member(from).is_some_and(|member| member.votes) {
+            return None;
         }
         // An answer to an older round says nothing about this one's reads.
-        let Some(round) = leading.round.as_mut().filter(|r| r.number == number) else {
-            return;
-        };
+        let round = self.round.as_mut().filter(|r| r.number == number)?;
         if !round.confirmed.contains(&from) {
             round.confirmed.push(from);
         }
         let confirmed = round.confirmed.len();
-        if !leading.is_majority(confirmed) {
-            return;
+        if !self.is_majority(confirmed) {
+            return None;
         }
-        let round = leading.round.take().expect("just seen");
-        drop(state);
-        self.read_index_ready(round.ctx, round.index);
+        let round = self.round.take()?;
+        Some((round.ctx, round.index))
+    }
+
+    /// The reads that a round was made for and that are not confirmed.
+    pub fn unconfirmed(&self) -> Option<u64> {
+        self.round.as_ref().map(|round| round.ctx)
     }
 }

@@ -22,9 +22,14 @@ pub enum ReadBarrier {
 /// See the file's head.
 pub struct Reads {
     inner: Mutex<Inner>,
-    /// Smallest read index that waits for apply; u64::MAX = none. Lets apply pass without the lock.
+    /// Smallest read index that waits for apply; NEVER = none. Lets apply pass without the lock.
     ready_at: AtomicU64,
+    /// Without a read index reads may be served from this applied index on.
+    free_from: AtomicU64,
 }
+
+/// No index reaches it.
+const NEVER: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Inner {
@@ -77,7 +82,7 @@ impl Inner {
             .iter()
             .map(|(index, _)| *index)
             .min()
-            .unwrap_or(u64::MAX)
+            .unwrap_or(NEVER)
     }
 }
 
@@ -86,8 +91,24 @@ impl Reads {
     pub fn new() -> Self {
         Self {
             inner: Mutex::default(),
-            ready_at: AtomicU64::new(u64::MAX),
+            ready_at: AtomicU64::new(NEVER),
+            free_from: AtomicU64::new(NEVER),
         }
+    }
+
+    /// From when on this member alone decides what is committed: once this index is applied; None = not at all.
+    pub fn free_from(&self, index: Option<u64>) {
+        self.free_from.store(index.unwrap_or(NEVER), SeqCst);
+    }
+
+    /// Whether this member alone decides what is committed.
+    pub fn are_ever_free(&self) -> bool {
+        self.free_from.load(SeqCst) != NEVER
+    }
+
+    /// Whether reads need no read index.
+    pub fn are_free(&self, applied: u64) -> bool {
+        applied >= self.free_from.load(SeqCst)
     }
 
     /// A read waits. `request` is called, under the lock, if a read index has to be asked for now.

@@ -10,7 +10,7 @@ use super::testing::{Event, MemLog, Rig, config};
 use super::*;
 use crate::error::{COMPACTED, TIMEOUT};
 use crate::proto::etcdserverpb::PutRequest;
-use crate::types::OpKind;
+use crate::types::{OpKind, Token};
 
 const LINE: &str = "apply request took too long";
 

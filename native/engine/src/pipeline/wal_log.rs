@@ -4,8 +4,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::core::{PipelineConfig, StartMarks};
 use super::ports::{Apply, EntryMeta, HardState, Log, LogEntry, LogError, LogRead, PipelineEvents};
-use super::{Neighbours, Pipeline, PipelineConfig, StartMarks};
+use super::running::{Neighbours, Pipeline};
 use crate::disk::Disk;
 use crate::types::{Completions, Identity, LogMark};
 use crate::wal::{Record, Replay, Wal, WalError, WalOptions, WalReader};

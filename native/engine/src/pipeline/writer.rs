@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use super::Core;
-use super::follow::Following;
+use super::core::Core;
+use super::gate::Install;
+use super::grants::Following;
 use super::ports::{Apply, HardState, Log, LogEntry, LogError, LogLevel};
-use super::queue::{Install, WriteItem};
+use super::queue::WriteItem;
 use crate::error::NO_SPACE;
 use crate::limits::WAL_NO_SPACE_RETRY_MS;
 use crate::types::{EntryKind, LogMark};

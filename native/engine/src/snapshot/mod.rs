@@ -4,7 +4,7 @@
 mod outgoing;
 mod received;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,9 @@ use crate::limits::SNAPSHOT_READ_BYTES;
 use crate::tree::TreeError;
 use crate::types::LogMark;
 
+pub use crate::mvcc::SNAPSHOT_DIRECTORY as DIRECTORY;
 pub use outgoing::Outgoing;
 pub use received::Received;
-
-/// Where copies of stores wait, inside the member directory: on the file system of the store, so that a rename does.
-pub const DIRECTORY: &str = "snap";
 
 /// What is known of a snapshot before its first byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,19 +88,6 @@ pub enum SnapshotError {
         /// Index expected.
         expected: u64,
     },
-}
-
-/// Makes the directory for copies in the member directory `dir` and removes what a crash left in it.
-pub(crate) fn prepare_directory(dir: &Path) -> std::io::Result<()> {
-    let copies = dir.join(DIRECTORY);
-    fs::create_dir_all(&copies)?;
-    for entry in fs::read_dir(&copies)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// LMDB's lock file beside a database.

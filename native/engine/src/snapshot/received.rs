@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::mvcc::{MetaRow, read_meta};
+use crate::mvcc::{Coming, MetaRow, Store, read_meta};
 use crate::tree::{FILE_NAME, Marks, Tree};
 use crate::types::LogMark;
 
@@ -85,22 +85,26 @@ impl Received {
         self.marks.revision
     }
 
-    /// How long it took to make it durable.
-    pub fn synced_in(&self) -> Duration {
-        self.synced_in
-    }
-
     /// The control plane's rows.
     pub fn meta(&self) -> &[MetaRow] {
         &self.meta
     }
 
-    pub(crate) fn tree(&self) -> &Tree {
-        self.tree.as_ref().expect("it is not in place yet")
+    /// Tells the store for whose place it came, `took` after its first byte.
+    pub fn arrived(&self, store: &Store, took: Duration) {
+        store.received(took, self.synced_in);
+    }
+
+    /// Takes the place of `store`. Only for the apply thread, between two entries; it must be ahead of `store`. After an
+    /// error the caller must end the process: which of the two files is in place is not known.
+    pub fn install(self, store: &Store) -> Result<LogMark, SnapshotError> {
+        let tree = self.tree.as_ref().expect("it is not in place yet");
+        let coming = Coming::read(tree)?;
+        store.install(coming, |dir| self.put_in_place(dir))
     }
 
     /// Makes it the store's file of the member directory `dir`, durably.
-    pub(crate) fn put_in_place(mut self, dir: &Path) -> Result<Tree, SnapshotError> {
+    fn put_in_place(mut self, dir: &Path) -> Result<Tree, SnapshotError> {
         let target = dir.join(FILE_NAME);
         fs::rename(&self.path, &target).map_err(|source| io_error(&target, source))?;
         let tree = self.tree.take().expect("it is put in place once");

@@ -71,7 +71,7 @@ fn an_installed_store_serves_at_once_and_survives_a_crash() {
     source.set("a", "2");
     let received = arrive(&source, &target);
     assert_eq!(received.applied(), source.mark());
-    assert_eq!(target.store.install(received).unwrap(), source.mark());
+    assert_eq!(received.install(&target.store).unwrap(), source.mark());
     target.index = source.index;
     assert_eq!(target.all(0).unwrap(), source.all(0).unwrap());
     assert_eq!(target.all(3).unwrap(), ["a=1", "b=1"]);
@@ -109,7 +109,7 @@ fn a_crash_between_any_two_steps_leaves_the_old_store_or_the_new_one() {
     assert_eq!(state(&dir), (old.clone(), LogMark::default()));
     let received = Received::open(&file, &info, true).unwrap();
     assert_eq!(state(&dir), (old, LogMark::default()));
-    target.store.install(received).unwrap();
+    received.install(&target.store).unwrap();
     assert_eq!(state(&dir), (source.all(0).unwrap(), source.mark()));
 }
 
@@ -160,7 +160,7 @@ fn a_copy_stands_where_it_began_whatever_is_committed_while_it_is_read() {
     let file = target.dir.path().join(snapshot::DIRECTORY).join("old.db");
     let info = save(copy, &file);
     let received = Received::open(&file, &info, true).unwrap();
-    target.store.install(received).unwrap();
+    received.install(&target.store).unwrap();
     assert_eq!(target.all(0).unwrap(), old);
 }
 
@@ -216,7 +216,7 @@ fn a_copy_that_nobody_reads_to_its_end_is_given_up() {
     source.set("a", "2");
     let target = behind(&COMMON);
     let received = arrive(&source, &target);
-    target.store.install(received).unwrap();
+    received.install(&target.store).unwrap();
     assert_eq!(target.all(0).unwrap(), source.all(0).unwrap());
 }
 
@@ -228,7 +228,7 @@ fn readers_of_the_old_store_go_on_in_the_new_one_or_end_with_the_compacted_error
     let lost = target.store.pin(2).unwrap();
     source.compact(3).unwrap();
     source.store.flush();
-    target.store.install(arrive(&source, &target)).unwrap();
+    arrive(&source, &target).install(&target.store).unwrap();
     assert!(lost.is_broken() && !kept.is_broken());
     assert_eq!(target.all(3).unwrap(), ["a=1", "b=1"]);
     assert_eq!(target.all(2).unwrap_err(), error::COMPACTED);
@@ -258,7 +258,7 @@ fn concurrent_reads_see_one_store_or_the_other() {
                 })
             })
             .collect();
-        store.install(received).unwrap();
+        received.install(&store).unwrap();
         stop.store(true, Ordering::SeqCst);
         for reader in readers {
             reader.join().unwrap();
@@ -295,7 +295,7 @@ fn watchers_get_what_is_between_from_the_new_history_or_learn_that_it_is_compact
     for number in 0..30 {
         source.set("k", &number.to_string());
     }
-    target.store.install(arrive(&source, &target)).unwrap();
+    arrive(&source, &target).install(&target.store).unwrap();
     target.index = source.index;
     target.set("k", "after");
     let take = |watcher: &WatcherHandle, last: i64| {
@@ -322,7 +322,7 @@ fn watchers_get_what_is_between_from_the_new_history_or_learn_that_it_is_compact
     }
     later.compact(later.store.revision()).unwrap();
     later.store.flush();
-    target.store.install(arrive(&later, &target)).unwrap();
+    arrive(&later, &target).install(&target.store).unwrap();
     loop {
         let taken = target.store.watch_hub().take(&live, usize::MAX);
         if let Some(end) = taken.end {
