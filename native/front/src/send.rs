@@ -1,5 +1,6 @@
 //! Sends the answers of calls: in one turn if that can be, else in a task of its own: large messages, messages that are
-//! encoded while they are sent, and streams of messages. At most two chunks are in memory for one call: one being sent, one being read.
+//! encoded while they are sent, and streams of messages. At most two chunks are in memory for one call: one being sent,
+//! one being read.
 //!
 //! Trailers may only follow a whole message: a client takes them after a part of one for `unexpected EOF`, whatever they
 //! say. So the client's deadline does not count inside a message (the client ends the stream itself then, as with etcd,
