@@ -9,14 +9,15 @@ const SOURCES = join(import.meta.dirname, "../native/addon/src");
 /** From the bottom to the top; what stands in one row does not import each other. */
 const ROWS = [
   ["limits", "event", "check", "signals"],
-  ["queue", "options", "system"],
-  ["sink", "backend", "snapshots", "watches", "object"],
+  ["queue", "options", "system", "buffer"],
+  ["sink", "backend", "snapshots", "watches"],
   ["links"],
   ["open"],
   ["shared", "found"],
-  ["tasks"],
+  ["tasks", "events"],
+  ["log", "leases", "peers", "transport"],
   ["engine"],
-  ["calls", "log", "leases", "peers", "store"],
+  ["store"],
   ["lib"],
 ];
 
