@@ -219,11 +219,11 @@ test("calls that TypeScript serves cross with metadata, messages, trailers and e
     responseSerialize: same,
     responseDeserialize: same,
   };
-  const method = { path: "/etcdserverpb.Maintenance/Status", requestStream: false, responseStream: false, ...codec };
+  const method = { path: "/etcdserverpb.Cluster/MemberAdd", requestStream: false, responseStream: false, ...codec };
   voter.server.addService(
-    { Status: method },
+    { MemberAdd: method },
     {
-      Status: (
+      MemberAdd: (
         call: { request: Buffer; metadata: Metadata },
         callback: (error: object | null, answer?: Buffer, trailers?: Metadata) => void,
       ) => {
@@ -235,9 +235,10 @@ test("calls that TypeScript serves cross with metadata, messages, trailers and e
     },
   );
   const client = new Client(await voter.listen(), credentials.createInsecure());
-  expect(await unary(client, method.path, Buffer.from([3, 2, 1]))).toEqual(Buffer.from([1, 2, 3]));
-  const large = Buffer.alloc(100_000, 7);
-  expect(await unary(client, method.path, large)).toEqual(large);
+  // One peer URL each: the transport lets nothing through that is not a request of its method.
+  expect(await unary(client, method.path, Buffer.from([10, 1, 97]))).toEqual(Buffer.from([97, 1, 10]));
+  const large = Buffer.concat([Buffer.from([10, 0xa0, 0x8d, 0x06]), Buffer.alloc(100_000, 97)]);
+  expect(await unary(client, method.path, large)).toEqual(Buffer.from(large).reverse());
   await expect(unary(client, method.path, Buffer.alloc(0))).rejects.toMatchObject({
     code: status.NOT_FOUND,
     details: "etcdserver: member not found",
@@ -254,11 +255,11 @@ test("HTTP requests are answered by TypeScript", async () => {
     exchange.respond(201, [["X-Netcd", "1"]], Buffer.from(text));
   });
   const address = await voter.listen();
-  const answer = await fetch(`http://${address}/health?x=1`, { method: "POST", body: "body" });
+  const answer = await fetch(`http://${address}/v3/echo?x=1`, { method: "POST", body: "body" });
   expect([answer.status, answer.headers.get("x-netcd"), await answer.text()]).toEqual([
     201,
     "1",
-    "POST /health?x=1 body",
+    "POST /v3/echo?x=1 body",
   ]);
 });
 
@@ -285,7 +286,7 @@ test("an option or argument that cannot be is named, whatever is wrong with it",
   for (const name of ["clusterId", "memberId"]) {
     expect(create({ [name]: -1n })).toThrow(`${name} is an unsigned 64-bit integer`);
   }
-  for (const name of ["maxTxnOps", "maxRequestBytes", "maxConcurrentStreams", "compactionBatchLimit"]) {
+  for (const name of ["maxTxnOps", "maxRequestBytes", "maxConcurrentStreams"]) {
     expect(create({ [name]: 2 ** 32 })).toThrow(`${name} is at most 4294967295, not 4294967296`);
   }
   const { log } = create({ compactionSleepIntervalMs: 1.5 })();
