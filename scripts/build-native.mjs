@@ -16,11 +16,15 @@ function inputs() {
   return [...crates, ...filesBelow("proto"), ...scripts.map((name) => join(ROOT, name))];
 }
 
-/** The .node files of this system; napi knows the end of the name, which is that of the C library. */
+/**
+ * The .node files of this system (napi knows the end of the name, which is that of the C library), and what napi says of
+ * their types, which a test holds against binding.ts.
+ */
 function outputs() {
   const start = `netcd.${process.platform}-${process.arch}`;
   const names = existsSync(join(ROOT, FOLDER)) ? readdirSync(join(ROOT, FOLDER)) : [];
-  return names.filter((name) => name.startsWith(start) && name.endsWith(".node")).map((name) => `${FOLDER}/${name}`);
+  const made = names.filter((name) => name.startsWith(start) && name.endsWith(".node"));
+  return made.length === 0 ? [] : [...made, "index.d.ts"].map((name) => `${FOLDER}/${name}`);
 }
 
 /** Throws StepFailed if the addon has to be built and Rust is not there, before other steps take their time. */

@@ -1,6 +1,6 @@
 // --force-new-cluster: a member whose cluster is lost for good goes on alone, with its data and its ids.
 
-import type { EntryMeta, NativeEngine, PersistEntry, Recovered } from "../native/binding.js";
+import type { EntryMeta, NativeLog, PersistEntry, Recovered } from "../native/binding.js";
 import { type ConfChangeStep, EntryKind, type HardState, type MemberId, NONE } from "../raft/index.js";
 import { restoredConfState } from "../replica/bootstrap.js";
 import { decodeEnvelope, encodeEnvelope, type MembershipChange } from "../replica/commands.js";
@@ -62,11 +62,11 @@ function changesToSole(recovered: Recovered, self: MemberId, steps: readonly Con
 
 /** The conf changes that are committed and not applied. Rejects if the log cannot be read. */
 export async function unappliedSteps(
-  engine: Pick<NativeEngine, "readEntries">,
+  log: Pick<NativeLog, "readEntries">,
   { hardState, appliedIndex }: Recovered,
 ): Promise<ConfChangeStep[]> {
   if (hardState.commit <= appliedIndex) return [];
-  const entries = await engine.readEntries(appliedIndex + 1, hardState.commit);
+  const entries = await log.readEntries(appliedIndex + 1, hardState.commit);
   return entries
     .filter(({ meta, data }) => meta.kind === EntryKind.ConfChange && data.length > 0)
     .flatMap(({ data }) => decodeEnvelope<MembershipChange>(data).body.change.steps);

@@ -23,7 +23,7 @@ beforeEach(() => {
   membership = new Membership(7n);
   peers = new ClusterPeers({
     memberId: 1n,
-    engine: { setRemovedPeers: (ids) => void calls.push(`removed ${ids.join()}`) },
+    peers: { setRemoved: (ids) => void calls.push(`removed ${ids.join()}`) },
     links: {
       set: (id, urls) => void calls.push(`set ${id} ${urls.join()}`),
       remove: (id) => void calls.push(`remove ${id}`),

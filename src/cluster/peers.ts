@@ -3,14 +3,14 @@
 import { parseUrls } from "../config/urls.js";
 import { limits } from "../limits.js";
 import type { Logger } from "../log/logger.js";
-import type { NativeEngine } from "../native/binding.js";
+import type { NativePeers } from "../native/binding.js";
 import type { PeerLinks } from "../replica/peerlinks.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
 
 export interface ClusterPeersParts {
   readonly memberId: bigint;
-  readonly engine: Pick<NativeEngine, "setRemovedPeers">;
+  readonly peers: Pick<NativePeers, "setRemoved">;
   readonly links: Pick<PeerLinks, "set" | "remove">;
   readonly membership: Membership;
   readonly log: Logger;
@@ -67,7 +67,7 @@ export class ClusterPeers {
 
   /** To be called after every change of the membership. Only a removal ends a link: the log may lag behind. */
   sync(): void {
-    const { engine, membership, memberId, log } = this.#parts;
+    const { peers, membership, memberId, log } = this.#parts;
     for (const member of membership.members()) this.#link(member);
     for (const id of [...this.#linked.keys()]) {
       if (!membership.isRemoved(id)) continue;
@@ -76,7 +76,7 @@ export class ClusterPeers {
       log.info("stopped remote peer", { "remote-peer-id": id });
       log.info("removed remote peer", { "local-member-id": memberId, "removed-remote-peer-id": id });
     }
-    engine.setRemovedPeers(membership.removed());
+    peers.setRemoved(membership.removed());
   }
 
   #link({ id, peerUrls }: Member): void {

@@ -7,13 +7,13 @@ import { systemClock } from "../replica/clock.js";
 import type { Replica } from "../replica/replica.js";
 import { toInt64 } from "../wire/int64.js";
 import type { LeaseForwarder } from "./forward.js";
-import { Lessor, type LessorEngine } from "./lessor.js";
+import { type LeaseTable, Lessor } from "./lessor.js";
 
 /** etcd's interval between two checkpoints of a lease. */
 const CHECKPOINT_INTERVAL_MS = 5 * 60 * 1_000;
 
 export interface LessorParts {
-  readonly engine: LessorEngine;
+  readonly table: LeaseTable;
   readonly replica: Replica;
   readonly electionMs: number;
   readonly requestTimeoutMs: number;
@@ -26,10 +26,10 @@ export interface LessorParts {
 
 /** Nothing of it runs until `leadershipChanged`. */
 export function createLessor(parts: LessorParts): Lessor {
-  const { engine, replica, electionMs, requestTimeoutMs, checkpoints, log, forwarder } = parts;
+  const { table, replica, electionMs, requestTimeoutMs, checkpoints, log, forwarder } = parts;
   const { LeaseCheckpointRequest, LeaseRevokeRequest } = etcdserverpb;
   return new Lessor({
-    engine,
+    table,
     replica,
     clock: systemClock,
     electionMs,

@@ -2,9 +2,9 @@
 // that a hundred thousand leases that expire together delay neither puts nor heartbeats.
 
 import { limits } from "../limits.js";
-import type { NativeEngine } from "../native/binding.js";
+import type { NativeLeases } from "../native/binding.js";
 
-export type ExpiryEngine = Pick<NativeEngine, "leaseExpired" | "leaseCheckpoints">;
+export type ExpiringLeases = Pick<NativeLeases, "expired" | "checkpoints">;
 
 /** etcd's interval between two looks for expired leases. */
 export const EXPIRY_INTERVAL_MS = 500;
@@ -18,7 +18,7 @@ export interface Checkpoint {
 }
 
 export interface ExpiryOptions {
-  readonly engine: ExpiryEngine;
+  readonly table: ExpiringLeases;
   /** Revokes through the log. */
   readonly revoke: (id: bigint) => Promise<void>;
   /** Writes checkpoints through the log; null: checkpoints are off. */
@@ -40,7 +40,7 @@ export class Expiry {
   look(): void {
     const room = REVOKES_PER_LOOK - this.#revoking;
     if (room > 0) {
-      for (const id of this.options.engine.leaseExpired(room, RETRY_MS)) this.#revoke(id);
+      for (const id of this.options.table.expired(room, RETRY_MS)) this.#revoke(id);
     }
     this.#checkpoint();
   }
@@ -59,9 +59,9 @@ export class Expiry {
   }
 
   #checkpoint(): void {
-    const { checkpoint, engine, failed } = this.options;
+    const { checkpoint, table, failed } = this.options;
     if (checkpoint === null || this.#checkpointing) return;
-    const due = engine.leaseCheckpoints(limits.leaseCheckpointsMax);
+    const due = table.checkpoints(limits.leaseCheckpointsMax);
     if (due.length === 0) return;
     this.#checkpointing = true;
     checkpoint(due)

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Clock, Timer } from "../replica/clock.js";
 import { replicaErrors } from "../replica/errors.js";
 import { EXPIRY_INTERVAL_MS } from "./expiry.js";
-import { Lessor, type LessorEngine, type LessorOptions } from "./lessor.js";
+import { type LeaseTable, Lessor, type LessorOptions } from "./lessor.js";
 
 class FakeClock implements Clock {
   now = 0;
@@ -46,28 +46,28 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 20; i += 1) await Promise.resolve();
 }
 
-class FakeTable implements LessorEngine {
+class FakeTable implements LeaseTable {
   readonly calls: string[] = [];
-  expired: bigint[] = [];
+  overdue: bigint[] = [];
   due: { id: bigint; remainingTtlSeconds: number }[] = [];
-  renewals: ReturnType<LessorEngine["leaseRenew"]>["outcome"][] = [];
+  renewals: ReturnType<LeaseTable["renew"]>["outcome"][] = [];
   asked: number[] = [];
 
-  leasePromote = (extendMs: number, checkpointMs: number | null) => this.#note(`promote ${extendMs} ${checkpointMs}`);
-  leaseDemote = () => this.#note("demote");
-  leaseAttend = () => this.#note("attend");
-  leaseExpired = (max: number) => {
+  promote = (extendMs: number, checkpointMs: number | null) => this.#note(`promote ${extendMs} ${checkpointMs}`);
+  demote = () => this.#note("demote");
+  attend = () => this.#note("attend");
+  expired = (max: number) => {
     this.asked.push(max);
-    return this.expired.splice(0, max);
+    return this.overdue.splice(0, max);
   };
-  leaseCheckpoints = (max: number) => this.due.splice(0, max);
-  leaseRenew = () => {
+  checkpoints = (max: number) => this.due.splice(0, max);
+  renew = () => {
     const outcome = this.renewals.shift() ?? "unknown";
     return { outcome, ttlSeconds: outcome === "renewed" ? 60 : 0 };
   };
-  leaseTimes = (id: bigint) => (id === 7n ? { grantedTtlSeconds: 60, expiresInMs: 12_999 } : null);
-  leaseKeys = () => [Buffer.from("k")];
-  leaseRenewed = (renewal: number, ttl: number, error: { message: string } | null) =>
+  times = (id: bigint) => (id === 7n ? { grantedTtlSeconds: 60, expiresInMs: 12_999 } : null);
+  keys = () => [Buffer.from("k")];
+  renewed = (renewal: number, ttl: number, error: { message: string } | null) =>
     this.#note(`renewed ${renewal} ${ttl} ${error?.message ?? ""}`.trim());
 
   #note(call: string): void {
@@ -98,7 +98,7 @@ beforeEach(() => {
 
 function lessor(changes: Partial<LessorOptions> = {}): Lessor {
   return new Lessor({
-    engine: table,
+    table,
     replica,
     clock,
     electionMs: 1_000,
@@ -121,7 +121,7 @@ describe("expiry", () => {
   it("revokes at most 1000 leases a second, and no more than that are in flight", async () => {
     const it = lessor();
     it.leadershipChanged(true);
-    table.expired = ids(100_000);
+    table.overdue = ids(100_000);
     await clock.pass(EXPIRY_INTERVAL_MS);
     expect(revoked).toHaveLength(500);
     await clock.pass(10 * EXPIRY_INTERVAL_MS);
@@ -135,7 +135,7 @@ describe("expiry", () => {
   it("goes on after a failed revocation, which it reports", async () => {
     const it = lessor({ revoke: () => Promise.reject(replicaErrors.timeout()) });
     it.leadershipChanged(true);
-    table.expired = [1n];
+    table.overdue = [1n];
     await clock.pass(EXPIRY_INTERVAL_MS);
     await clock.pass(EXPIRY_INTERVAL_MS);
     expect(warnings).toEqual(["failed to revoke lease"]);
@@ -174,7 +174,7 @@ describe("expiry", () => {
       if (reads === 1) throw replicaErrors.timeout();
     };
     lessor().leadershipChanged(true);
-    table.expired = [1n];
+    table.overdue = [1n];
     await clock.stall(20_000);
     expect([reads, table.calls, revoked]).toEqual([1, ["promote 1000 null"], []]);
     expect(warnings).toEqual(["failed to confirm leadership for leases after a stall"]);

@@ -3,25 +3,15 @@
 
 import { limits } from "../limits.js";
 import type { Fields } from "../log/logger.js";
-import type { NativeEngine } from "../native/binding.js";
+import type { NativeLeases } from "../native/binding.js";
 import type { Clock, Timer } from "../replica/clock.js";
 import { type ReplicaError, replicaErrors } from "../replica/errors.js";
 import { leaseErrors } from "./errors.js";
 import { type Checkpoint, EXPIRY_INTERVAL_MS, Expiry } from "./expiry.js";
 import { type LeaseForwarder, type LeaseStatus, noForwarder } from "./forward.js";
 
-export type LessorEngine = Pick<
-  NativeEngine,
-  | "leasePromote"
-  | "leaseDemote"
-  | "leaseAttend"
-  | "leaseExpired"
-  | "leaseCheckpoints"
-  | "leaseRenew"
-  | "leaseTimes"
-  | "leaseKeys"
-  | "leaseRenewed"
->;
+/** The table of the data plane. */
+export type LeaseTable = Omit<NativeLeases, "all" | "nextId">;
 
 /** What the lessor needs of the replica. */
 export interface LessorReplica {
@@ -35,7 +25,7 @@ export interface LessorReplica {
 }
 
 export interface LessorOptions {
-  readonly engine: LessorEngine;
+  readonly table: LeaseTable;
   readonly replica: LessorReplica;
   readonly clock: Clock;
   readonly electionMs: number;
@@ -67,9 +57,9 @@ export class Lessor {
 
   constructor(options: LessorOptions) {
     this.#options = options;
-    const { engine, revoke, checkpoint, checkpointIntervalMs, log } = options;
+    const { table, revoke, checkpoint, checkpointIntervalMs, log } = options;
     this.#expiry = new Expiry({
-      engine,
+      table,
       revoke,
       checkpoint: checkpointIntervalMs === null ? null : checkpoint,
       expired: () => {
@@ -89,15 +79,15 @@ export class Lessor {
   /** To be called whenever leadership may have changed. A new leader gives every lease an election timeout more. */
   leadershipChanged(isLeader: boolean): void {
     if (this.#stopped || isLeader === this.#leads) return;
-    const { engine, clock, electionMs, checkpointIntervalMs } = this.#options;
+    const { table, clock, electionMs, checkpointIntervalMs } = this.#options;
     this.#leads = isLeader;
     this.#ticker?.cancel();
     this.#ticker = null;
     if (!isLeader) {
-      engine.leaseDemote();
+      table.demote();
       return;
     }
-    engine.leasePromote(electionMs, checkpointIntervalMs);
+    table.promote(electionMs, checkpointIntervalMs);
     let lookedMs = clock.nowMs();
     this.#ticker = clock.every(EXPIRY_INTERVAL_MS, () => {
       const sinceMs = clock.nowMs() - lookedMs;
@@ -113,10 +103,10 @@ export class Lessor {
   }
 
   #tick(sinceMs: number): void {
-    const { engine, electionMs } = this.#options;
+    const { table, electionMs } = this.#options;
     // After a stall others may lead by now: raft hears of it before the next look.
     if (sinceMs < EXPIRY_INTERVAL_MS + electionMs) {
-      engine.leaseAttend();
+      table.attend();
       this.#expiry.look();
     } else {
       this.#confirm();
@@ -125,10 +115,10 @@ export class Lessor {
 
   /** Asks the other members whether this one still leads. */
   #confirm(): void {
-    const { engine, replica, log } = this.#options;
+    const { table, replica, log } = this.#options;
     replica.readIndex().then(
       () => {
-        if (this.#leads) engine.leaseAttend();
+        if (this.#leads) table.attend();
       },
       (error: Error) => {
         if (!this.#stopped) log.warn("failed to confirm leadership for leases after a stall", { error });
@@ -138,15 +128,15 @@ export class Lessor {
 
   /** Answers a `leaseRenew` event of the data plane. */
   handleRenewal(renewal: number, id: bigint): void {
-    const { engine } = this.#options;
-    const fail = (error: ReplicaError) => engine.leaseRenewed(renewal, 0, error.status);
+    const { table } = this.#options;
+    const fail = (error: ReplicaError) => table.renewed(renewal, 0, error.status);
     if (this.#renewing >= limits.pendingRenewalsMax) {
       fail(replicaErrors.tooManyRequests());
       return;
     }
     this.#renewing += 1;
     this.renew(id)
-      .then((ttlSeconds) => engine.leaseRenewed(renewal, ttlSeconds, null), fail)
+      .then((ttlSeconds) => table.renewed(renewal, ttlSeconds, null), fail)
       .finally(() => {
         this.#renewing -= 1;
       });
@@ -170,20 +160,20 @@ export class Lessor {
 
   /** As `timeToLive`, if this member leads: for calls that another member forwarded. */
   async timeToLiveHere(id: bigint, keys: boolean): Promise<LeaseStatus | null> {
-    const { engine, replica } = this.#options;
+    const { table, replica } = this.#options;
     await this.#within(APPLY_WAIT_MS, replica.caughtUp(), leaseErrors.appliedTooLate);
-    let times = engine.leaseTimes(id);
+    let times = table.times(id);
     if (times === null) {
       // That there is none must not be said by who leads no longer: the others may have granted it since.
       await this.#applied();
-      times = engine.leaseTimes(id);
+      times = table.times(id);
     }
     if (times === null) return null;
     if (times.expiresInMs === null) throw leaseErrors.notPrimary();
     return {
       ttlSeconds: Math.floor(times.expiresInMs / 1000),
       grantedTtlSeconds: times.grantedTtlSeconds,
-      keys: keys ? engine.leaseKeys(id) : null,
+      keys: keys ? table.keys(id) : null,
     };
   }
 
@@ -197,10 +187,10 @@ export class Lessor {
     // The data plane could not decide: the lease may be granted by an entry that is not applied yet, or this member
     // may lead no longer.
     await this.#applied();
-    const { engine, clock, checkpoint, requestTimeoutMs } = this.#options;
+    const { table, clock, checkpoint, requestTimeoutMs } = this.#options;
     const untilMs = clock.nowMs() + requestTimeoutMs;
     for (;;) {
-      const { outcome, ttlSeconds } = engine.leaseRenew(id);
+      const { outcome, ttlSeconds } = table.renew(id);
       if (outcome === "renewed") return ttlSeconds;
       if (outcome === "unknown") return 0;
       if (outcome === "notLeader") throw leaseErrors.notPrimary();

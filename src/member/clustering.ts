@@ -65,7 +65,13 @@ export class Clustering {
         alarms.replace(meta);
       },
     });
-    this.#peers = new ClusterPeers({ memberId: identity.memberId, engine, links: this.links, membership, log });
+    this.#peers = new ClusterPeers({
+      memberId: identity.memberId,
+      peers: engine.peers,
+      links: this.links,
+      membership,
+      log,
+    });
     this.#introduceSelf();
   }
 
@@ -74,7 +80,7 @@ export class Clustering {
     const { config, engine, identity, membership } = this.#parts;
     const agreed = membership.member(identity.memberId)?.peerUrls ?? [];
     const peerUrls = [...new Set([...agreed, ...config.advertisePeerUrls.map((url) => url.text)])];
-    engine.setPeerIdentity({ version: ETCD_VERSION, minClusterVersion: MIN_CLUSTER_VERSION, peerUrls });
+    engine.peers.setIdentity({ version: ETCD_VERSION, minClusterVersion: MIN_CLUSTER_VERSION, peerUrls });
   }
 
   /** A member called that the log does not name. */
@@ -221,7 +227,7 @@ export class Clustering {
 
   /** Before the links end: what other members have passed on to this one goes to who leads now. Never rejects. */
   async leave(replica: Replica): Promise<void> {
-    await this.#parts.engine.leavePeers();
+    await this.#parts.engine.peers.leave();
     replica.wake();
     for (let waited = 0; waited < PASS_ON_MAX_MS && replica.waitingProposals > 0; waited += PASS_ON_LOOK_MS) {
       await new Promise<void>((resolve) => systemClock.after(PASS_ON_LOOK_MS, resolve));

@@ -116,10 +116,10 @@ async function read(config: Config, { found }: Opening): Promise<Recovered> {
 /** Opens the data; with --force-new-cluster the log then ends with entries that leave this member alone. */
 export async function recover(config: Config, opening: Opening, log: Logger): Promise<Recovered> {
   const { memberId, clusterId } = opening.identity;
-  const engine = opening.engine.native;
+  const wal = opening.engine.native.log;
   const found = await read(config, opening);
   if (!config.forceNewCluster || isEmpty(found)) return found;
-  const forced = forceNewCluster(found, memberId, await unappliedSteps(engine, found));
+  const forced = forceNewCluster(found, memberId, await unappliedSteps(wal, found));
   log.info("forcing restart member", {
     "cluster-id": clusterId,
     "local-member-id": memberId,
@@ -133,7 +133,7 @@ export async function recover(config: Config, opening: Opening, log: Logger): Pr
     });
   }
   if (forced.entries.length === 0) return found;
-  engine.persist(0, forced.hardState, forced.entries);
+  wal.persist(0, forced.hardState, forced.entries);
   return forced.recovered;
 }
 

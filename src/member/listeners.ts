@@ -3,7 +3,7 @@
 import { networkInterfaces } from "node:os";
 import { BootstrapError } from "../cluster/initial.js";
 import type { Config, ListenUrl } from "../config/config.js";
-import type { ListenerOptions, NativeEngine } from "../native/binding.js";
+import type { ListenerOptions, NativeTransport } from "../native/binding.js";
 
 /** A socket and what it serves. */
 export interface PlannedListener extends ListenerOptions {
@@ -61,9 +61,9 @@ function bindAddress(url: ListenUrl): string {
 }
 
 /** Binds all listeners. Rejects with BootstrapError and the text that Go gives for the same system error. */
-export async function bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
+export async function bind(transport: NativeTransport, listeners: readonly PlannedListener[]): Promise<void> {
   try {
-    await engine.listen([...listeners]);
+    await transport.listen([...listeners]);
   } catch (error) {
     // "bind: Address already in use (os error 98)" is Rust's form, "bind: address already in use" Go's.
     const text = (error as Error).message.replace(/ \(os error \d+\)$/, "");

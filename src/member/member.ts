@@ -195,7 +195,7 @@ export class Member {
     const running = this.#running;
     running?.health.stop();
     running?.watches.closeAll(rpcError("stopped"));
-    await this.#engine?.drainClients(graceMs);
+    await this.#engine?.transport.drainClients(graceMs);
     if (running) {
       if (running.replica.isLeader && running.membership.voters().length > 1) {
         await running.clustering.handOver(running.replica);
@@ -231,7 +231,7 @@ export class Member {
   async #bind(engine: NativeEngine, listeners: readonly PlannedListener[]): Promise<void> {
     const running = this.#running;
     if (!running) throw new TypeError("listeners are bound to a built member");
-    await bind(engine, listeners);
+    await bind(engine.transport, listeners);
     this.#goOn();
     this.#log.info("now serving peer/client/metrics", {
       "local-member-id": running.identity.memberId,
@@ -253,7 +253,7 @@ export class Member {
     // What a client may ask for rests on the version of the cluster.
     await running.membership.versionDecided;
     if (this.#stopping) return;
-    this.#engine?.release();
+    this.#engine?.transport.release();
     this.#becomeReady();
     const clients = listeners.filter((listener) => listener.role === "client");
     for (const _ of clients) this.#log.info("ready to serve client requests");

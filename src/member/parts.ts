@@ -174,7 +174,7 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
 
 function buildLessor({ config, engine, membership, log }: Foundation, replica: Replica): Lessor {
   return createLessor({
-    engine,
+    table: engine.leases,
     replica,
     electionMs: config.electionTimeoutMs,
     requestTimeoutMs: requestTimeoutMs(config),
@@ -192,7 +192,7 @@ function buildServer(
   raftStatus: () => RaftStatus,
 ): NativeServer {
   const { config, metrics, log } = base;
-  const server = new NativeServer(base.engine);
+  const server = new NativeServer(base.engine.transport);
   registerServices(server, context, health);
   const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
   const router = new HttpRouter({ context, metrics, rules, log, raftStatus });

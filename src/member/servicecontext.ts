@@ -36,6 +36,7 @@ const PROBE = etcdserverpb.RangeRequest.encode({
 
 export function serviceContext(parts: ContextParts): ServiceContext {
   const { engine, replica, identity, membership, alarms, members, transferLeader, quotaBytes, lessor, watches } = parts;
+  const table = engine.leases;
   return {
     ...identity,
     membership,
@@ -56,8 +57,8 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     range: (request) => engine.range(request),
     leases: {
       ttlSecondsMin: parts.leaseTtlSecondsMin,
-      nextId: () => engine.nextLeaseId(),
-      all: () => engine.leases(),
+      nextId: () => table.nextId(),
+      all: () => table.all(),
       timeToLive: (id, keys) => lessor.timeToLive(id, keys),
     },
     lessor,

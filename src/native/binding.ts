@@ -1,7 +1,7 @@
 // The boundary between the TypeScript control plane and the Rust data plane: what crosses is plain data, with the
 // same names on both sides (native/addon/src). Values are `null`, never `undefined`. Indices, terms and revisions
 // are numbers (below 2^53); member, cluster and lease ids are bigints. Nothing here blocks: every method of
-// NativeEngine only enqueues, unless it returns a promise. A Uint8Array that an event or an answer brings may be the data
+// NativeEngine and its handles only enqueues, unless it returns a promise. A Uint8Array that an event or an answer brings may be the data
 // plane's own memory: it is read, never written to. A drain delivers `appended`, `acknowledged` and `committed` first
 // and the marks that only move on (stable, persisted, applied, flushed) last, each once with its newest value.
 // It is imported from here; the words that calls and events share are in values.ts, the events in events.ts.
@@ -153,17 +153,8 @@ export interface StoreHash {
   revision: number;
 }
 
-export interface NativeEngine {
-  /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
-  open(): Promise<Recovered>;
-  /** Binds, and serves what is not held; resolves with the bound addresses in the order given. */
-  listen(listeners: ListenerOptions[]): Promise<string[]>;
-  /** Serves the listeners that are held. */
-  release(): void;
-  /** All events since the last call; called once for every wake. */
-  drain(): NativeEvent[];
-
-  // --- raft log ---
+/** The raft log. */
+export interface NativeLog {
   /** Queue for the WAL: entries replace any of the same or a higher index. Answered by `persisted`. */
   persist(seq: number, hardState: HardState | null, entries: PersistEntry[]): void;
   dropPayloads(payloads: PayloadHandle[], error: NativeStatus): void;
@@ -193,85 +184,78 @@ export interface NativeEngine {
   /** A forwarded batch may be lost: the next one no longer waits for it. It is answered when it comes back or drops. */
   releaseBatch(payload: PayloadHandle): void;
   /** Forget log entries up to index; WAL segments before it are purged. */
-  compactLog(index: number, term: number): void;
+  compact(index: number, term: number): void;
   /** The payloads of entries, for control-plane use (tests, conf changes of a restart). */
   readEntries(first: number, last: number): Promise<{ meta: EntryMeta; data: Uint8Array }[]>;
-
-  // --- requests ---
-  /** Propose one operation from TypeScript; answered by `proposed`. */
-  propose(kind: OpKind, request: Uint8Array, token: number): void;
-  /** Answers the writes that the quota has refused so far. */
-  quotaRefused(): void;
+  /** The answers to `readRequest`. */
   readIndexReady(ctx: number, index: number): void;
   readIndexFailed(ctx: number, error: NativeStatus): void;
-  /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */
-  range(request: Uint8Array): Promise<Uint8Array>;
-  /** Term for headers, and what the front must know to refuse requests early. */
-  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean }): void;
-  /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
-  setAlarms(noSpace: boolean, corrupt: boolean): void;
+}
 
-  // --- maintenance ---
-  /** The hash at a revision, 0 = the current one, off the main thread. Rejects with etcd's text if it is not there. */
-  hashKv(revision: number): Promise<StoreHash>;
-  /** Gives back the database's free pages, off the main thread, while the store serves. Rejects with the reason. */
-  defragment(): Promise<void>;
-
-  // --- leases ---
+/** The lease table and its clock. */
+export interface NativeLeases {
   /** This member leads: time runs for its leases from now on, `extendMs` more for each, and checkpoints are due every
    * `checkpointMs`, null = never. */
-  leasePromote(extendMs: number, checkpointMs: number | null): void;
+  promote(extendMs: number, checkpointMs: number | null): void;
   /** This member no longer leads: nothing expires here. */
-  leaseDemote(): void;
+  demote(): void;
   /** This member certainly led a moment ago. Without this for 1.5 s every renewal becomes a `leaseRenew` event. */
-  leaseAttend(): void;
+  attend(): void;
   /** Up to `max` leases that have expired; each is named again after `retryMs` if it is still there. */
-  leaseExpired(max: number, retryMs: number): bigint[];
+  expired(max: number, retryMs: number): bigint[];
   /** Up to `max` leases whose checkpoint is due. */
-  leaseCheckpoints(max: number): LeaseCheckpoint[];
-  leaseRenew(id: bigint): LeaseRenewal;
+  checkpoints(max: number): LeaseCheckpoint[];
+  renew(id: bigint): LeaseRenewal;
   /** null: there is no such lease here. */
-  leaseTimes(id: bigint): LeaseTimes | null;
+  times(id: bigint): LeaseTimes | null;
   /** Keys in ascending order; null: there is no such lease here. */
-  leaseKeys(id: bigint): Uint8Array[] | null;
+  keys(id: bigint): Uint8Array[] | null;
   /** All leases; on the leader those that expire first come first. */
-  leases(): bigint[];
+  all(): bigint[];
   /** A positive id that no lease has had. */
-  nextLeaseId(): bigint;
+  nextId(): bigint;
   /** The answer to a `leaseRenew` event: a TTL, 0 = no such lease, or the error that ends the stream. */
-  leaseRenewed(renewal: number, ttlSeconds: number, error: NativeStatus | null): void;
+  renewed(renewal: number, ttlSeconds: number, error: NativeStatus | null): void;
+}
 
-  // --- watch streams of TypeScript itself ---
-  /** Opens a watch stream under a number that the caller chose and uses once. */
-  watchOpen(stream: number): void;
-  /** Gives the stream an encoded WatchRequest; what comes of it are `watchMessage` events. */
-  watchSend(stream: number, request: Uint8Array): void;
-  /** Ends the stream. Messages of it may still be in the event queue. */
-  watchClose(stream: number): void;
-  // --- other members ---
-  setPeerIdentity(identity: PeerIdentity): void;
+/** The other members: links to them, and copies of the store that come from them. */
+export interface NativePeers {
+  setIdentity(identity: PeerIdentity): void;
   /** Adds a peer, or gives it other URLs. */
-  setPeer(peer: bigint, urls: string[]): void;
-  removePeer(peer: bigint): void;
+  set(peer: bigint, urls: string[]): void;
+  remove(peer: bigint): void;
   /** Members that were removed for good: their streams are refused. */
-  setRemovedPeers(peers: bigint[]): void;
+  setRemoved(peers: bigint[]): void;
   /**
    * Sends a message with the log entries first..=last (last 0: none), of which the last has term lastTerm, and whose
    * payloads have this size. False: dropped, the peer does not keep up.
    */
-  peerSend(to: bigint, header: Uint8Array, first: number, last: number, lastTerm: number, bytes: number): boolean;
+  send(to: bigint, header: Uint8Array, first: number, last: number, lastTerm: number, bytes: number): boolean;
   /** Sends a message with entries that are in no log yet; their index and term are 0. */
-  peerForward(to: bigint, header: Uint8Array, entries: PersistEntry[]): boolean;
+  forward(to: bigint, header: Uint8Array, entries: PersistEntry[]): boolean;
   /** Streams a copy of the store behind this message; ends in `peerSnapshotSent`. */
-  peerSendSnapshot(to: bigint, header: Uint8Array): void;
+  sendSnapshot(to: bigint, header: Uint8Array): void;
   /**
    * The arrived store takes the place of the own one, and the log starts after it. Queued like `persist`, whose next
    * `persisted` says that this is durable too.
    */
   installSnapshot(snapshot: number): void;
   dropSnapshot(snapshot: number): void;
+  /**
+   * Asks all peers to send nothing more; what they sent before is among the events when it resolves. Peers that do not
+   * answer are not waited for.
+   */
+  leave(): Promise<void>;
+}
 
-  // --- transport ---
+/** Listeners, and what TypeScript answers of their calls and requests. */
+export interface NativeTransport {
+  /** Binds, and serves what is not held; resolves with the bound addresses in the order given. */
+  listen(listeners: ListenerOptions[]): Promise<string[]>;
+  /** Serves the listeners that are held. */
+  release(): void;
+  /** GOAWAY to clients, and their calls finish, for at most graceMs. All else goes on: the calls may need a quorum. */
+  drainClients(graceMs: number): Promise<void>;
   /** False: the queue of this call is full, wait for callDrained. */
   callSend(call: number, message: Uint8Array): boolean;
   callEnd(call: number, code: number, message: string, trailers: [string, string | Uint8Array][]): void;
@@ -281,24 +265,50 @@ export interface NativeEngine {
   httpStart(request: number, status: number, headers: [string, string][]): void;
   httpWrite(request: number, chunk: Uint8Array): boolean;
   httpEnd(request: number): void;
+}
 
-  // --- observation ---
-  storeStatus(): StoreStatus;
+/** One member's data plane: its life, its events, its store, and a handle for each of the other subjects. */
+export interface NativeEngine {
+  // Every access makes a handle: whoever calls one often keeps it.
+  readonly log: NativeLog;
+  readonly leases: NativeLeases;
+  readonly peers: NativePeers;
+  readonly transport: NativeTransport;
+
+  /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
+  open(): Promise<Recovered>;
+  /** All events since the last call; called once for every wake. */
+  drain(): NativeEvent[];
+  /** Term for headers, and what the transport must know to refuse requests early. */
+  setServing(state: { term: number; hasLeader: boolean; isLearner: boolean }): void;
   /** The data plane's metrics in Prometheus text exposition format. */
   metrics(): string;
-
-  /** GOAWAY to clients, and their calls finish, for at most graceMs. All else goes on: the calls may need a quorum. */
-  drainClients(graceMs: number): Promise<void>;
-  /**
-   * Asks all peers to send nothing more; what they sent before is among the events when it resolves. Peers that do not
-   * answer are not waited for.
-   */
-  leavePeers(): Promise<void>;
   /**
    * End the links, let calls finish for at most graceMs, then flush and close everything. Events go on coming
    * meanwhile and may be answered; what is called after it resolved is ignored, or refused where there is an answer.
    */
   close(graceMs: number): Promise<void>;
+
+  // --- the store ---
+  /** Propose one operation from TypeScript; answered by `proposed`. */
+  propose(kind: OpKind, request: Uint8Array, token: number): void;
+  /** Answers the writes that the quota has refused so far. */
+  quotaRefused(): void;
+  /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */
+  range(request: Uint8Array): Promise<Uint8Array>;
+  /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
+  setAlarms(noSpace: boolean, corrupt: boolean): void;
+  storeStatus(): StoreStatus;
+  /** The hash at a revision, 0 = the current one, off the main thread. Rejects with etcd's text if it is not there. */
+  hashKv(revision: number): Promise<StoreHash>;
+  /** Gives back the database's free pages, off the main thread, while the store serves. Rejects with the reason. */
+  defragment(): Promise<void>;
+  /** Opens a watch stream under a number that the caller chose and uses once. */
+  watchOpen(stream: number): void;
+  /** Gives the stream an encoded WatchRequest; what comes of it are `watchMessage` events. */
+  watchSend(stream: number, request: Uint8Array): void;
+  /** Ends the stream. Messages of it may still be in the event queue. */
+  watchClose(stream: number): void;
 }
 
 /** The lock of a directory; the end of the process releases it too. */

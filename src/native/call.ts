@@ -3,10 +3,10 @@
 
 import type { EventEmitter } from "node:events";
 import { Metadata, type ServerErrorResponse, type ServerUnaryCall, type StatusObject, status } from "@grpc/grpc-js";
-import type { NativeEngine, NativeEvent } from "./binding.js";
+import type { NativeEvent, NativeTransport } from "./binding.js";
 
 export type CallEvent = Extract<NativeEvent, { type: "call" }>;
-export type CallEngine = Pick<NativeEngine, "callSend" | "callEnd">;
+export type CallTransport = Pick<NativeTransport, "callSend" | "callEnd">;
 type Pairs = [string, string | Uint8Array][];
 
 /** What grpc-js gives every handler beside the messages. */
@@ -21,7 +21,7 @@ export class CallLink {
   #drained: (() => void) | null = null;
 
   constructor(
-    private readonly engine: CallEngine,
+    private readonly transport: CallTransport,
     private readonly event: CallEvent,
     private readonly forget: () => void,
   ) {
@@ -35,7 +35,7 @@ export class CallLink {
 
   /** `sent` is called when the next message may follow. What follows the end of the call is dropped, as by grpc-js. */
   send(message: Uint8Array, sent: () => void): void {
-    if (this.isOver || this.engine.callSend(this.event.call, message)) sent();
+    if (this.isOver || this.transport.callSend(this.event.call, message)) sent();
     else this.#drained = sent;
   }
 
@@ -57,7 +57,7 @@ export class CallLink {
     this.#ended = true;
     const all = this.#initial.clone();
     if (trailers !== null) all.merge(trailers);
-    this.engine.callEnd(this.event.call, code, message, toPairs(all));
+    this.transport.callEnd(this.event.call, code, message, toPairs(all));
     this.forget();
   }
 

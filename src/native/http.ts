@@ -1,9 +1,9 @@
 // One HTTP request of the data plane and its answer, whole or streamed.
 
-import type { NativeEngine, NativeEvent } from "./binding.js";
+import type { NativeEvent, NativeTransport } from "./binding.js";
 
 export type HttpEvent = Extract<NativeEvent, { type: "http" }>;
-export type HttpEngine = Pick<NativeEngine, "httpRespond" | "httpStart" | "httpWrite" | "httpEnd">;
+export type HttpTransport = Pick<NativeTransport, "httpRespond" | "httpStart" | "httpWrite" | "httpEnd">;
 type Headers = [string, string][];
 
 export class HttpExchange {
@@ -12,7 +12,7 @@ export class HttpExchange {
   #onClosed: (() => void) | null = null;
 
   constructor(
-    private readonly engine: HttpEngine,
+    private readonly transport: HttpTransport,
     readonly request: HttpEvent,
     private readonly forget: () => void,
   ) {}
@@ -26,7 +26,7 @@ export class HttpExchange {
   respond(status: number, headers: Headers, body: Uint8Array): void {
     if (this.isOver) return;
     if (this.#state === "streaming") throw new Error("the answer has begun already");
-    this.engine.httpRespond(this.request.request, status, headers, body);
+    this.transport.httpRespond(this.request.request, status, headers, body);
     this.#end();
   }
 
@@ -35,14 +35,14 @@ export class HttpExchange {
     if (this.isOver) return;
     if (this.#state === "streaming") throw new Error("the answer has begun already");
     this.#state = "streaming";
-    this.engine.httpStart(this.request.request, status, headers);
+    this.transport.httpStart(this.request.request, status, headers);
   }
 
   /** Resolves when the next part may follow. */
   write(chunk: Uint8Array): Promise<void> {
     if (this.isOver) return Promise.resolve();
     if (this.#state === "waiting") throw new Error("the answer has not begun");
-    if (this.engine.httpWrite(this.request.request, chunk)) return Promise.resolve();
+    if (this.transport.httpWrite(this.request.request, chunk)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#drained = resolve;
     });
@@ -51,7 +51,7 @@ export class HttpExchange {
   end(): void {
     if (this.isOver) return;
     if (this.#state === "waiting") throw new Error("the answer has not begun");
-    this.engine.httpEnd(this.request.request);
+    this.transport.httpEnd(this.request.request);
     this.#end();
   }
 

@@ -14,9 +14,9 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeEvent } from "./binding.js";
-import { type CallEngine, type CallEvent, CallLink } from "./call.js";
-import { type HttpEngine, type HttpEvent, HttpExchange } from "./http.js";
+import type { NativeEvent } from "./binding.js";
+import { type CallEvent, CallLink, type CallTransport } from "./call.js";
+import { type HttpEvent, HttpExchange, type HttpTransport } from "./http.js";
 import { duplexCall, readableCall, writableCall } from "./streams.js";
 
 type Method = MethodDefinition<unknown, unknown>;
@@ -36,7 +36,7 @@ interface OpenCall {
 }
 
 export type HttpHandler = (exchange: HttpExchange) => void;
-export type ServerEngine = CallEngine & HttpEngine & Pick<NativeEngine, never>;
+export type ServerTransport = CallTransport & HttpTransport;
 
 export class NativeServer {
   readonly #methods = new Map<string, { method: Method; handler: Handler }>();
@@ -45,7 +45,7 @@ export class NativeServer {
   #http: HttpHandler = (exchange) =>
     exchange.respond(404, [["Content-Type", "text/plain"]], Buffer.from("not found\n"));
 
-  constructor(private readonly engine: ServerEngine) {}
+  constructor(private readonly transport: ServerTransport) {}
 
   /** As grpc-js's Server: every method of the definition must have a handler, by its name or its original name. */
   addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
@@ -101,7 +101,7 @@ export class NativeServer {
   }
 
   #request(event: HttpEvent): void {
-    const exchange = new HttpExchange(this.engine, event, () => this.#exchanges.delete(event.request));
+    const exchange = new HttpExchange(this.transport, event, () => this.#exchanges.delete(event.request));
     this.#exchanges.set(event.request, exchange);
     this.#http(exchange);
   }
@@ -117,10 +117,10 @@ export class NativeServer {
   #call(event: CallEvent): void {
     const found = this.#methods.get(event.path);
     if (found === undefined) {
-      this.engine.callEnd(event.call, status.UNIMPLEMENTED, `unknown method ${event.path}`, []);
+      this.transport.callEnd(event.call, status.UNIMPLEMENTED, `unknown method ${event.path}`, []);
       return;
     }
-    const link = new CallLink(this.engine, event, () => this.#calls.delete(event.call));
+    const link = new CallLink(this.transport, event, () => this.#calls.delete(event.call));
     this.#calls.set(event.call, { link, receiver: receiver(link, found.method, found.handler) });
   }
 }

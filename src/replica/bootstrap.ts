@@ -4,7 +4,7 @@
 // term 1. Every member writes the same, so that they agree before they have ever spoken.
 
 import { limits } from "../limits.js";
-import type { MetaRow, NativeEngine, PersistEntry, Recovered } from "../native/binding.js";
+import type { MetaRow, NativeLog, PersistEntry, Recovered } from "../native/binding.js";
 import {
   type ConfState,
   EntryKind,
@@ -27,7 +27,7 @@ const noMembers: ConfState = {
 };
 
 /** The first entries of a new cluster go to the log before anything else. */
-export function createRaft(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions): Raft {
+export function createRaft(log: NativeLog, recovered: Recovered, options: ReplicaOptions): Raft {
   const raftOptions: RaftOptions = {
     id: options.id,
     electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
@@ -46,7 +46,7 @@ export function createRaft(engine: NativeEngine, recovered: Recovered, options: 
   }
   const { hardState, entries, state } = bootstrapState(options.initialMembers);
   // Seq 0 is before all of raft's own; everything later is queued behind it.
-  engine.persist(0, hardState, entries);
+  log.persist(0, hardState, entries);
   return new Raft(raftOptions, state);
 }
 

@@ -1,7 +1,7 @@
 // One turn of raft: an input, then everything that raft wants done, in the order that Ready demands. Owns the event
 // queue of the data plane and the grants, because a grant is withdrawn in the middle of a turn.
 
-import type { HardState, NativeEngine, NativeEvent, PersistEntry } from "../native/binding.js";
+import type { HardState, NativeEngine, NativeEvent, NativeLog, PersistEntry } from "../native/binding.js";
 import {
   type Entry,
   EntryKind,
@@ -52,18 +52,20 @@ export class RaftDriver {
   #held: HeldMessages[] = [];
   #later: (() => void)[] = [];
   #commit = 0;
+  readonly #log: NativeLog;
   #engineApplied: number;
   /** Payloads of the message at hand that no write has used. */
   readonly #arrived = new Set<number>();
 
   constructor(
     private readonly raft: Raft,
-    private readonly engine: NativeEngine,
+    private readonly engine: Pick<NativeEngine, "drain" | "log">,
     private readonly transport: PeerTransport | null,
     private readonly appendGrant: boolean,
     private readonly hooks: DriverHooks,
     applied: number,
   ) {
+    this.#log = engine.log;
     this.#engineApplied = applied;
   }
 
@@ -108,7 +110,7 @@ export class RaftDriver {
     this.act((raft) => {
       if (raft.holdsFollowGrant && raft.mayCampaignNext) this.withdrawGrant();
       raft.tick();
-      if (raft.holdsGrant && !raft.isSoleVoter) this.engine.repeatRead();
+      if (raft.holdsGrant && !raft.isSoleVoter) this.#log.repeatRead();
     });
   }
 
@@ -129,13 +131,13 @@ export class RaftDriver {
 
   /** Payloads of entries that raft already had would stay in the data plane for ever. */
   #dropUnused(): void {
-    this.engine.dropPayloads([...this.#arrived], superseded);
+    this.#log.dropPayloads([...this.#arrived], superseded);
     this.#arrived.clear();
   }
 
   /** Forgets the payload of another member's entry that goes no further here. */
   drop(payload: PayloadRef): void {
-    if (typeof payload === "number" && payload !== 0) this.engine.dropPayloads([payload], superseded);
+    if (typeof payload === "number" && payload !== 0) this.#log.dropPayloads([payload], superseded);
   }
 
   /** Brings a proposal into the log, by the data plane if it holds the grant. */
@@ -150,8 +152,8 @@ export class RaftDriver {
     if (!this.raft.holdsGrant || this.raft.grantExpired) return false;
     if (entries.some(({ kind }) => kind === EntryKind.ConfChange)) return false;
     for (const { kind, payload } of entries) {
-      if (typeof payload === "number" && payload !== 0) this.engine.stampPayload(kind, payload);
-      else this.engine.proposeControl(kind, payload instanceof Uint8Array ? payload : new Uint8Array());
+      if (typeof payload === "number" && payload !== 0) this.#log.stampPayload(kind, payload);
+      else this.#log.proposeControl(kind, payload instanceof Uint8Array ? payload : new Uint8Array());
     }
     return true;
   }
@@ -165,7 +167,7 @@ export class RaftDriver {
 
   /** Ends the grant: what the data plane did under it enters raft before anything else happens. */
   withdrawGrant(): void {
-    this.engine.revokeGrant();
+    this.#log.revokeGrant();
     this.learn();
     this.raft.grantWithdrawn();
   }
@@ -253,19 +255,19 @@ export class RaftDriver {
     if (!this.appendGrant) return false;
     const grant = this.raft.takeGrant();
     if (grant !== null) {
-      this.engine.grant(grant.term, grant.nextIndex, grant.quorum);
+      this.#log.grant(grant.term, grant.nextIndex, grant.quorum);
       return true;
     }
     const follow = this.raft.takeFollowGrant();
     if (follow === null) return false;
-    this.engine.follow(follow.term, follow.leader, follow.lastIndex);
+    this.#log.follow(follow.term, follow.leader, follow.lastIndex);
     return true;
   }
 
   #tryStream(): boolean {
     const ids = this.raft.toStream();
     // Refused: what was stamped meanwhile is in the queue, and the turn that takes it tries again.
-    if (ids === null || !this.engine.stream(this.raft.lastIndex, ids)) return false;
+    if (ids === null || !this.#log.stream(this.raft.lastIndex, ids)) return false;
     this.raft.streamTo(ids);
     return true;
   }
@@ -279,7 +281,7 @@ export class RaftDriver {
     // more of it than is durable here.
     if (this.raft.committed > this.#commit) {
       this.#commit = this.raft.committed;
-      this.engine.commit(this.#commit);
+      this.#log.commit(this.#commit);
     }
     // Behind persist, so that the data plane knows the payloads that the messages name; it does not wait for the sync.
     this.#send(ready.messages);
@@ -300,7 +302,7 @@ export class RaftDriver {
 
   #persist(seq: number, hardState: HardState | null, entries: Entry[]): void {
     for (const { payload } of entries) if (typeof payload === "number") this.#arrived.delete(payload);
-    this.engine.persist(seq, hardState, entries.map(toPersist));
+    this.#log.persist(seq, hardState, entries.map(toPersist));
   }
 
   #send(messages: Message[]): void {

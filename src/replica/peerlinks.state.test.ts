@@ -14,7 +14,7 @@ const clock: Clock = { ...systemClock, nowMs: () => 10_000 };
 
 function made(): { links: PeerLinks; warnings: Line[] } {
   const warnings: Line[] = [];
-  const links = new PeerLinks({ removePeer: () => {} } as unknown as NativeEngine, {
+  const links = new PeerLinks({ peers: { remove: () => {} } } as unknown as NativeEngine, {
     id: 1n,
     clock,
     log: {

@@ -1,7 +1,7 @@
 // A store of another member, which raft takes or refuses at the end of its turn: it is installed or dropped, once.
 
 import { expect, test } from "vitest";
-import type { NativeEngine } from "../native/binding.js";
+import type { NativeEngine, NativePeers } from "../native/binding.js";
 import type { Message, SnapshotMessage } from "../raft/index.js";
 import { encodeMessage } from "./peercodec.js";
 import { PeerLinks, type PeerLinksOptions } from "./peerlinks.js";
@@ -22,16 +22,17 @@ class Rig {
   endTurn = () => {};
 
   constructor() {
-    const engine = {
+    const peers = {
       installSnapshot: (handle: number) => this.calls.push(`install ${handle}`),
       dropSnapshot: (handle: number) => this.calls.push(`drop ${handle}`),
-    } as unknown as NativeEngine;
+    } as unknown as NativePeers;
+    const log = { dropPayloads: () => {} };
     const options = {
       id: 1n,
       heartbeatMs: 100,
       snapshotArrived: () => this.calls.push("meta"),
     } as unknown as PeerLinksOptions;
-    this.links = new PeerLinks(engine, options);
+    this.links = new PeerLinks({ peers, log } as unknown as NativeEngine, options);
     this.links.attach({
       message: (message) => this.told.push(message),
       later: (call) => {

@@ -1,7 +1,7 @@
 // The links to other members over the data plane: raft's messages out, the peers' messages in, and who is connected.
 
 import type { Logger } from "../log/logger.js";
-import type { MetaRow, NativeEngine, NativeEvent, PersistEntry } from "../native/binding.js";
+import type { MetaRow, NativeEngine, NativeEvent, NativeLog, NativePeers, PersistEntry } from "../native/binding.js";
 import type { MemberId, Message, ProposedEntry, SnapshotMeta } from "../raft/index.js";
 import { restoredConfState } from "./bootstrap.js";
 import type { Clock } from "./clock.js";
@@ -27,7 +27,8 @@ export interface PeerLinksOptions {
 }
 
 export class PeerLinks implements PeerTransport {
-  readonly #engine: NativeEngine;
+  readonly #peers: NativePeers;
+  readonly #log: Pick<NativeLog, "dropPayloads">;
   readonly #options: PeerLinksOptions;
   readonly tally: PeerTally;
   #sink: PeerSink | null = null;
@@ -39,8 +40,9 @@ export class PeerLinks implements PeerTransport {
   /** The arrived store that raft is being told of; raft takes it in the same turn or never. */
   #arrived: { handle: number; index: number; meta: readonly MetaRow[] } | null = null;
 
-  constructor(engine: NativeEngine, options: PeerLinksOptions) {
-    this.#engine = engine;
+  constructor(engine: Pick<NativeEngine, "peers" | "log">, options: PeerLinksOptions) {
+    this.#peers = engine.peers;
+    this.#log = engine.log;
     this.#options = options;
     this.tally = new PeerTally(options.heartbeatMs);
   }
@@ -51,11 +53,11 @@ export class PeerLinks implements PeerTransport {
 
   /** Adds a member, or gives it other peer URLs. */
   set(id: MemberId, peerUrls: readonly string[]): void {
-    if (id !== this.#options.id) this.#engine.setPeer(id, [...peerUrls]);
+    if (id !== this.#options.id) this.#peers.set(id, [...peerUrls]);
   }
 
   remove(id: MemberId): void {
-    this.#engine.removePeer(id);
+    this.#peers.remove(id);
     this.#connected.delete(id);
     this.#versions.delete(id);
     this.#failures.delete(id);
@@ -71,19 +73,19 @@ export class PeerLinks implements PeerTransport {
   #sendOne(message: Message): boolean {
     const header = encodeMessage(message);
     if (message.type === "propose") {
-      return this.#engine.peerForward(message.to, header, message.entries.map(forwarded));
+      return this.#peers.forward(message.to, header, message.entries.map(forwarded));
     }
     if (message.type === "snapshot") {
-      this.#engine.peerSendSnapshot(message.to, header);
+      this.#peers.sendSnapshot(message.to, header);
       return true;
     }
     if (message.type === "heartbeat") this.#timeHeartbeat(message);
-    if (message.type !== "append") return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
+    if (message.type !== "append") return this.#peers.send(message.to, header, 0, 0, 0, 0);
     const last = message.entries.at(-1);
-    if (last === undefined) return this.#engine.peerSend(message.to, header, 0, 0, 0, 0);
+    if (last === undefined) return this.#peers.send(message.to, header, 0, 0, 0, 0);
     const bytes = message.entries.reduce((sum, entry) => sum + entry.bytes, 0);
     const first = message.prevIndex + 1;
-    return this.#engine.peerSend(message.to, header, first, last.index, last.term, bytes);
+    return this.#peers.send(message.to, header, first, last.index, last.term, bytes);
   }
 
   #timeHeartbeat({ to, term }: Message): void {
@@ -129,7 +131,7 @@ export class PeerLinks implements PeerTransport {
         "remote-peer-id": from.toString(16),
         error: String(error),
       });
-      this.#engine.dropPayloads(payloads, { code: 13, message: "undecodable" });
+      this.#log.dropPayloads(payloads, { code: 13, message: "undecodable" });
       return;
     }
     this.#sink?.message(message);
@@ -148,7 +150,7 @@ export class PeerLinks implements PeerTransport {
     const dropUnlessTaken = () => {
       if (this.#arrived?.handle !== handle) return;
       this.#arrived = null;
-      this.#engine.dropSnapshot(handle);
+      this.#peers.dropSnapshot(handle);
     };
     if (sink === null) dropUnlessTaken();
     else sink.later(dropUnlessTaken);
@@ -160,7 +162,7 @@ export class PeerLinks implements PeerTransport {
     if (arrived?.index !== snapshot.index) throw new Error(`no store of entry ${snapshot.index} has arrived`);
     this.#arrived = null;
     this.#options.snapshotArrived(arrived.meta);
-    this.#engine.installSnapshot(arrived.handle);
+    this.#peers.installSnapshot(arrived.handle);
   }
 
   #linkChanged(event: Extract<PeerEvent, { type: "peerLink" }>): void {

@@ -2,7 +2,7 @@
 // batches, and what other members pass on. Proposes it, waits for what becomes of it, and gives it up in time.
 
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeStatus, OpKind } from "../native/binding.js";
+import type { NativeEngine, NativeLog, NativeStatus, OpKind } from "../native/binding.js";
 import { EntryKind } from "../raft/index.js";
 import type { Clock, Timer } from "./clock.js";
 import { type ControlCommand, encodeEnvelope, type MembershipChange } from "./commands.js";
@@ -29,14 +29,16 @@ export class Proposer {
   readonly #ops: PendingRequests<Uint8Array>;
   readonly #line: ProposalQueue;
   readonly #confChanges: ProposalQueue;
+  readonly #log: NativeLog;
   readonly #forwardedBatches = new Set<Timer>();
   #nextRequest = 1;
 
   constructor(
-    private readonly engine: NativeEngine,
+    private readonly engine: Pick<NativeEngine, "propose" | "log">,
     private readonly driver: RaftDriver,
     private readonly options: ProposerOptions,
   ) {
+    this.#log = engine.log;
     const { clock, timeoutMs, timedOut, leaderOutOfReach } = options;
     this.controls = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
     this.#ops = new PendingRequests(clock, timeoutMs, (_key, started) => timedOut(started));
@@ -100,7 +102,7 @@ export class Proposer {
   /** Requests of this member's clients that the data plane has put together. */
   batch(payload: number, bytes: number): void {
     const { clock, timeoutMs, heartbeatMs, timedOut } = this.options;
-    const drop = (error: ReplicaError) => this.engine.dropPayloads([payload], error.status);
+    const drop = (error: ReplicaError) => this.#log.dropPayloads([payload], error.status);
     const taken = this.#line.add({
       entry: { kind: EntryKind.Batch, bytes, payload, leavesJoint: false },
       refused: drop,
@@ -108,7 +110,7 @@ export class Proposer {
         // Its requests are answered when the entry comes back; whatever is left of them then has run out of time.
         const startedMs = clock.nowMs();
         this.#after(timeoutMs, () => drop(timedOut(startedMs)));
-        this.#after(heartbeatMs, () => this.engine.releaseBatch(payload));
+        this.#after(heartbeatMs, () => this.#log.releaseBatch(payload));
       },
     });
     if (!taken) drop(replicaErrors.tooManyRequests());

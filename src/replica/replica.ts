@@ -2,7 +2,7 @@
 // and offers the services what they need: proposals, read indices, leadership. All time comes from the clock.
 
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeEvent, OpKind, Recovered } from "../native/binding.js";
+import type { NativeEngine, NativeEvent, NativeLog, OpKind, Recovered } from "../native/binding.js";
 import {
   EntryKind,
   type MemberId,
@@ -34,6 +34,7 @@ const randomOriginBelow = 2 ** 47;
 export class Replica {
   readonly #options: ReplicaOptions;
   readonly #engine: NativeEngine;
+  readonly #log: NativeLog;
   readonly #raft: Raft;
   readonly #driver: RaftDriver;
   readonly #applier: ControlApplier;
@@ -52,9 +53,10 @@ export class Replica {
   constructor(engine: NativeEngine, recovered: Recovered, options: ReplicaOptions) {
     this.#options = options;
     this.#engine = engine;
+    this.#log = engine.log;
     const { clock, random, heartbeatMs } = options;
     const origin = random(randomOriginBelow).toString(36);
-    this.#raft = createRaft(engine, recovered, options);
+    this.#raft = createRaft(engine.log, recovered, options);
     this.#applied = recovered.appliedIndex;
     this.#compaction = this.#createCompaction(recovered.appliedIndex);
     this.#leadership = new LeadershipWatch(
@@ -225,7 +227,7 @@ export class Replica {
       return;
     }
     this.#appliedWaiters.push({ index, reply });
-    this.#engine.awaitApplied(index);
+    this.#log.awaitApplied(index);
   }
 
   #requestRead(reply: Reply<number>): void {
@@ -305,7 +307,7 @@ export class Replica {
         // A snapshot overtook the entry; the data plane no longer waits for an answer.
         if (event.index <= this.#raft.appliedIndex) break;
         const { writes, reply } = this.#applier.apply(event);
-        this.#engine.controlApplied(event.index, writes);
+        this.#log.controlApplied(event.index, writes);
         if (event.kind === EntryKind.ConfChange) this.#announce();
         this.#driver.later(reply);
         break;
@@ -315,8 +317,8 @@ export class Replica {
         break;
       case "readRequest":
         this.#reads.request({
-          done: (index) => this.#engine.readIndexReady(event.ctx, index),
-          failed: (error) => this.#engine.readIndexFailed(event.ctx, error.status),
+          done: (index) => this.#log.readIndexReady(event.ctx, index),
+          failed: (error) => this.#log.readIndexFailed(event.ctx, error.status),
         });
         break;
       case "proposed":
@@ -368,7 +370,7 @@ export class Replica {
     if (ready.length === 0) return;
     this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > this.#applied);
     if (this.#appliedWaiters.length > 0) {
-      this.#engine.awaitApplied(Math.min(...this.#appliedWaiters.map(({ index }) => index)));
+      this.#log.awaitApplied(Math.min(...this.#appliedWaiters.map(({ index }) => index)));
     }
     this.#driver.later(() => {
       for (const { reply } of ready) reply.done();
@@ -398,6 +400,6 @@ export class Replica {
     const term = this.#raft.entryTerm(upTo);
     if (term === null) throw new Error(`entry ${upTo} is not in the log`);
     this.#raft.compact(upTo);
-    this.#engine.compactLog(upTo, term);
+    this.#log.compact(upTo, term);
   }
 }

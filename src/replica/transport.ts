@@ -30,7 +30,7 @@ export interface PeerTransport {
   /** Whether the link to `id` has been up since then, in the clock's milliseconds. */
   connectedSince(id: MemberId, sinceMs: number): boolean;
   /**
-   * The received store takes the place of the own one, and the log starts after it. Queued like NativeEngine.persist
+   * The received store takes the place of the own one, and the log starts after it. Queued like NativeLog.persist
    * and before the persist of the same Ready, whose `persisted` says that both are durable.
    */
   installSnapshot(snapshot: SnapshotMeta): void;

@@ -1,23 +1,28 @@
-//! `NativeEngine` from its options to its end, and what all its methods share. They are those of binding.ts, each in the
-//! file of its subject (calls, leases, log, peers, store, watches). Every method only enqueues, or returns a promise.
+//! `NativeEngine` from its options to its end, with its handles. The methods are those of binding.ts, each in the file of
+//! its subject (log, leases, peers, transport; the store's are the engine's own). Every one only enqueues, or returns a
+//! promise.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{AsyncTask, Function, Object};
-use napi::{Env, Result};
+use napi::Result;
+use napi::bindgen_prelude::{AsyncTask, Function};
 use napi_derive::napi;
-use netcd_front::{Front, ServingState};
+use netcd_front::ServingState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::check::number;
 use crate::event::Event;
-use crate::object::Objects;
+use crate::events::{NativeEvent, events};
+use crate::leases::NativeLeases;
+use crate::log::NativeLog;
 use crate::open::Settings;
-use crate::options::{EngineOptions, ListenerOptions, ServingOptions};
+use crate::options::{EngineOptions, ServingOptions};
+use crate::peers::NativePeers;
 use crate::queue::EventQueue;
 use crate::shared::{Shared, State};
-use crate::tasks::{Close, DrainClients, LeavePeers, Listen, Open};
+use crate::tasks::{Close, Open};
+use crate::transport::NativeTransport;
 
 /// One member's data plane.
 #[napi]
@@ -50,39 +55,48 @@ impl NativeEngine {
         AsyncTask::new(Open(Arc::clone(&self.shared)))
     }
 
-    /// Binds, and serves what is not held.
-    #[napi]
-    pub fn listen(&self, listeners: Vec<ListenerOptions>) -> AsyncTask<Listen> {
-        let listeners = listeners.into_iter().map(Into::into).collect();
-        AsyncTask::new(Listen(Arc::clone(&self.shared), listeners))
+    /// Its raft log. Every access makes a handle; whoever needs one keeps it. So it is with the others.
+    #[napi(getter)]
+    pub fn log(&self) -> NativeLog {
+        NativeLog(Arc::clone(&self.shared))
     }
 
-    /// Serves the listeners that are held.
-    #[napi]
-    pub fn release(&self) -> Result<()> {
-        self.shared.front(Front::release)
+    /// Its leases.
+    #[napi(getter)]
+    pub fn leases(&self) -> NativeLeases {
+        NativeLeases(Arc::clone(&self.shared))
+    }
+
+    /// The other members.
+    #[napi(getter)]
+    pub fn peers(&self) -> NativePeers {
+        NativePeers(Arc::clone(&self.shared))
+    }
+
+    /// Its transport.
+    #[napi(getter)]
+    pub fn transport(&self) -> NativeTransport {
+        NativeTransport(Arc::clone(&self.shared))
     }
 
     /// All events since the last call.
     #[napi]
-    pub fn drain<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>> {
+    pub fn drain(&self) -> Vec<NativeEvent> {
         let drained = self.shared.queue.drain();
-        let handed_over = drained
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::Front(_)));
-        let watched = drained
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::WatchMessage { .. }));
-        let objects = Objects(env).events(drained)?;
-        if watched && let Ok(running) = self.shared.running() {
-            running.watches.drained();
+        let has = |wanted: fn(&Event) -> bool| drained.events.iter().any(wanted);
+        let handed_over = has(|event| matches!(event, Event::Front(_)));
+        let watched = has(|event| matches!(event, Event::WatchMessage { .. }));
+        if (handed_over || watched)
+            && let Ok(running) = self.shared.running()
+        {
+            if watched {
+                running.watches.drained();
+            }
+            if handed_over {
+                running.front.events_drained();
+            }
         }
-        if handed_over && let Ok(running) = self.shared.running() {
-            running.front.events_drained();
-        }
-        Ok(objects)
+        events(drained)
     }
 
     /// Term for headers, and what the transport must know to refuse requests early.
@@ -109,22 +123,6 @@ impl NativeEngine {
             + &running.store.watch_hub().metrics()
             + &running.front.metrics()
             + &running.peers.metrics())
-    }
-
-    /// GOAWAY to clients, and their calls finish, for at most `grace_ms`; members talk on meanwhile.
-    #[napi]
-    pub fn drain_clients(&self, grace_ms: f64) -> Result<AsyncTask<DrainClients>> {
-        let grace = Duration::from_millis(number("graceMs", grace_ms)?);
-        Ok(AsyncTask::new(DrainClients(
-            Arc::clone(&self.shared),
-            grace,
-        )))
-    }
-
-    /// Takes nothing more from other members than what they have sent by now, which is in the queue of events then.
-    #[napi]
-    pub fn leave_peers(&self) -> AsyncTask<LeavePeers> {
-        AsyncTask::new(LeavePeers(Arc::clone(&self.shared)))
     }
 
     /// Lets calls finish for at most `grace_ms`, then closes everything.

@@ -1,9 +1,11 @@
-//! What a restart found, as JavaScript gets it.
+//! What a restart found, and what events hold of it, as JavaScript gets it.
 
-use napi::bindgen_prelude::{BigInt, Buffer};
+use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
+use netcd_engine::mvcc::MetaRow;
 use netcd_engine::pipeline::EntryMeta;
 
+use crate::buffer::SharedBytes;
 use crate::check::table_name;
 use crate::open::Found;
 
@@ -46,11 +48,23 @@ impl From<&EntryMeta> for FoundEntry {
 #[napi(object, object_from_js = false)]
 pub struct FoundRow {
     /// Table name.
-    pub table: String,
+    pub table: &'static str,
     /// Row key.
-    pub key: Buffer,
+    #[napi(ts_type = "Buffer")]
+    pub key: SharedBytes,
     /// Row value.
-    pub value: Buffer,
+    #[napi(ts_type = "Buffer")]
+    pub value: SharedBytes,
+}
+
+impl From<MetaRow> for FoundRow {
+    fn from(row: MetaRow) -> Self {
+        Self {
+            table: table_name(row.table),
+            key: SharedBytes(row.key),
+            value: SharedBytes(row.value),
+        }
+    }
 }
 
 /// A lease as JavaScript gets it.
@@ -100,11 +114,6 @@ pub struct Recovered {
 /// For JavaScript.
 pub fn recovered(found: Found) -> Recovered {
     let Found { store, log } = found;
-    let rows = store.meta.into_iter().map(|row| FoundRow {
-        table: table_name(row.table).to_owned(),
-        key: row.key.to_vec().into(),
-        value: row.value.to_vec().into(),
-    });
     let leases = store.leases.iter().map(|lease| FoundLease {
         id: lease.id.into(),
         ttl_seconds: lease.ttl_seconds as f64,
@@ -127,7 +136,7 @@ pub fn recovered(found: Found) -> Recovered {
         applied_term: store.applied.term as f64,
         revision: store.revision as f64,
         compact_revision: store.compact_revision as f64,
-        meta: rows.collect(),
+        meta: store.meta.into_iter().map(FoundRow::from).collect(),
         leases: leases.collect(),
         torn_bytes: replay.torn_bytes as f64,
     }

@@ -1,14 +1,16 @@
 //! The lease table for the control plane's lessor, and the answers to renewals that it was asked for. The table's lock
 //! is held for looks at memory only.
 
+use std::sync::Arc;
+
 use napi::Result;
 use napi::bindgen_prelude::{BigInt, Buffer, Null};
 use napi_derive::napi;
 use netcd_engine::lease::Renewal;
 
 use crate::check::{lease_id, number};
-use crate::engine::NativeEngine;
 use crate::options::JsStatus;
+use crate::shared::Shared;
 
 /// `LeaseTimes`.
 #[napi(object, object_from_js = false, use_nullable = true)]
@@ -57,21 +59,21 @@ fn ids(ids: Vec<i64>) -> Vec<BigInt> {
     ids.into_iter().map(BigInt::from).collect()
 }
 
+/// The leases of an engine.
 #[napi]
-impl NativeEngine {
+pub struct NativeLeases(pub(crate) Arc<Shared>);
+
+#[napi]
+impl NativeLeases {
     /// This member became leader.
     #[napi]
-    pub fn lease_promote(
-        &self,
-        extend_ms: f64,
-        checkpoint_ms: napi::Either<f64, Null>,
-    ) -> Result<()> {
+    pub fn promote(&self, extend_ms: f64, checkpoint_ms: napi::Either<f64, Null>) -> Result<()> {
         let extend_ms = number("extendMs", extend_ms)?;
         let checkpoint_ms = match checkpoint_ms {
             napi::Either::A(ms) => Some(number("checkpointMs", ms)?),
             napi::Either::B(Null) => None,
         };
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let mut leases = running.store.leases();
             leases.promote(extend_ms, checkpoint_ms, now_ms);
@@ -81,8 +83,8 @@ impl NativeEngine {
 
     /// This member no longer leads.
     #[napi]
-    pub fn lease_demote(&self) -> Result<()> {
-        self.shared.enqueue(|running| {
+    pub fn demote(&self) -> Result<()> {
+        self.0.enqueue(|running| {
             running.store.leases().demote();
             Ok(())
         })
@@ -90,8 +92,8 @@ impl NativeEngine {
 
     /// This member still leads: leases may be renewed without asking.
     #[napi]
-    pub fn lease_attend(&self) -> Result<()> {
-        self.shared.enqueue(|running| {
+    pub fn attend(&self) -> Result<()> {
+        self.0.enqueue(|running| {
             let now_ms = running.store.now_ms();
             running.store.leases().attend(now_ms);
             Ok(())
@@ -100,9 +102,9 @@ impl NativeEngine {
 
     /// Up to `max` expired leases, each again after `retryMs`.
     #[napi]
-    pub fn lease_expired(&self, max: u32, retry_ms: f64) -> Result<Vec<BigInt>> {
+    pub fn expired(&self, max: u32, retry_ms: f64) -> Result<Vec<BigInt>> {
         let retry_ms = number("retryMs", retry_ms)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let mut leases = running.store.leases();
             Ok(ids(leases.expired(now_ms, max as usize, retry_ms)))
@@ -111,8 +113,8 @@ impl NativeEngine {
 
     /// Up to `max` leases whose checkpoint is due.
     #[napi]
-    pub fn lease_checkpoints(&self, max: u32) -> Result<Vec<LeaseCheckpoint>> {
-        self.shared.enqueue(|running| {
+    pub fn checkpoints(&self, max: u32) -> Result<Vec<LeaseCheckpoint>> {
+        self.0.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let due = running.store.leases().due_checkpoints(now_ms, max as usize);
             let due = due.into_iter().map(|(id, seconds)| LeaseCheckpoint {
@@ -125,9 +127,9 @@ impl NativeEngine {
 
     /// Renews a lease.
     #[napi]
-    pub fn lease_renew(&self, id: BigInt) -> Result<LeaseRenewal> {
+    pub fn renew(&self, id: BigInt) -> Result<LeaseRenewal> {
         let id = lease_id("id", &id)?;
-        let running = self.shared.running()?;
+        let running = self.0.running()?;
         let now_ms = running.store.now_ms();
         let renewal = running.store.leases().renew(id, now_ms);
         Ok(renewal.into())
@@ -135,9 +137,9 @@ impl NativeEngine {
 
     /// A lease's times; null if there is no such lease.
     #[napi]
-    pub fn lease_times(&self, id: BigInt) -> Result<Option<LeaseTimes>> {
+    pub fn times(&self, id: BigInt) -> Result<Option<LeaseTimes>> {
         let id = lease_id("id", &id)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let now_ms = running.store.now_ms();
             let times = running.store.leases().times(id, now_ms);
             Ok(times.map(|times| LeaseTimes {
@@ -149,9 +151,9 @@ impl NativeEngine {
 
     /// A lease's keys in ascending order; null if there is no such lease.
     #[napi]
-    pub fn lease_keys(&self, id: BigInt) -> Result<Option<Vec<Buffer>>> {
+    pub fn keys(&self, id: BigInt) -> Result<Option<Vec<Buffer>>> {
         let id = lease_id("id", &id)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let keys = running.store.leases().keys(id);
             Ok(keys.map(|keys| keys.iter().map(|key| Buffer::from(key.to_vec())).collect()))
         })
@@ -159,20 +161,20 @@ impl NativeEngine {
 
     /// All leases, the ones that expire first in front.
     #[napi]
-    pub fn leases(&self) -> Result<Vec<BigInt>> {
-        self.shared
+    pub fn all(&self) -> Result<Vec<BigInt>> {
+        self.0
             .enqueue(|running| Ok(ids(running.store.leases().ids())))
     }
 
     /// An id that no lease has.
     #[napi]
-    pub fn next_lease_id(&self) -> Result<BigInt> {
-        Ok(self.shared.running()?.front.next_lease_id().into())
+    pub fn next_id(&self) -> Result<BigInt> {
+        Ok(self.0.running()?.front.next_lease_id().into())
     }
 
     /// The answer to `leaseRenew`.
     #[napi]
-    pub fn lease_renewed(
+    pub fn renewed(
         &self,
         renewal: f64,
         ttl_seconds: f64,
@@ -186,7 +188,6 @@ impl NativeEngine {
             napi::Either::A(status) => Err(status.into()),
             napi::Either::B(Null) => Ok(ttl_seconds as i64),
         };
-        self.shared
-            .front(|front| front.lease_renewed(renewal, renewed))
+        self.0.front(|front| front.lease_renewed(renewal, renewed))
     }
 }

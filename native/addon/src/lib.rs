@@ -4,17 +4,20 @@
 
 #![deny(missing_docs)]
 
+// Before those who return promises: napi writes into index.d.ts what it has read by then of what they resolve to.
+mod tasks;
+
 mod backend;
-mod calls;
+mod buffer;
 mod check;
 mod engine;
 mod event;
+mod events;
 mod found;
 mod leases;
 mod limits;
 mod links;
 mod log;
-mod object;
 mod open;
 mod options;
 mod peers;
@@ -28,5 +31,5 @@ mod snapshots;
 mod store;
 /// Public because nothing of Rust calls its functions: JavaScript does.
 pub mod system;
-mod tasks;
+mod transport;
 mod watches;

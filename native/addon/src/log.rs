@@ -10,12 +10,16 @@ use netcd_engine::pipeline::{GrantKind, PipelineError, Streamed};
 use netcd_engine::types::LogMark;
 
 use crate::check::{copy, entry_kind, id, number, reason};
-use crate::engine::NativeEngine;
 use crate::options::{JsHardState, JsMetaWrite, JsPersistEntry, JsQuorum, JsStatus};
+use crate::shared::Shared;
 use crate::tasks::ReadEntries;
 
+/// The raft log of an engine.
 #[napi]
-impl NativeEngine {
+pub struct NativeLog(pub(crate) Arc<Shared>);
+
+#[napi]
+impl NativeLog {
     /// Queues entries and hard state for the WAL.
     #[napi]
     pub fn persist(
@@ -28,7 +32,7 @@ impl NativeEngine {
         let hard_state = hard_state.map(|state| state.read()).transpose()?;
         let entries = entries.iter().map(JsPersistEntry::read);
         let entries = entries.collect::<Result<Vec<_>>>()?;
-        self.shared
+        self.0
             .pipeline(|pipeline| pipeline.persist(seq, hard_state, entries))
     }
 
@@ -40,7 +44,7 @@ impl NativeEngine {
             .map(|handle| number("payloads", handle));
         let handles = handles.collect::<Result<Vec<u64>>>()?;
         let error = EtcdError::from(error);
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.drop_payloads(&handles, &error);
             Ok(())
         })
@@ -55,9 +59,9 @@ impl NativeEngine {
             Some(quorum) => GrantKind::Quorum(quorum.read()?),
         };
         let patient = kind == GrantKind::SoleVoter;
-        self.shared
+        self.0
             .pipeline(|pipeline| pipeline.grant(term, next_index, kind))?;
-        self.shared.queue.set_patient(patient);
+        self.0.queue.set_patient(patient);
         Ok(())
     }
 
@@ -69,25 +73,25 @@ impl NativeEngine {
             .iter()
             .map(|member| id("members", member))
             .collect::<Result<Vec<u64>>>()?;
-        let streamed =
-            self.shared
-                .enqueue(|running| match running.pipeline.stream(last, &members) {
-                    Ok(streamed) => Ok(Some(streamed)),
-                    // It is about to be closed.
-                    Err(PipelineError::Closed) => Ok(None),
-                    Err(error) => Err(reason(error)),
-                })?;
+        let streamed = self
+            .0
+            .enqueue(|running| match running.pipeline.stream(last, &members) {
+                Ok(streamed) => Ok(Some(streamed)),
+                // It is about to be closed.
+                Err(PipelineError::Closed) => Ok(None),
+                Err(error) => Err(reason(error)),
+            })?;
         let Some(streamed) = streamed.filter(|streamed| *streamed != Streamed::Refused) else {
             return Ok(false);
         };
-        self.shared.queue.set_patient(streamed == Streamed::Quorum);
+        self.0.queue.set_patient(streamed == Streamed::Quorum);
         Ok(true)
     }
 
     /// Asks again for a quorum's word if reads still wait for it.
     #[napi]
     pub fn repeat_read(&self) -> Result<()> {
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.repeat_read();
             Ok(())
         })
@@ -101,24 +105,24 @@ impl NativeEngine {
             id("leader", &leader)?,
             number("last", last)?,
         );
-        self.shared
+        self.0
             .pipeline(|pipeline| pipeline.follow(term, leader, last))?;
-        self.shared.queue.set_patient(true);
+        self.0.queue.set_patient(true);
         Ok(())
     }
 
     /// Tells that index is applied as soon as it is, also where marks may wait.
     #[napi]
     pub fn await_applied(&self, index: f64) -> Result<()> {
-        self.shared.queue.await_applied(number("index", index)?);
+        self.0.queue.await_applied(number("index", index)?);
         Ok(())
     }
 
     /// Ends either grant; returns the last index given to the WAL.
     #[napi]
     pub fn revoke_grant(&self) -> Result<f64> {
-        self.shared.queue.set_patient(false);
-        self.shared
+        self.0.queue.set_patient(false);
+        self.0
             .enqueue(|running| Ok(running.pipeline.revoke_grant() as f64))
     }
 
@@ -126,7 +130,7 @@ impl NativeEngine {
     #[napi]
     pub fn commit(&self, index: f64) -> Result<()> {
         let index = number("index", index)?;
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.commit(index);
             Ok(())
         })
@@ -138,7 +142,7 @@ impl NativeEngine {
         let index = number("index", index)?;
         let writes = writes.iter().map(JsMetaWrite::read);
         let writes = writes.collect::<Result<Vec<_>>>()?;
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.control_applied(index, writes);
             Ok(())
         })
@@ -148,7 +152,7 @@ impl NativeEngine {
     #[napi]
     pub fn propose_control(&self, kind: u8, data: Uint8Array) -> Result<()> {
         let (kind, data) = (entry_kind(kind)?, copy(&data));
-        self.shared
+        self.0
             .pipeline(|pipeline| pipeline.propose_control(kind, data))
     }
 
@@ -156,7 +160,7 @@ impl NativeEngine {
     #[napi]
     pub fn stamp_payload(&self, kind: u8, payload: f64) -> Result<()> {
         let (kind, payload) = (entry_kind(kind)?, number("payload", payload)?);
-        self.shared
+        self.0
             .pipeline(|pipeline| pipeline.stamp_payload(kind, payload))
     }
 
@@ -164,7 +168,7 @@ impl NativeEngine {
     #[napi]
     pub fn release_batch(&self, payload: f64) -> Result<()> {
         let payload = number("payload", payload)?;
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.release_batch(payload);
             Ok(())
         })
@@ -172,9 +176,9 @@ impl NativeEngine {
 
     /// Forgets log entries up to index.
     #[napi]
-    pub fn compact_log(&self, index: f64, term: f64) -> Result<()> {
+    pub fn compact(&self, index: f64, term: f64) -> Result<()> {
         let (index, term) = (number("index", index)?, number("term", term)?);
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.compact_log(LogMark { index, term });
             Ok(())
         })
@@ -184,7 +188,7 @@ impl NativeEngine {
     #[napi]
     pub fn read_entries(&self, first: f64, last: f64) -> Result<AsyncTask<ReadEntries>> {
         Ok(AsyncTask::new(ReadEntries {
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(&self.0),
             first: number("first", first)?,
             last: number("last", last)?,
         }))
@@ -194,7 +198,7 @@ impl NativeEngine {
     #[napi]
     pub fn read_index_ready(&self, ctx: f64, index: f64) -> Result<()> {
         let (ctx, index) = (number("ctx", ctx)?, number("index", index)?);
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.read_index_ready(ctx, index);
             Ok(())
         })
@@ -204,7 +208,7 @@ impl NativeEngine {
     #[napi]
     pub fn read_index_failed(&self, ctx: f64, error: JsStatus) -> Result<()> {
         let ctx = number("ctx", ctx)?;
-        self.shared.pipeline(|pipeline| {
+        self.0.pipeline(|pipeline| {
             pipeline.read_index_failed(ctx, error.into());
             Ok(())
         })

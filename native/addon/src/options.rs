@@ -269,6 +269,7 @@ pub struct ServingOptions {
 }
 
 /// One pair of metadata: name and text or bytes.
+#[napi]
 pub type JsMetadata = (String, Either<String, Uint8Array>);
 
 /// Metadata for the transport.

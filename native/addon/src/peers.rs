@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use napi::Result;
-use napi::bindgen_prelude::{BigInt, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, BigInt, Uint8Array};
 use napi_derive::napi;
 use netcd_engine::pipeline::{LogEntry, Pipeline};
 use netcd_engine::types::LogMark;
 use netcd_front::peer::{Identity, Payload};
 
 use crate::check::{copy, entry_kind, id, number, reason};
-use crate::engine::NativeEngine;
 use crate::options::JsPersistEntry;
+use crate::shared::Shared;
+use crate::tasks::LeavePeers;
 
 /// `PeerIdentity`.
 #[napi(object, object_to_js = false)]
@@ -25,12 +26,16 @@ pub struct PeerIdentity {
     pub peer_urls: Vec<String>,
 }
 
+/// The other members of the cluster, for an engine.
 #[napi]
-impl NativeEngine {
+pub struct NativePeers(pub(crate) Arc<Shared>);
+
+#[napi]
+impl NativePeers {
     /// What this member says of itself to its peers.
     #[napi]
-    pub fn set_peer_identity(&self, identity: PeerIdentity) -> Result<()> {
-        self.shared.enqueue(|running| {
+    pub fn set_identity(&self, identity: PeerIdentity) -> Result<()> {
+        self.0.enqueue(|running| {
             running.peers.set_identity(Identity {
                 cluster_id: running.identity.cluster_id,
                 member_id: running.identity.member_id,
@@ -44,29 +49,29 @@ impl NativeEngine {
 
     /// Adds a peer, or gives it other URLs.
     #[napi]
-    pub fn set_peer(&self, peer: BigInt, urls: Vec<String>) -> Result<()> {
+    pub fn set(&self, peer: BigInt, urls: Vec<String>) -> Result<()> {
         let peer = id("peer", &peer)?;
-        self.shared.peers(|peers| peers.set_peer(peer, urls))
+        self.0.peers(|peers| peers.set_peer(peer, urls))
     }
 
     /// Ends the link to a peer.
     #[napi]
-    pub fn remove_peer(&self, peer: BigInt) -> Result<()> {
+    pub fn remove(&self, peer: BigInt) -> Result<()> {
         let peer = id("peer", &peer)?;
-        self.shared.peers(|peers| peers.remove_peer(peer))
+        self.0.peers(|peers| peers.remove_peer(peer))
     }
 
     /// Members that were removed for good: their streams are refused.
     #[napi]
-    pub fn set_removed_peers(&self, peers: Vec<BigInt>) -> Result<()> {
+    pub fn set_removed(&self, peers: Vec<BigInt>) -> Result<()> {
         let ids: Result<Vec<u64>> = peers.iter().map(|peer| id("peers", peer)).collect();
         let ids = ids?;
-        self.shared.peers(|peers| peers.set_removed(ids))
+        self.0.peers(|peers| peers.set_removed(ids))
     }
 
     /// Sends a message with the log entries `first..=last`, or with none when `last` is 0.
     #[napi]
-    pub fn peer_send(
+    pub fn send(
         &self,
         to: BigInt,
         header: Uint8Array,
@@ -87,23 +92,22 @@ impl NativeEngine {
             }
         };
         let (to, bytes) = (id("to", &to)?, number("bytes", bytes)? as usize);
-        self.shared
+        self.0
             .peers(|peers| peers.send(to, copy(&header), payload, bytes))
     }
 
     /// Streams a copy of the store behind this message; ends in `peerSnapshotSent`.
     #[napi]
-    pub fn peer_send_snapshot(&self, to: BigInt, header: Uint8Array) -> Result<()> {
+    pub fn send_snapshot(&self, to: BigInt, header: Uint8Array) -> Result<()> {
         let to = id("to", &to)?;
-        self.shared
-            .peers(|peers| peers.send_snapshot(to, copy(&header)))
+        self.0.peers(|peers| peers.send_snapshot(to, copy(&header)))
     }
 
     /// The arrived store takes the place of the own one, and the log starts after it.
     #[napi]
     pub fn install_snapshot(&self, snapshot: f64) -> Result<()> {
         let handle = number("snapshot", snapshot)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let received = running.snapshots.take(handle);
             let received =
                 received.ok_or_else(|| reason(format!("snapshot {handle} is not known")))?;
@@ -112,7 +116,7 @@ impl NativeEngine {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
-            self.shared
+            self.0
                 .pipeline(|pipeline| pipeline.install_snapshot(mark, Box::new(install)))
         })
     }
@@ -121,7 +125,7 @@ impl NativeEngine {
     #[napi]
     pub fn drop_snapshot(&self, snapshot: f64) -> Result<()> {
         let handle = number("snapshot", snapshot)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             drop(running.snapshots.take(handle));
             Ok(())
         })
@@ -129,14 +133,14 @@ impl NativeEngine {
 
     /// Sends a message with entries that are in no log yet (proposals on their way to the leader).
     #[napi]
-    pub fn peer_forward(
+    pub fn forward(
         &self,
         to: BigInt,
         header: Uint8Array,
         entries: Vec<JsPersistEntry>,
     ) -> Result<bool> {
         let to = id("to", &to)?;
-        self.shared.enqueue(|running| {
+        self.0.enqueue(|running| {
             let held: Result<Vec<LogEntry>> = entries
                 .iter()
                 .map(|entry| held_entry(&running.pipeline, entry))
@@ -147,6 +151,12 @@ impl NativeEngine {
                 .peers
                 .send(to, copy(&header), Payload::Proposals(held), bytes))
         })
+    }
+
+    /// Takes nothing more from other members than what they have sent by now, which is in the queue of events then.
+    #[napi]
+    pub fn leave(&self) -> AsyncTask<LeavePeers> {
+        AsyncTask::new(LeavePeers(Arc::clone(&self.0)))
     }
 }
 

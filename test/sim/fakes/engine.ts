@@ -10,6 +10,7 @@ import {
   type MetaWrite,
   type NativeEngine,
   type NativeEvent,
+  type NativeLog,
   type NativeStatus,
   type OpKind,
   type PersistEntry,
@@ -50,7 +51,9 @@ export interface FakeHooks {
   fast(what: FastStep): void;
 }
 
-export class FakeEngine extends WithoutTransport implements NativeEngine {
+export class FakeEngine extends WithoutTransport implements NativeEngine, NativeLog {
+  /** The handle and the engine are one here. */
+  readonly log: NativeLog = this;
   readonly #wal: FakeWal;
   readonly #apply: FakeApply;
   readonly #fast: FakeFastPath;
@@ -230,7 +233,7 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.#batches.release(payload);
   }
 
-  compactLog(index: number, term: number): void {
+  compact(index: number, term: number): void {
     if (index > this.disk.store.appliedIndex) throw new Error("compacted what is not flushed");
     this.#wal.append({ type: "compact", index, term }, () => {});
   }
@@ -352,12 +355,8 @@ export class FakeEngine extends WithoutTransport implements NativeEngine {
     this.serving = state;
   }
 
-  drainClients(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  leavePeers(): Promise<void> {
-    return Promise.resolve();
+  readEntries(): never {
+    throw new Error("readEntries is not part of the fake engine");
   }
 
   close(): Promise<void> {

@@ -1,61 +1,28 @@
 // The part of NativeEngine that a simulation has no use for: calling it is a mistake in the test.
 
-import type { NativeEngine, StoreStatus } from "../../../src/native/binding.js";
+import type {
+  NativeEngine,
+  NativeLeases,
+  NativePeers,
+  NativeTransport,
+  StoreStatus,
+} from "../../../src/native/binding.js";
 
 function unused(name: string): never {
   throw new Error(`${name} is not part of the fake engine`);
 }
 
-type Unused = Pick<
-  NativeEngine,
-  | "listen"
-  | "readEntries"
-  | "range"
-  | "setAlarms"
-  | "quotaRefused"
-  | "callSend"
-  | "callEnd"
-  | "httpRespond"
-  | "httpStart"
-  | "httpWrite"
-  | "httpEnd"
-  | "watchOpen"
-  | "watchSend"
-  | "watchClose"
-  | "hashKv"
-  | "defragment"
-  | "leasePromote"
-  | "leaseDemote"
-  | "leaseAttend"
-  | "leaseExpired"
-  | "leaseCheckpoints"
-  | "leaseRenew"
-  | "leaseTimes"
-  | "leaseKeys"
-  | "leases"
-  | "nextLeaseId"
-  | "leaseRenewed"
-  | "setPeerIdentity"
-  | "setPeer"
-  | "removePeer"
-  | "setRemovedPeers"
-  | "peerSend"
-  | "peerForward"
-  | "peerSendSnapshot"
-  | "dropSnapshot"
-  | "storeStatus"
-  | "metrics"
->;
+type Unused = Omit<NativeEngine, "log" | "open" | "drain" | "propose" | "setServing" | "close">;
 
 export class WithoutTransport implements Unused {
-  listen(): Promise<string[]> {
-    return unused("listen");
+  get leases(): NativeLeases {
+    return unused("leases");
   }
-  release(): void {
-    unused("release");
+  get peers(): NativePeers {
+    return unused("peers");
   }
-  readEntries(): never {
-    return unused("readEntries");
+  get transport(): NativeTransport {
+    return unused("transport");
   }
   range(): Promise<Uint8Array> {
     return unused("range");
@@ -65,24 +32,6 @@ export class WithoutTransport implements Unused {
   }
   quotaRefused(): void {
     unused("quotaRefused");
-  }
-  callSend(): boolean {
-    return unused("callSend");
-  }
-  callEnd(): void {
-    unused("callEnd");
-  }
-  httpRespond(): void {
-    unused("httpRespond");
-  }
-  httpStart(): void {
-    unused("httpStart");
-  }
-  httpWrite(): boolean {
-    return unused("httpWrite");
-  }
-  httpEnd(): void {
-    unused("httpEnd");
   }
   watchOpen(): void {
     unused("watchOpen");
@@ -98,63 +47,6 @@ export class WithoutTransport implements Unused {
   }
   defragment(): never {
     return unused("defragment");
-  }
-  leasePromote(): never {
-    return unused("leasePromote");
-  }
-  leaseDemote(): never {
-    return unused("leaseDemote");
-  }
-  leaseAttend(): never {
-    return unused("leaseAttend");
-  }
-  leaseExpired(): never {
-    return unused("leaseExpired");
-  }
-  leaseCheckpoints(): never {
-    return unused("leaseCheckpoints");
-  }
-  leaseRenew(): never {
-    return unused("leaseRenew");
-  }
-  leaseTimes(): never {
-    return unused("leaseTimes");
-  }
-  leaseKeys(): never {
-    return unused("leaseKeys");
-  }
-  leases(): never {
-    return unused("leases");
-  }
-  nextLeaseId(): never {
-    return unused("nextLeaseId");
-  }
-  leaseRenewed(): never {
-    return unused("leaseRenewed");
-  }
-  setPeerIdentity(): never {
-    return unused("setPeerIdentity");
-  }
-  setPeer(): never {
-    return unused("setPeer");
-  }
-  removePeer(): never {
-    return unused("removePeer");
-  }
-  setRemovedPeers(): never {
-    return unused("setRemovedPeers");
-  }
-  peerSend(): never {
-    return unused("peerSend");
-  }
-  peerForward(): never {
-    return unused("peerForward");
-  }
-  peerSendSnapshot(): never {
-    return unused("peerSendSnapshot");
-  }
-  dropSnapshot(): never {
-    return unused("dropSnapshot");
   }
   storeStatus(): StoreStatus {
     return unused("storeStatus");

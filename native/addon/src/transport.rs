@@ -1,21 +1,49 @@
-//! Calls and HTTP requests that JavaScript answers.
+//! The transport from JavaScript: its listeners, and the calls and HTTP requests that JavaScript answers.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use napi::Result;
-use napi::bindgen_prelude::Uint8Array;
+use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
+use netcd_front::Front;
 
 use crate::check::{copy, number};
-use crate::engine::NativeEngine;
-use crate::options::{JsMetadata, metadata};
+use crate::options::{JsMetadata, ListenerOptions, metadata};
+use crate::shared::Shared;
+use crate::tasks::{DrainClients, Listen};
+
+/// The transport of an engine.
+#[napi]
+pub struct NativeTransport(pub(crate) Arc<Shared>);
 
 #[napi]
-impl NativeEngine {
+impl NativeTransport {
+    /// Binds, and serves what is not held.
+    #[napi]
+    pub fn listen(&self, listeners: Vec<ListenerOptions>) -> AsyncTask<Listen> {
+        let listeners = listeners.into_iter().map(Into::into).collect();
+        AsyncTask::new(Listen(Arc::clone(&self.0), listeners))
+    }
+
+    /// Serves the listeners that are held.
+    #[napi]
+    pub fn release(&self) -> Result<()> {
+        self.0.front(Front::release)
+    }
+
+    /// GOAWAY to clients, and their calls finish, for at most `grace_ms`; members talk on meanwhile.
+    #[napi]
+    pub fn drain_clients(&self, grace_ms: f64) -> Result<AsyncTask<DrainClients>> {
+        let grace = Duration::from_millis(number("graceMs", grace_ms)?);
+        Ok(AsyncTask::new(DrainClients(Arc::clone(&self.0), grace)))
+    }
+
     /// Sends a message of a call; false: wait for `callDrained`.
     #[napi]
     pub fn call_send(&self, call: f64, message: Uint8Array) -> Result<bool> {
         let call = number("call", call)?;
-        self.shared
-            .front(|front| front.call_send(call, copy(&message)))
+        self.0.front(|front| front.call_send(call, copy(&message)))
     }
 
     /// Ends a call.
@@ -28,7 +56,7 @@ impl NativeEngine {
         trailers: Vec<JsMetadata>,
     ) -> Result<()> {
         let (call, trailers) = (number("call", call)?, metadata(trailers));
-        self.shared
+        self.0
             .front(|front| front.call_end(call, code, message, trailers))
     }
 
@@ -42,7 +70,7 @@ impl NativeEngine {
         body: Uint8Array,
     ) -> Result<()> {
         let (request, body) = (number("request", request)?, copy(&body));
-        self.shared
+        self.0
             .front(|front| front.http_respond(request, status, headers, body))
     }
 
@@ -55,7 +83,7 @@ impl NativeEngine {
         headers: Vec<(String, String)>,
     ) -> Result<()> {
         let request = number("request", request)?;
-        self.shared
+        self.0
             .front(|front| front.http_start(request, status, headers))
     }
 
@@ -63,7 +91,7 @@ impl NativeEngine {
     #[napi]
     pub fn http_write(&self, request: f64, chunk: Uint8Array) -> Result<bool> {
         let request = number("request", request)?;
-        self.shared
+        self.0
             .front(|front| front.http_write(request, copy(&chunk)))
     }
 
@@ -71,6 +99,6 @@ impl NativeEngine {
     #[napi]
     pub fn http_end(&self, request: f64) -> Result<()> {
         let request = number("request", request)?;
-        self.shared.front(|front| front.http_end(request))
+        self.0.front(|front| front.http_end(request))
     }
 }
