@@ -46,7 +46,7 @@ function fate({ missing, asks, idle }) {
   if (idle !== null) return `taken without effect: ${idle}`;
   if (missing === null) return "yes";
   const when = asks === "default" ? "its default is given explicitly" : "it is not the default";
-  return `refused where ${when}: no ${missing} yet`;
+  return `refused where ${when}: not there yet: ${missing}`;
 }
 
 async function flags() {
@@ -71,7 +71,7 @@ async function gates() {
     stage.toLowerCase(),
     code(on),
     here,
-    missing === null ? "" : `${code(`${name}=${!on}`)}: no ${missing} yet`,
+    missing === null ? "" : `${code(`${name}=${!on}`)}: not there yet: ${missing}`,
   ]);
   return table(["gate", "stage", "default", "here", "refused"], [...stages, ...rows]);
 }
@@ -81,14 +81,14 @@ async function paths() {
   const rows = PATHS.map(({ path, listeners, missing, note }) => [
     code(path),
     listeners.join(", "),
-    missing === null ? `yes${note === "" ? "" : `; ${note}`}` : `no: 404, no ${missing} yet`,
+    missing === null ? `yes${note === "" ? "" : `; ${note}`}` : `no: 404; not there yet: ${missing}`,
   ]);
   return table(["path", "listeners", "served"], rows);
 }
 
 async function programs() {
   const { SUBCOMMANDS } = await built("config/subcommands.js");
-  const rows = SUBCOMMANDS.map(({ name, missing }) => [code(`netcd ${name}`), `refused: no ${missing} yet`]);
+  const rows = SUBCOMMANDS.map(({ name, missing }) => [code(`netcd ${name}`), `refused: not there yet: ${missing}`]);
   return table(["command", "here"], rows);
 }
 
