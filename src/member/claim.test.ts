@@ -130,6 +130,16 @@ async function refusal(): Promise<FatalError["fields"]> {
   return (error as FatalError).fields;
 }
 
+it("is open to others when it was stopped as soon as it was started", async () => {
+  await leaveData();
+  const member = create("m");
+  const start = member.start().catch((error: Error) => error);
+  await member.stop();
+  expect(await start).toBeInstanceOf(StoppedError);
+  await leaveData();
+  expect(waits()).toEqual([]);
+});
+
 const BYTES = 4096;
 
 it.each<[string, () => void, string]>([
