@@ -74,8 +74,9 @@ async function typescript() {
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${VITEST_REPORT}`];
   const options = { capture: true, timeoutMs: STEP_MS_MAX };
   const { code, output } = await timings.step("vitest", () => run(installed("vitest"), ["run", ...reporters], options));
-  check("vitest", code === 0, output);
-  if (!existsSync(VITEST_REPORT)) return;
+  const reported = existsSync(VITEST_REPORT);
+  check("vitest", code === 0 && reported, output);
+  if (!reported) return;
   const report = JSON.parse(readFileSync(VITEST_REPORT, "utf8"));
   totals.passed += report.numPassedTests;
   totals.failed += report.numFailedTests;
@@ -124,8 +125,10 @@ async function goTests(packages, ports) {
     onLine: (line) => results.take(line),
   };
   const name = `go test ${packages.join(" ")}`;
-  const { code } = await timings.step(name, () => run("go", args, options));
-  check(name, code === 0, results.failed);
+  const { code, output } = await timings.step(name, () => run("go", args, options));
+  // What go itself has to say (a module that it cannot read) is on stderr.
+  const own = () => output.replace(/^\{.*$\n?/gm, "");
+  check(name, code === 0, results.failed || own());
 }
 
 /** Reads what `go test -json` prints: says how far it is, counts tests, keeps what those that failed have printed. */
@@ -136,11 +139,11 @@ class GoResults {
 
   /** @param {string} line */
   take(line) {
-    if (!line.startsWith("{")) {
+    const event = eventOf(line);
+    if (event === null) {
       if (line !== "") this.#keep(`${line}\n`);
       return;
     }
-    const event = JSON.parse(line);
     if (event.Action === "build-output") this.#keep(event.Output);
     const test = `${event.Package} ${event.Test}`;
     if (event.Action === "output" && showsInSummary(event.Output)) {
@@ -165,6 +168,16 @@ class GoResults {
     const name = `${Package.split("/").at(-1)} ${Test}`;
     timings.test(name, Elapsed);
     say(`${Action} ${name} (${Elapsed.toFixed(1)} s)`);
+  }
+}
+
+/** The event of a line; null: it is none, or half of one because go was ended. */
+function eventOf(line) {
+  if (!line.startsWith("{")) return null;
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
   }
 }
 

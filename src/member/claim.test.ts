@@ -3,7 +3,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { loadConfig } from "../config/load.js";
 import { Logger } from "../log/logger.js";
 import { loadBinding } from "../native/load.js";
@@ -129,6 +129,30 @@ async function refusal(): Promise<FatalError["fields"]> {
   expect((error as Error).message).toBe("failed to open database");
   return (error as FatalError).fields;
 }
+
+it("is open to others when it was stopped as soon as it was started", async () => {
+  await leaveData();
+  const member = create("m");
+  const start = member.start().catch((error: Error) => error);
+  await member.stop();
+  expect(await start).toBeInstanceOf(StoppedError);
+  await leaveData();
+  expect(waits()).toEqual([]);
+});
+
+it("leaves neither a timer nor the lock behind when it cannot listen", async () => {
+  const [made, cleared] = [vi.spyOn(globalThis, "setInterval"), vi.spyOn(globalThis, "clearInterval")];
+  try {
+    const start = create("m", [`--listen-client-urls=unix://${folder}/missing/c:1`]).start();
+    await expect(start).rejects.toThrow("bind");
+    expect(made).toHaveBeenCalled();
+    for (const { value } of made.mock.results) expect(cleared).toHaveBeenCalledWith(value);
+  } finally {
+    vi.restoreAllMocks();
+  }
+  await leaveData();
+  expect(waits()).toEqual([]);
+});
 
 const BYTES = 4096;
 

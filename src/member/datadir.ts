@@ -107,7 +107,8 @@ export function makeWritable(directory: string, which: "data" | "member"): strin
   try {
     if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: PRIVATE });
     writeFileSync(probe, "");
-    rmSync(probe);
+    // Another process may try at the same time.
+    rmSync(probe, { force: true });
     return null;
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;

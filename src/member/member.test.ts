@@ -372,7 +372,7 @@ describe("a member does not start", () => {
     );
   });
 
-  it("without its name in the cluster, with other URLs, with https, or joining", async () => {
+  it("without its name in the cluster, with other URLs, or with https", async () => {
     const where = await ports();
     await expect(create(where, ["--initial-cluster=x=http://127.0.0.1:1"]).start()).rejects.toThrow(
       `couldn't find local name "m1" in the initial cluster configuration`,

@@ -94,6 +94,7 @@ export class Member {
       // Nobody has to stop what did not start.
       await this.#engine?.close(0);
       this.#opening?.lock.release();
+      this.#running?.replica.stop();
       throw error;
     }
   }
@@ -126,7 +127,6 @@ export class Member {
     await requireWritable(config.dataDir, "data", this.#log);
     const opening = this.#opening ?? (await this.#open());
     const { engine, identity } = opening;
-    this.#engine = engine.native;
     const recovered = await recover(config, opening, this.#log);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
@@ -160,7 +160,15 @@ export class Member {
 
   async #open(): Promise<Opening> {
     const claim = await claimData(this.#config, this.#binding, this.#log, () => this.#goOn());
-    this.#opening = openData(this.#config, this.#binding, claim);
+    try {
+      // A stop that has not seen the lock does not release it.
+      this.#goOn();
+      this.#opening = openData(this.#config, this.#binding, claim);
+    } catch (error) {
+      claim.lock.release();
+      throw error;
+    }
+    this.#engine = this.#opening.engine.native;
     return this.#opening;
   }
 

@@ -14,7 +14,8 @@ const clock: Clock = { ...systemClock, nowMs: () => 10_000 };
 
 function made(): { links: PeerLinks; warnings: Line[] } {
   const warnings: Line[] = [];
-  const links = new PeerLinks({ peers: { remove: () => {} } } as unknown as NativeEngine, {
+  const peers = { set: () => {}, remove: () => {} };
+  const links = new PeerLinks({ peers } as unknown as NativeEngine, {
     id: 1n,
     clock,
     log: {
@@ -25,6 +26,7 @@ function made(): { links: PeerLinks; warnings: Line[] } {
     removed: () => {},
     snapshotArrived: () => {},
   });
+  for (const id of [2n, 3n, 4n, 5n]) links.set(id, []);
   return { links, warnings };
 }
 
@@ -58,6 +60,18 @@ describe("peers that are out of reach", () => {
     links.remove(5n);
     links.reportUnreachable();
     expect(told()).toEqual([["2", "https://m2:1: cannot be dialled"]]);
+  });
+
+  it("are forgotten with their links, also when those say later how they ended", () => {
+    const { links, warnings } = made();
+    links.remove(2n);
+    links.handle(link(2n, "inactive", "http://m2:1: not connected in 5s"));
+    links.handle(link(2n, "active", ""));
+    links.remove(3n);
+    links.handle(link(3n, "gone", "http://m3:1: Connection refused"));
+    links.reportUnreachable();
+    expect(warnings).toEqual([]);
+    expect(links.isConnected(2n)).toBe(false);
   });
 });
 

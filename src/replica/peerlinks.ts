@@ -32,6 +32,7 @@ export class PeerLinks implements PeerTransport {
   readonly #options: PeerLinksOptions;
   readonly tally: PeerTally;
   #sink: PeerSink | null = null;
+  readonly #linked = new Set<MemberId>();
   /** Peers whose link is up, and since when in the clock's milliseconds. */
   readonly #connected = new Map<MemberId, number>();
   readonly #versions = new Map<MemberId, string>();
@@ -53,11 +54,14 @@ export class PeerLinks implements PeerTransport {
 
   /** Adds a member, or gives it other peer URLs. */
   set(id: MemberId, peerUrls: readonly string[]): void {
-    if (id !== this.#options.id) this.#peers.set(id, [...peerUrls]);
+    if (id === this.#options.id) return;
+    this.#linked.add(id);
+    this.#peers.set(id, [...peerUrls]);
   }
 
   remove(id: MemberId): void {
     this.#peers.remove(id);
+    this.#linked.delete(id);
     this.#connected.delete(id);
     this.#versions.delete(id);
     this.#failures.delete(id);
@@ -166,6 +170,8 @@ export class PeerLinks implements PeerTransport {
   }
 
   #linkChanged(event: Extract<PeerEvent, { type: "peerLink" }>): void {
+    // A link that was being dialled when it was removed still says how that ended.
+    if (!this.#linked.has(event.peer)) return;
     const { log, clock } = this.#options;
     const fields = { "peer-id": event.peer.toString(16) };
     if (event.state === "active") {

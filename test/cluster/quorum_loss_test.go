@@ -113,8 +113,14 @@ func TestCallsOfALeaderThatLosesItsQuorum(t *testing.T) {
 	timing := []string{"--heartbeat-interval=50", "--election-timeout=500"}
 	netcd := member.StartCluster(t, "netcd", member.Netcd(), 3, timing...)
 	etcd := member.StartCluster(t, "etcd", member.Etcd(), 3, timing...)
-	go func() { ours <- withoutQuorum(t, netcd) }()
-	go func() { theirs <- withoutQuorum(t, etcd) }()
+	// Deferred, since a test that gives up there must not be waited for here.
+	play := func(running *member.Cluster, told chan<- map[string]ended) {
+		var all map[string]ended
+		defer func() { told <- all }()
+		all = withoutQuorum(t, running)
+	}
+	go play(netcd, ours)
+	go play(etcd, theirs)
 	got, want := <-ours, <-theirs
 	for _, call := range slices.Sorted(maps.Keys(want)) {
 		t.Logf("%-40s etcd %s after %v, netcd %s after %v", call, want[call].how, want[call].took, got[call].how, got[call].took)

@@ -35,23 +35,29 @@ describe("where things are", () => {
   });
 
   it("--name, --initial-cluster-token and the URLs that are told", async () => {
-    const idsWith = async (token: string) => {
+    // The same URLs each time: they make ids as well.
+    const where = await bench.place();
+    const clusterWith = async (token: string, data: string) => {
       const told = (place: Place) => [
         "--name=other",
+        `--data-dir=${place.folder}/${data}`,
         `--initial-cluster=other=http://127.0.0.1:${place.peer}`,
         `--initial-cluster-token=${token}`,
         `--advertise-client-urls=http://127.0.0.1:${place.client},http://other.example:1`,
       ];
-      const { call, place } = await bench.start(told);
+      const { call, place, member } = await bench.start(told, where);
       const { header, members } = await call(clusterService.memberList, {});
       expect(members?.[0]).toMatchObject({
         name: "other",
         peerURLs: [`http://127.0.0.1:${place.peer}`],
         clientURLs: [`http://127.0.0.1:${place.client}`, "http://other.example:1"],
       });
-      return { place, cluster: String(header?.clusterId) };
+      await member.stop();
+      return String(header?.clusterId);
     };
-    expect((await idsWith("a")).cluster).not.toBe((await idsWith("b")).cluster);
+    const first = await clusterWith("a", "first");
+    expect(await clusterWith("a", "second")).toBe(first);
+    expect(await clusterWith("b", "third")).not.toBe(first);
   });
 });
 

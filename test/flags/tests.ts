@@ -46,7 +46,7 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
   "config-file": [CONFIG, "replaces flags and environment"],
   "initial-advertise-peer-urls": told,
   "initial-cluster": [MEMBER, "serves nobody as long as there is no quorum"],
-  "initial-cluster-state": [MEMBER, "without its name in the cluster, with other URLs, with https, or joining"],
+  "initial-cluster-state": ["test/cluster/returning_test.go", "TestFollowerThatLostItsDataSaysSo"],
   "initial-cluster-token": told,
   "advertise-client-urls": told,
   "discovery-fallback": ["test/compat/flags_test.go", "TestRefusedStarts"],
