@@ -163,7 +163,8 @@ describe("the config file", () => {
         fc.constant(null),
         fc.maxSafeInteger(),
         fc.double({ noNaN: true, noDefaultInfinity: true }).filter((number) => !Number.isInteger(number)),
-        fc.string({ unit: "grapheme", maxLength: 20 }),
+        // The library writes a text that begins with a byte order mark bare, where that is the file's own.
+        fc.string({ unit: "grapheme", maxLength: 20 }).filter((text) => !text.startsWith("\uFEFF")),
         fc.constantFrom(...FRAGMENTS.filter((fragment) => !/\p{Surrogate}/u.test(fragment))),
       ),
       list: fc.array(tie("value"), { maxLength: 4 }),
