@@ -37,6 +37,13 @@ pub(super) struct ControlState {
 }
 
 impl FlushControl {
+    /// Whether the flusher has ended, or is to end. Asked under the gate: before it ends it takes the gate once more,
+    /// and waits for who has it.
+    pub fn is_ending(&self) -> bool {
+        let state = self.state.lock();
+        state.stop || state.ended
+    }
+
     /// Says whether the disk is full, to those who wait for a commit.
     pub fn report_blocked(&self, blocked: bool) {
         self.state.lock().blocked = blocked;

@@ -231,7 +231,8 @@ fn defragmentation_waits_for_the_compactions_before_it() {
     kit.settle(now);
     kit.store.defragment().unwrap();
     kit.store.close();
-    kit.store.defragment().unwrap();
+    let refused = kit.store.defragment().unwrap_err();
+    assert_eq!(refused.to_string(), "the store is closed");
 }
 
 /// The next regular commit is a whole interval away; who asks for a compaction does not wait for it.
