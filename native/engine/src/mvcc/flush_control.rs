@@ -30,6 +30,8 @@ pub(super) struct ControlState {
     pub abandon: bool,
     /// The disk is full; the flusher tries again and again.
     pub blocked: bool,
+    /// The caller of `entry_applied` ends: it waits for no room any more.
+    pub applies_last: bool,
     /// The flusher has ended; nothing will be committed any more.
     pub ended: bool,
     /// Cycles that ended with everything committed that was applied when they began.

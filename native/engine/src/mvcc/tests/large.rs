@@ -235,6 +235,21 @@ fn defragmentation_waits_for_the_compactions_before_it() {
     assert_eq!(refused.to_string(), "the store is closed");
 }
 
+/// A member stops on a full disk too: what is committed is applied without waiting for room in the tail.
+#[test]
+fn the_last_that_is_applied_does_not_wait_for_the_flusher() {
+    let mut kit = Kit::new();
+    let store = std::sync::Arc::clone(&kit.store);
+    let commits = store.flush.gate.lock();
+    store.end_waits();
+    let value = "v".repeat(900_000);
+    for number in 0..=crate::limits::TAIL_BYTES_MAX / value.len() {
+        kit.set(&format!("k{number}"), &value);
+    }
+    assert!(store.state.read().tail.bytes() > crate::limits::TAIL_BYTES_MAX);
+    drop(commits);
+}
+
 /// The next regular commit is a whole interval away; who asks for a compaction does not wait for it.
 #[test]
 fn a_compaction_begins_at_once() {
