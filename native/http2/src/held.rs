@@ -22,11 +22,18 @@ impl HeldSum {
     }
 }
 
-/// The headers of one request, for as long as anybody keeps them or a copy.
+/// The headers of one request, or a copy of them, for as long as somebody keeps it.
 #[derive(Debug)]
 pub struct Held {
     sum: HeldSum,
     bytes: usize,
+}
+
+impl Held {
+    /// Counts another copy of the same headers.
+    pub(crate) fn again(&self) -> Self {
+        self.sum.hold(self.bytes)
+    }
 }
 
 impl Drop for Held {
@@ -46,7 +53,11 @@ mod tests {
         assert_eq!(sum.bytes(), 7);
         drop(one);
         assert_eq!(sum.bytes(), 4);
+        let copies = [two.again(), two.again()];
+        assert_eq!(sum.bytes(), 12);
         drop(two);
+        assert_eq!(sum.bytes(), 8);
+        drop(copies);
         assert_eq!(sum.bytes(), 0);
     }
 }

@@ -30,7 +30,7 @@ pub struct RequestHead<T> {
     pub authority: Option<Bytes>,
     pub(crate) content_length: Option<u64>,
     /// Its place in what the connection holds.
-    held: Rc<Held>,
+    held: Held,
     memo: OnceCell<T>,
 }
 
@@ -41,7 +41,7 @@ impl<T> RequestHead<T> {
             parts,
             authority,
             content_length: None,
-            held: Rc::new(HeldSum::default().hold(0)),
+            held: HeldSum::default().hold(0),
             memo: OnceCell::new(),
         }
     }
@@ -64,9 +64,9 @@ impl<T> RequestHead<T> {
         parts
     }
 
-    /// To be kept with a copy of the headers.
-    pub fn held(&self) -> Rc<Held> {
-        self.held.clone()
+    /// To be kept with a copy of the headers. Each copy counts: streams whose blocks are the same share one head.
+    pub fn held(&self) -> Held {
+        self.held.again()
     }
 
     /// The memo, which `make` makes of the head the first time.
@@ -265,7 +265,7 @@ impl Builder {
             parts,
             authority: self.authority,
             content_length: self.content_length,
-            held: Rc::new(held.hold(self.bytes)),
+            held: held.hold(self.bytes),
             memo: OnceCell::new(),
         }))
     }

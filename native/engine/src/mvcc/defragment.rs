@@ -14,6 +14,9 @@ use super::store::Store;
 /// Defragmentation failed; the store goes on with the old file.
 #[derive(Debug, thiserror::Error)]
 pub enum DefragmentError {
+    /// The directory may be another's by now.
+    #[error("the store is closed")]
+    Closed,
     /// The copy could not be made or opened.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -34,6 +37,9 @@ impl Store {
         self.await_compactions();
         let _running = self.metrics.defragmenting();
         let _gate = self.flush.gate.lock();
+        if self.flush.is_ending() {
+            return Err(DefragmentError::Closed);
+        }
         let path = self.copy_path();
         let fresh = self.copy(&path);
         if fresh.is_err() {

@@ -30,6 +30,8 @@ pub(super) struct ControlState {
     pub abandon: bool,
     /// The disk is full; the flusher tries again and again.
     pub blocked: bool,
+    /// The caller of `entry_applied` ends: it waits for no room any more.
+    pub applies_last: bool,
     /// The flusher has ended; nothing will be committed any more.
     pub ended: bool,
     /// Cycles that ended with everything committed that was applied when they began.
@@ -37,6 +39,13 @@ pub(super) struct ControlState {
 }
 
 impl FlushControl {
+    /// Whether the flusher has ended, or is to end. Asked under the gate: before it ends it takes the gate once more,
+    /// and waits for who has it.
+    pub fn is_ending(&self) -> bool {
+        let state = self.state.lock();
+        state.stop || state.ended
+    }
+
     /// Says whether the disk is full, to those who wait for a commit.
     pub fn report_blocked(&self, blocked: bool) {
         self.state.lock().blocked = blocked;

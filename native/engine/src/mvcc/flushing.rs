@@ -3,6 +3,7 @@
 use crate::limits::{TAIL_BYTES_MAX, TAIL_FLUSH_BYTES};
 use crate::types::LogMark;
 
+use super::flush_control::ControlState;
 use super::store::Store;
 
 impl Store {
@@ -30,9 +31,16 @@ impl Store {
         if total <= TAIL_BYTES_MAX {
             return;
         }
-        while !control.ended && self.state.read().tail.bytes() > TAIL_BYTES_MAX {
+        let waits = |control: &ControlState| !control.ended && !control.applies_last;
+        while waits(&control) && self.state.read().tail.bytes() > TAIL_BYTES_MAX {
             self.flush.committed.wait(&mut control);
         }
+    }
+
+    /// Apply ends with what is committed by now, and waits for no room in the tail meanwhile: the disk may be full.
+    pub fn end_waits(&self) {
+        self.flush.state.lock().applies_last = true;
+        self.flush.committed.notify_all();
     }
 
     /// Returns when everything applied before is in the revision tree (or the store is closed).

@@ -85,6 +85,8 @@ pub trait Apply: Send + Sync + 'static {
     fn entry_applied(&self, mark: LogMark);
     /// Calls `done` when everything up to `revision` is physically compacted.
     fn on_compacted(&self, revision: i64, done: Box<dyn FnOnce() + Send>);
+    /// The pipeline ends: `entry_applied` blocks no more.
+    fn end_waits(&self) {}
 }
 
 impl Apply for Store {
@@ -102,6 +104,10 @@ impl Apply for Store {
 
     fn on_compacted(&self, revision: i64, done: Box<dyn FnOnce() + Send>) {
         Store::on_compacted(self, revision, done);
+    }
+
+    fn end_waits(&self) {
+        Store::end_waits(self);
     }
 }
 

@@ -97,6 +97,8 @@ impl<A: Apply> Pipeline<A> {
     pub fn close(&self) {
         let mut threads = self.threads.lock();
         self.core.refuse_new();
+        // Nobody may come to make room: the store is closed after this.
+        self.core.store.end_waits();
         self.core.queue.stop();
         let mut threads = threads.drain(..);
         if let Some(wal) = threads.next() {

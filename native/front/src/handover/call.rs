@@ -23,7 +23,7 @@ pub(crate) fn start(
     mut stream: CallStream,
     conn: &Rc<ConnCtx>,
     metadata: Vec<(String, MetadataValue)>,
-    held: Rc<Held>,
+    held: Held,
     timeout: Option<Instant>,
 ) {
     let shared = stream.worker.shared.clone();
@@ -60,7 +60,7 @@ struct HandedCall {
     undrained: Undrained,
     over: bool,
     /// The control plane has a copy of the call's headers.
-    _held: Rc<Held>,
+    _held: Held,
 }
 
 impl HandedCall {

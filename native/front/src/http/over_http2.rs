@@ -40,6 +40,8 @@ async fn run(
     let Some(body) = collect(body, worker.shared.config.body_bytes_max()).await? else {
         return refuse(&mut respond, StatusCode::PAYLOAD_TOO_LARGE);
     };
+    // The control plane gets a copy of the headers.
+    let _held = request.held();
     let Some(mut exchange) = Exchange::start(worker, conn, &request.to_parts(), body) else {
         return refuse(&mut respond, StatusCode::SERVICE_UNAVAILABLE);
     };

@@ -231,7 +231,23 @@ fn defragmentation_waits_for_the_compactions_before_it() {
     kit.settle(now);
     kit.store.defragment().unwrap();
     kit.store.close();
-    kit.store.defragment().unwrap();
+    let refused = kit.store.defragment().unwrap_err();
+    assert_eq!(refused.to_string(), "the store is closed");
+}
+
+/// A member stops on a full disk too: what is committed is applied without waiting for room in the tail.
+#[test]
+fn the_last_that_is_applied_does_not_wait_for_the_flusher() {
+    let mut kit = Kit::new();
+    let store = std::sync::Arc::clone(&kit.store);
+    let commits = store.flush.gate.lock();
+    store.end_waits();
+    let value = "v".repeat(900_000);
+    for number in 0..=crate::limits::TAIL_BYTES_MAX / value.len() {
+        kit.set(&format!("k{number}"), &value);
+    }
+    assert!(store.state.read().tail.bytes() > crate::limits::TAIL_BYTES_MAX);
+    drop(commits);
 }
 
 /// The next regular commit is a whole interval away; who asks for a compaction does not wait for it.
