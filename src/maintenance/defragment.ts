@@ -62,3 +62,17 @@ async function catchUp({ hasLeader, linearizable, log }: DefragmentParts): Promi
     log.warn("failed to catch up with the cluster before defragment", { error: error as Error });
   }
 }
+
+/**
+ * The work, one call after the other: each holds one of the few threads that Node has for such work, also while it waits
+ * for a compaction, and a stop needs them too.
+ */
+export function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return () => {
+    const next = last.then(work);
+    // Its caller has the error; for the next it only matters that it has ended.
+    last = next.catch(() => {});
+    return next;
+  };
+}

@@ -14,7 +14,7 @@ import type { Lessor } from "../lease/lessor.js";
 import { leaseForwarder } from "../lease/peers.js";
 import { limits } from "../limits.js";
 import type { Logger } from "../log/logger.js";
-import { defragment } from "../maintenance/defragment.js";
+import { defragment, oneAtATime } from "../maintenance/defragment.js";
 import { NoSpaceAlarm } from "../maintenance/nospace.js";
 import type { NativeEngine, Recovered } from "../native/binding.js";
 import { type HttpExchange, NativeServer } from "../native/server.js";
@@ -99,7 +99,7 @@ export function buildParts(base: Foundation): Parts {
     members: clustering.changes(replica),
     transferLeader: (to) => clustering.transferLeader(replica, to),
     quotaBytes: backendQuotaBytes(config),
-    defragment: () =>
+    defragment: oneAtATime(() =>
       defragment({
         store: engine,
         path: join(memberDirectory(config), STORE_FILE),
@@ -107,6 +107,7 @@ export function buildParts(base: Foundation): Parts {
         linearizable: () => replica.readIndex(),
         log,
       }),
+    ),
     leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     lessor,
     watches,
