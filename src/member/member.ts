@@ -94,7 +94,7 @@ export class Member {
       // Nobody has to stop what did not start.
       await this.#engine?.close(0);
       this.#opening?.lock.release();
-      this.#running?.replica.stop();
+      this.#endParts();
       throw error;
     }
   }
@@ -215,15 +215,20 @@ export class Member {
     }
     await this.#engine?.close(PEER_GRACE_MS);
     this.#opening?.lock.release();
-    running?.lessor.stop();
-    running?.clustering.stop();
-    running?.replica.stop();
+    this.#endParts();
     if (running) {
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopped serving peer traffic", { address: url.address });
       }
     }
     this.#log.info("closed etcd server", fields);
+  }
+
+  /** Ends what would go on by itself. */
+  #endParts(): void {
+    this.#running?.lessor.stop();
+    this.#running?.clustering.stop();
+    this.#running?.replica.stop();
   }
 
   async #stopRemoved(ended: () => void): Promise<void> {

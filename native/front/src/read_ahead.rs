@@ -68,6 +68,10 @@ impl Ahead {
         let Some(pulling) = self.0.take() else {
             return Ok(None);
         };
+        // A chunk that is there already does not make up for a time that is over.
+        if timeout.is_some_and(|at| at <= Instant::now()) {
+            return Err(error::DEADLINE);
+        }
         let (chunks, chunk) = before(timeout, pulling).await?;
         let Some(chunk) = chunk.transpose()? else {
             return Ok(None);
