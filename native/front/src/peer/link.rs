@@ -80,6 +80,8 @@ impl Link {
         while !self.queue.is_closed() || !self.queue.is_empty() {
             let state = match self.dial(attempt).await {
                 Ok(channel) => {
+                    // From before anybody knows of it: who ends the links waits for what is queued by then.
+                    let _present = self.shared.outgoing.enter();
                     pause = limits::RECONNECT_PAUSE_MIN;
                     self.report(
                         &mut last_state,
@@ -190,7 +192,6 @@ impl Link {
 
     /// Sends until the stream breaks or the peer leaves (Err: why) or the link is no longer wanted (Ok).
     async fn pump(&mut self, mut channel: Channel) -> Result<(), String> {
-        let _present = self.shared.outgoing.enter();
         let counters = Arc::clone(&self.counters);
         let measuring = measure_round_trips(channel.pings.take(), &counters);
         tokio::pin!(measuring);
