@@ -42,7 +42,7 @@ export function parseYaml(text: string): unknown {
     if (/^Excessive alias count/.test((unresolved as Error).message)) {
       throw new Error("document contains excessive aliasing");
     }
-    const anchor = /Unresolved alias .*: (.*)$/.exec((unresolved as Error).message)?.[1];
+    const anchor = /Unresolved alias .*: (.*)$/s.exec((unresolved as Error).message)?.[1];
     throw anchor === undefined ? unresolved : new Error(`unknown anchor '${anchor}' referenced`);
   }
 }
