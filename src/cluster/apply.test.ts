@@ -41,6 +41,7 @@ beforeEach(() => {
     membersChanged: () => void told.push("members"),
     removed: () => void told.push("removed"),
     alarmsChanged: () => void told.push(`alarms ${state.alarms.list().length}`),
+    versionChanged: () => void told.push(`version ${state.membership.clusterVersion}`),
   };
 });
 
@@ -148,6 +149,7 @@ describe("a control entry", () => {
     const { clusterVersion } = controlHandlers(state);
     expect(clusterVersion({ type: "clusterVersion", version: "3.8.0" }, MARK).writes).toHaveLength(1);
     expect(membership.clusterVersion).toBe("3.8.0");
+    expect(told).toEqual(["version 3.8.0"]);
     expect(lines[0]).toMatchObject({ message: "updated cluster version", fields: { from: "3.7", to: "3.8" } });
   });
 

@@ -23,6 +23,8 @@ export interface ClusterState {
   removed(): void;
   /** The alarms that restrain the data plane changed. */
   alarmsChanged(): void;
+  /** The cluster has another version. */
+  versionChanged(): void;
 }
 
 /** Commands whose feature is not there cannot be proposed here; one in the log means a newer version wrote it. */
@@ -55,7 +57,9 @@ export function controlHandlers(state: ClusterState): ControlHandlers {
     },
     clusterVersion: ({ version }) => {
       logVersion(state, version);
-      return { result: null, writes: membership.setClusterVersion(version) };
+      const writes = membership.setClusterVersion(version);
+      state.versionChanged();
+      return { result: null, writes };
     },
     alarm: ({ action, memberId, alarm }) => {
       const change = { memberId, type: alarm };

@@ -10,6 +10,11 @@ export interface AccessRules {
   readonly hostWhitelist: readonly string[];
 }
 
+/** Whether no request is refused, and the answers to all have the same headers. */
+export function isOpen({ cors, hostWhitelist }: AccessRules): boolean {
+  return cors.includes("*") && hostWhitelist.includes("*");
+}
+
 /** The refusal of a plaintext request whose Host is not known; null if it may pass. */
 export function refuseHost(rules: AccessRules, request: HttpRequest, log: Logger): HttpAnswer | null {
   if (request.secure || rules.hostWhitelist.includes("*")) return null;
@@ -38,9 +43,9 @@ This requirement has been added to help prevent "DNS Rebinding" attacks (CVE-201
 `;
 }
 
-/** The answer with CORS headers, if the origin is allowed. */
-export function withCors(rules: AccessRules, request: HttpRequest, given: HttpAnswer): HttpAnswer {
-  const origin = rules.cors.includes("*") ? "*" : (request.headers.get("origin") ?? "");
+/** The answer with CORS headers, if the origin that the request names ("": none) is allowed. */
+export function withCors(rules: AccessRules, named: string, given: HttpAnswer): HttpAnswer {
+  const origin = rules.cors.includes("*") ? "*" : named;
   if (origin !== "*" && !rules.cors.includes(origin)) return given;
   return withHeaders(given, [
     ["Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE"],

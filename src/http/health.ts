@@ -1,73 +1,87 @@
 // /health, /livez and /readyz: whether this member serves, with etcd's bodies.
 
-import { Counter, Gauge, type Registry } from "prom-client";
 import { AlarmType, alarmName } from "../cluster/alarms.js";
 import type { Logger } from "../log/logger.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
+import { CHECKS_OF, type CheckedEndpoint, type HealthTally } from "./healthtally.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, TEXT } from "./message.js";
+import { type KnownAnswer, NOTHING_NEEDED } from "./probes.js";
+
+/** What it depends on whether this member serves. */
+export type HealthContext = Pick<
+  ServiceContext,
+  "memberId" | "membership" | "alarms" | "raft" | "serializableRead" | "linearizable"
+>;
 
 /** A check throws its reason. */
-type Check = (context: ServiceContext) => Promise<void>;
+type Check = (context: HealthContext, request: HttpRequest) => Promise<void>;
+
+/** Of a request that has waited for one already it is not made again. */
+const linearizableRead: Check = async (context, { failedRead }) => {
+  if (failedRead !== null) throw new Error(failedRead);
+  await context.linearizable();
+};
 
 const CHECKS: Readonly<Record<string, Check>> = {
   data_corruption: async (context) => {
     if (context.alarms.has(AlarmType.Corrupt)) throw new Error("alarm activated: CORRUPT");
   },
   serializable_read: (context) => context.serializableRead(),
-  linearizable_read: (context) => context.linearizable(),
+  linearizable_read: linearizableRead,
   non_learner: async (context) => {
     if (isLearner(context)) throw new Error("not supported for learner");
   },
 };
 
-/** Checks of each endpoint, in the order in which they are listed. */
-const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
-  livez: ["serializable_read"],
-  readyz: ["data_corruption", "serializable_read", "linearizable_read", "non_learner"],
-};
+const HEALTHY = answer(200, TEXT, JSON.stringify({ health: "true", reason: "" }));
+const ALL_CHECKS_GOOD = errorAnswer(200, "ok");
+
+/** Ways to ask /health that are asked often, as by kubeadm. */
+const HEALTH_QUERIES = [
+  "",
+  "?serializable=false",
+  "?serializable=true",
+  "?exclude=NOSPACE",
+  "?exclude=NOSPACE&serializable=false",
+  "?exclude=NOSPACE&serializable=true",
+];
+
+const isLocal = (query: URLSearchParams) => query.get("serializable") === "true";
 
 export class HealthEndpoints {
-  readonly #context: ServiceContext;
+  readonly #context: HealthContext;
   readonly #log: Logger;
-  readonly #successes: Counter;
-  readonly #failures: Counter;
-  readonly #state: Gauge<"type" | "name">;
-  readonly #runs: Counter<"type" | "name" | "status">;
+  readonly #tally: HealthTally;
 
-  constructor(context: ServiceContext, log: Logger, registry: Registry) {
+  constructor(context: HealthContext, log: Logger, tally: HealthTally) {
     this.#context = context;
     this.#log = log;
-    const registers = [registry];
-    this.#successes = new Counter({
-      name: "etcd_server_health_success",
-      help: "Answers of /health that were good.",
-      registers,
+    this.#tally = tally;
+  }
+
+  /** Those that are good as things are, with what else must hold. */
+  goodAnswers(): KnownAnswer[] {
+    const health = HEALTH_QUERIES.filter((query) => this.#alarm(new URLSearchParams(query)) === null).map((query) => {
+      const local = isLocal(new URLSearchParams(query));
+      const needs = { ...NOTHING_NEEDED, needsLeader: !local, readsStore: local, readsQuorum: !local };
+      return { kind: "health", target: `/health${query}`, ...needs, answer: HEALTHY } as const;
     });
-    this.#failures = new Counter({
-      name: "etcd_server_health_failures",
-      help: "Answers of /health that were not good.",
-      registers,
-    });
-    this.#state = new Gauge({
-      name: "etcd_server_healthcheck",
-      help: "The last result of each check: 1 good, 0 not.",
-      labelNames: ["type", "name"],
-      registers,
-    });
-    this.#runs = new Counter({
-      name: "etcd_server_healthchecks_total",
-      help: "Checks that ran, by result.",
-      labelNames: ["type", "name", "status"],
-      registers,
-    });
+    const livez = { ...NOTHING_NEEDED, readsStore: true };
+    const readyz = { ...livez, needsVote: true, readsQuorum: true };
+    const isWhole = !this.#context.alarms.has(AlarmType.Corrupt);
+    return [
+      ...health,
+      { kind: "livez", target: "/livez", ...livez, answer: ALL_CHECKS_GOOD },
+      ...(isWhole ? [{ kind: "readyz", target: "/readyz", ...readyz, answer: ALL_CHECKS_GOOD } as const] : []),
+    ];
   }
 
   /** The answer if the path is one of these endpoints, else null. */
   async serve(request: HttpRequest): Promise<HttpAnswer | null> {
     if (request.path === "/health") return this.#health(request);
     const [, type = "", name, ...rest] = request.path.split("/");
-    const checks = ENDPOINTS[type];
-    if (!checks || rest.length > 0) return null;
+    if ((type !== "livez" && type !== "readyz") || rest.length > 0) return null;
+    const checks = CHECKS_OF[type];
     if (name === undefined) return this.#checks(request, type, checks, true);
     return checks.includes(name) ? this.#checks(request, type, [name], false) : null;
   }
@@ -77,42 +91,45 @@ export class HealthEndpoints {
       this.#log.warn("/health error", { "status-code": 405 });
       return methodNotAllowed();
     }
-    const reason = await this.#unhealthy(request.query);
-    if (reason === null) {
-      this.#successes.inc();
-      return answer(200, TEXT, JSON.stringify({ health: "true", reason: "" }));
-    }
-    this.#failures.inc();
+    const reason = await this.#unhealthy(request);
+    this.#tally.health(reason === null);
+    if (reason === null) return HEALTHY;
     const body = JSON.stringify({ health: "false", reason });
     this.#log.warn("/health error", { output: body, "status-code": 503 });
     return errorAnswer(503, body);
   }
 
   /** Alarms, then the leader, then a read; the first that is not good. */
-  async #unhealthy(query: URLSearchParams): Promise<string | null> {
-    const excluded = query.getAll("exclude");
-    for (const alarm of this.#context.alarms.list()) {
-      const name = alarmName(alarm.type);
-      if (excluded.includes(name)) continue;
-      this.#log.warn("serving /health false due to an alarm", { alarm: name });
-      return `ALARM ${name}`;
+  async #unhealthy(request: HttpRequest): Promise<string | null> {
+    const alarm = this.#alarm(request.query);
+    if (alarm !== null) {
+      this.#log.warn("serving /health false due to an alarm", { alarm });
+      return `ALARM ${alarm}`;
     }
-    const local = query.get("serializable") === "true";
-    if (!local && this.#context.raft().leader === 0n) {
+    const local = isLocal(request.query);
+    // Whoever has waited for a read has passed this before.
+    if (!local && request.failedRead === null && this.#context.raft().leader === 0n) {
       this.#log.warn("serving /health false; no leader");
       return "RAFT NO LEADER";
     }
     try {
-      await (local ? this.#context.serializableRead() : this.#context.linearizable());
+      await (local ? this.#context.serializableRead() : linearizableRead(this.#context, request));
       return null;
     } catch (error) {
       return `RANGE ERROR:${(error as Error).message}`;
     }
   }
 
+  /** The name of the first alarm that counts. */
+  #alarm(query: URLSearchParams): string | null {
+    const excluded = query.getAll("exclude");
+    const names = this.#context.alarms.list().map(({ type }) => alarmName(type));
+    return names.find((name) => !excluded.includes(name)) ?? null;
+  }
+
   async #checks(
     request: HttpRequest,
-    type: string,
+    type: CheckedEndpoint,
     checks: readonly string[],
     mayExclude: boolean,
   ): Promise<HttpAnswer> {
@@ -127,26 +144,24 @@ export class HealthEndpoints {
       this.#log.warn("some health checks cannot be excluded", { "missing-health-checks": quoted });
     }
     const lines = await Promise.all(
-      checks.filter((name) => !excluded.has(name)).map((name) => this.#runCheck(type, name)),
+      checks.filter((name) => !excluded.has(name)).map((name) => this.#runCheck(request, type, name)),
     );
     const report = lines.map((line) => line.text).join("");
     if (lines.some((line) => !line.good)) {
       this.#log.error("Health check error", { path: request.path, reason: report, "status-code": 503 });
       return errorAnswer(503, report);
     }
-    const good = errorAnswer(200, "ok");
-    return request.query.has("verbose") ? { ...good, body: `${report}ok\n` } : good;
+    return request.query.has("verbose") ? { ...ALL_CHECKS_GOOD, body: `${report}ok\n` } : ALL_CHECKS_GOOD;
   }
 
-  async #runCheck(type: string, name: string): Promise<{ good: boolean; text: string }> {
+  async #runCheck(request: HttpRequest, type: CheckedEndpoint, name: string): Promise<{ good: boolean; text: string }> {
     let reason: string | null = null;
     try {
-      await CHECKS[name]?.(this.#context);
+      await CHECKS[name]?.(this.#context, request);
     } catch (error) {
       reason = (error as Error).message;
     }
-    this.#state.set({ type, name }, reason === null ? 1 : 0);
-    this.#runs.inc({ type, name, status: reason === null ? "success" : "error" });
+    this.#tally.check(type, name, reason === null);
     if (reason === null) return { good: true, text: `[+]${name} ok\n` };
     return { good: false, text: `[-]${name} failed: ${reason}\n` };
   }

@@ -7,6 +7,7 @@ import { Membership } from "../cluster/membership.js";
 import { resolveGates } from "../config/gates.js";
 import { rpcError } from "../errors.js";
 import { Logger } from "../log/logger.js";
+import type { ProbeCounts } from "../native/binding.js";
 import type { RaftStatus } from "../raft/index.js";
 import { PeerTally } from "../replica/peertally.js";
 import type { ServiceContext } from "../services/context.js";
@@ -102,10 +103,13 @@ let member: FakeMember;
 let router: HttpRouter;
 let metrics: Metrics;
 let tally: PeerTally;
+/** Probes that the data plane answered. */
+let answered: ProbeCounts;
 
 beforeEach(() => {
   lines.length = 0;
   member = new FakeMember();
+  answered = { health: 0, livez: 0, readyz: 0 };
   router = routerWith({ cors: ["*"], hostWhitelist: ["*"] });
 });
 
@@ -121,15 +125,22 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
     lessor: { expiredTotal: 3 },
     links: { tally },
   });
-  return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT });
+  return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT, probeCounts: () => answered });
 }
 
 function ask(
   url: string,
-  options: { method?: string; role?: ListenerRole; headers?: [string, string][]; body?: string } = {},
+  options: {
+    method?: string;
+    role?: ListenerRole;
+    headers?: [string, string][];
+    body?: string;
+    failedRead?: string;
+  } = {},
 ) {
   const { method = "GET", role = "client", headers = [["Host", "127.0.0.1:2379"]], body = "" } = options;
-  return router.serve(httpRequest({ method, url, headers, body: Buffer.from(body), role }));
+  const { failedRead = null } = options;
+  return router.serve(httpRequest({ method, url, headers, body: Buffer.from(body), role, failedRead }));
 }
 
 const header = (given: HttpAnswer, name: string) => given.headers.find(([key]) => key === name)?.[1];
@@ -257,6 +268,33 @@ describe("/livez and /readyz", () => {
       msg: "some health checks cannot be excluded",
       "missing-health-checks": '"foo"',
     });
+  });
+});
+
+describe("what the data plane answers by itself", () => {
+  it("is what would be answered here", async () => {
+    const probes = router.probes();
+    const targets = probes.map(({ listener, target }) => `${listener} ${target}`);
+    for (const expected of [
+      "client /version",
+      "peer /version",
+      "client /health",
+      "metrics /livez",
+      "metrics /readyz",
+    ]) {
+      expect(targets).toContain(expected);
+    }
+    expect(targets).not.toContain("metrics /version");
+    expect(new Set(targets).size).toBe(targets.length);
+    for (const { listener, target, headers, body } of probes) {
+      expect(await ask(target, { role: listener })).toEqual({ status: 200, headers, body });
+    }
+  });
+
+  it("follows the cluster's version", () => {
+    const bodies = () => router.probes().flatMap(({ kind, body }) => (kind === "version" ? [body] : []));
+    member.membership.setClusterVersion("3.6.0");
+    expect(bodies()).toEqual(Array(2).fill('{"etcdserver":"3.7.3","etcdcluster":"3.6.0","storage":"3.7.0"}'));
   });
 });
 

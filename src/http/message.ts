@@ -13,6 +13,8 @@ export interface HttpRequest {
   readonly role: ListenerRole;
   /** Over TLS. */
   readonly secure: boolean;
+  /** Why a linearizable read failed that it has waited for already; null: it has for none. */
+  readonly failedRead: string | null;
 }
 
 export interface HttpAnswer {
@@ -30,6 +32,7 @@ export function httpRequest(raw: {
   readonly headers: readonly (readonly [string, string])[];
   readonly body: Uint8Array;
   readonly role: ListenerRole;
+  readonly failedRead: string | null;
 }): HttpRequest {
   const split = raw.url.indexOf("?");
   const path = split < 0 ? raw.url : raw.url.slice(0, split);
@@ -41,6 +44,7 @@ export function httpRequest(raw: {
     body: raw.body,
     role: raw.role,
     secure: false,
+    failedRead: raw.failedRead,
   };
 }
 

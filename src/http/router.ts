@@ -1,12 +1,14 @@
 // Which endpoint answers which path on which listener.
 
 import type { Logger } from "../log/logger.js";
+import type { Probe, ProbeCounts } from "../native/binding.js";
 import type { RaftStatus } from "../raft/index.js";
 import type { ServiceContext } from "../services/context.js";
 import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { type AccessRules, refuseHost, withCors } from "./access.js";
 import { serveDebugVars } from "./debugvars.js";
 import { HealthEndpoints } from "./health.js";
+import { HealthTally } from "./healthtally.js";
 import {
   answer,
   errorAnswer,
@@ -19,6 +21,7 @@ import {
 import type { Metrics } from "./metrics.js";
 import { servedBy } from "./paths.js";
 import { servePeer } from "./peer.js";
+import { NOTHING_NEEDED, probes } from "./probes.js";
 
 export interface RouterOptions {
   readonly context: ServiceContext;
@@ -26,6 +29,8 @@ export interface RouterOptions {
   readonly rules: AccessRules;
   readonly log: Logger;
   readonly raftStatus: () => RaftStatus;
+  /** What the data plane has answered by itself. */
+  readonly probeCounts: () => ProbeCounts;
 }
 
 /** Endpoints below these paths exist only with some listeners. */
@@ -41,7 +46,14 @@ export class HttpRouter {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    this.#health = new HealthEndpoints(options.context, options.log, options.metrics.registry);
+    const tally = new HealthTally(options.metrics.registry, options.probeCounts);
+    this.#health = new HealthEndpoints(options.context, options.log, tally);
+  }
+
+  /** The requests that the data plane answers by itself, until what the answers say changes. */
+  probes(): Probe[] {
+    const version = { kind: "version", target: "/version", ...NOTHING_NEEDED, answer: this.#versionAnswer() } as const;
+    return probes([version, ...this.#health.goodAnswers()], this.#options.rules);
   }
 
   /** Never rejects: an unexpected error is logged and answered with 500. */
@@ -60,7 +72,7 @@ export class HttpRouter {
     if (refused) return refused;
     const given: HttpAnswer =
       request.method === "OPTIONS" ? { status: 200, headers: [], body: "" } : await this.#route(request);
-    return withCors(rules, request, given);
+    return withCors(rules, request.headers.get("origin") ?? "", given);
   }
 
   async #route(request: HttpRequest): Promise<HttpAnswer> {
@@ -84,7 +96,10 @@ export class HttpRouter {
   }
 
   #version(request: HttpRequest): HttpAnswer {
-    if (request.method !== "GET") return methodNotAllowed();
+    return request.method === "GET" ? this.#versionAnswer() : methodNotAllowed();
+  }
+
+  #versionAnswer(): HttpAnswer {
     const decided = this.#options.context.membership.clusterVersion;
     const body = {
       etcdserver: ETCD_VERSION,

@@ -9,6 +9,7 @@ import { Client, credentials, type MethodDefinition, status } from "@grpc/grpc-j
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../config/load.js";
 import { Logger } from "../log/logger.js";
+import type { NativeBinding, NativeEvent } from "../native/binding.js";
 import { loadBinding } from "../native/load.js";
 import { grpc } from "../proto/index.js";
 import { authService, clusterService, healthService, kvService, maintenanceService } from "../services/definitions.js";
@@ -54,7 +55,7 @@ async function ports(): Promise<Ports> {
   return { client: await freePort(), peer: await freePort() };
 }
 
-function create({ client, peer }: Ports, more: string[] = []): Member {
+function create({ client, peer }: Ports, more: string[] = [], native: NativeBinding = binding): Member {
   const args = [
     "--name=m1",
     `--data-dir=${folder}/data`,
@@ -68,15 +69,15 @@ function create({ client, peer }: Ports, more: string[] = []): Member {
   if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
   const output = { write: (line: string) => void lines.push(JSON.parse(line)), close: () => {} };
   const log = new Logger({ level: "info", format: "json", outputs: [output] });
-  const member = new Member(loaded.config, log, binding, (reason) => {
+  const member = new Member(loaded.config, log, native, (reason) => {
     throw new Error(`the member wants to end: ${reason}`);
   });
   cleanups.push(() => member.stop());
   return member;
 }
 
-async function started(where: Ports, more: string[] = []): Promise<Member> {
-  const member = create(where, more);
+async function started(where: Ports, more: string[] = [], native: NativeBinding = binding): Promise<Member> {
+  const member = create(where, more, native);
   await member.start();
   await member.ready;
   return member;
@@ -209,6 +210,7 @@ describe("a member", () => {
     await call(maintenanceService.alarm, { action: 2, memberID, alarm: 2 });
     await call(kvService.put, { key: Buffer.from("a") });
     expect((await call(maintenanceService.alarm, {})).alarms).toEqual([]);
+    expect((await fetch(`http://127.0.0.1:${where.client}/health`)).status).toBe(200);
   });
 
   it("raises NOSPACE when the quota refuses a write, and serves again once it has room and is disarmed", async () => {
@@ -336,6 +338,44 @@ describe("a member", () => {
     }
     const names = [...scrape.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1]);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("is not asked for good answers to probes, and counts them", async () => {
+    const urls: string[] = [];
+    class Watched extends binding.NativeEngine {
+      override drain(): NativeEvent[] {
+        const events = super.drain();
+        for (const event of events) if (event.type === "http") urls.push(event.url);
+        return events;
+      }
+    }
+    const where = await ports();
+    const metrics = await freePort();
+    const listens = `--listen-metrics-urls=http://127.0.0.1:${metrics}`;
+    await started(where, [listens], { ...binding, NativeEngine: Watched });
+    const get = (port: number, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
+    const statusOf = async (port: number, path: string) => (await get(port, path)).status;
+    for (const port of [where.client, metrics]) {
+      for (const path of ["/health", "/health?exclude=NOSPACE&serializable=true", "/livez", "/readyz"]) {
+        expect(await statusOf(port, path)).toBe(200);
+      }
+    }
+    for (const port of [where.client, where.peer]) expect(await statusOf(port, "/version")).toBe(200);
+    const withCors = await get(where.client, "/health");
+    expect(withCors.headers.get("access-control-allow-origin")).toBe("*");
+    expect((await get(metrics, "/health")).headers.get("access-control-allow-origin")).toBeNull();
+    expect(urls).toEqual([]);
+    expect(await statusOf(metrics, "/readyz?verbose")).toBe(200);
+    const scrape = await (await get(metrics, "/metrics")).text();
+    expect(urls).toEqual(["/readyz?verbose", "/metrics"]);
+    for (const line of [
+      "etcd_server_health_success 6",
+      'etcd_server_healthcheck{type="livez",name="serializable_read"} 1',
+      'etcd_server_healthchecks_total{type="livez",name="serializable_read",status="success"} 2',
+      'etcd_server_healthchecks_total{type="readyz",name="linearizable_read",status="success"} 3',
+    ]) {
+      expect(scrape.split("\n")).toContain(line);
+    }
   });
 
   it("logs the lines that tools wait for, in etcd's order", async () => {

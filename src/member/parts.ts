@@ -74,6 +74,7 @@ export function buildParts(base: Foundation): Parts {
   const alarms = Alarms.restore(recovered.meta);
   // The data plane does not read the alarms itself.
   const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
+  const announceProbes = () => engine.transport.setProbes(router.probes());
   const clustering = new Clustering({
     config,
     engine,
@@ -87,7 +88,7 @@ export function buildParts(base: Foundation): Parts {
   });
   announceAlarms();
   logRecovered(log, recovered, membership, identity);
-  const replica = buildReplica(base, clustering, alarms, announceAlarms);
+  const replica = buildReplica(base, clustering, alarms, { announceAlarms, announceProbes });
   const lessor = buildLessor(base, replica);
   const watches = new WatchStreams(engine);
   const context = serviceContext({
@@ -123,11 +124,24 @@ export function buildParts(base: Foundation): Parts {
     lessor,
     links: clustering.links,
   });
-  const server = buildServer(base, context, health, () => replica.status());
+  const router = buildRouter(base, context, () => replica.status());
+  announceProbes();
+  const server = buildServer(base, context, health, router);
   return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
 }
 
-function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, announceAlarms: () => void): Replica {
+/** Tells the data plane what it cannot know by itself, each time that it may have changed. */
+interface Announcements {
+  readonly announceAlarms: () => void;
+  readonly announceProbes: () => void;
+}
+
+function buildReplica(
+  base: Foundation,
+  clustering: Clustering,
+  alarms: Alarms,
+  { announceAlarms, announceProbes }: Announcements,
+): Replica {
   const { config, log, engine, recovered, identity, membership, metrics } = base;
   const state: ClusterState = {
     membership,
@@ -137,7 +151,11 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
     log,
     membersChanged: () => clustering.membersChanged(),
     removed: base.removed,
-    alarmsChanged: announceAlarms,
+    alarmsChanged: () => {
+      announceAlarms();
+      announceProbes();
+    },
+    versionChanged: announceProbes,
   };
   const snapshots = new SnapshotLog(log, identity.memberId, config.snapshotCount, recovered.snapshotIndex);
   return new Replica(engine, recovered, {
@@ -163,6 +181,7 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
       snapshots.applying(snapshot, applied);
       metrics.applyingSnapshot(true);
       announceAlarms();
+      announceProbes();
       clustering.membersChanged();
     },
     snapshotApplied: (snapshot) => {
@@ -185,18 +204,17 @@ function buildLessor({ config, engine, membership, log }: Foundation, replica: R
   });
 }
 
-/** What answers the calls that the data plane hands over. */
-function buildServer(
-  base: Foundation,
-  context: ServiceContext,
-  health: HealthState,
-  raftStatus: () => RaftStatus,
-): NativeServer {
+function buildRouter(base: Foundation, context: ServiceContext, raftStatus: () => RaftStatus): HttpRouter {
   const { config, metrics, log } = base;
+  const { transport } = base.engine;
+  const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
+  return new HttpRouter({ context, metrics, rules, log, raftStatus, probeCounts: () => transport.probeCounts() });
+}
+
+/** What answers the calls that the data plane hands over. */
+function buildServer(base: Foundation, context: ServiceContext, health: HealthState, router: HttpRouter): NativeServer {
   const server = new NativeServer(base.engine.transport);
   registerServices(server, context, health);
-  const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
-  const router = new HttpRouter({ context, metrics, rules, log, raftStatus });
   server.setHttpHandler((exchange) => base.background(serveHttp(exchange, router)));
   return server;
 }

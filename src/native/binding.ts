@@ -35,6 +35,34 @@ export interface ListenerOptions {
   held: boolean;
 }
 
+/** A request that the data plane answers by itself, with 200 and this answer: a GET of exactly this target. */
+export interface Probe {
+  /** What it asks about; it is counted as that. */
+  kind: "version" | "health" | "livez" | "readyz";
+  /** Which listeners answer it, by their role. */
+  listener: "client" | "peer" | "metrics";
+  /** Path and query. */
+  target: string;
+  // Where one of these does not hold, or a read fails, the request comes as an `http` event.
+  /** Only while a leader is known. */
+  needsLeader: boolean;
+  /** Only by a member that is no learner. */
+  needsVote: boolean;
+  /** Only after a read of this member's store. */
+  readsStore: boolean;
+  /** Only when a linearizable read might be served. */
+  readsQuorum: boolean;
+  headers: [string, string][];
+  body: string;
+}
+
+/** Probes that the data plane has answered so far; all were good. */
+export interface ProbeCounts {
+  health: number;
+  livez: number;
+  readyz: number;
+}
+
 export interface EngineOptions {
   /** `<data-dir>/member`. */
   memberDir: string;
@@ -254,6 +282,9 @@ export interface NativeTransport {
   listen(listeners: ListenerOptions[]): Promise<string[]>;
   /** Serves the listeners that are held. */
   release(): void;
+  /** The probes that are answered without JavaScript from now on, in place of those of before. */
+  setProbes(probes: Probe[]): void;
+  probeCounts(): ProbeCounts;
   /** GOAWAY to clients, and their calls finish, for at most graceMs. All else goes on: the calls may need a quorum. */
   drainClients(graceMs: number): Promise<void>;
   /** False: the queue of this call is full, wait for callDrained. */

@@ -121,6 +121,8 @@ export type NativeEvent =
       body: Uint8Array;
       peer: string;
       listener: string;
+      /** Why a linearizable read failed that this request has waited for already; null = it has for none. */
+      failedRead: string | null;
     }
   | { type: "httpClosed"; request: number }
   | { type: "httpDrained"; request: number };

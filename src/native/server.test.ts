@@ -289,6 +289,7 @@ const http: Extract<NativeEvent, { type: "http" }> = {
   body: new Uint8Array(),
   peer: "p",
   listener: "client",
+  failedRead: null,
 };
 
 test("an HTTP request is answered whole or in parts that wait for room", async () => {

@@ -67,7 +67,7 @@ export interface ServiceContext {
 }
 
 /** Whether this member has no vote. */
-export function isLearner(context: ServiceContext): boolean {
+export function isLearner(context: Pick<ServiceContext, "memberId" | "membership">): boolean {
   return context.membership.member(context.memberId)?.isLearner ?? false;
 }
 

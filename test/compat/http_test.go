@@ -35,7 +35,7 @@ func httpCases() []httpCase {
 		}
 	}
 	for _, path := range []string{"/health?serializable=true", "/health?serializable=false", "/health?serializable=maybe",
-		"/health?exclude=NOSPACE", "/health?exclude=CORRUPT&exclude=NOSPACE", "/health?exclude=nonsense", "/health/", "/health/x",
+		"/health?exclude=NOSPACE", "/health?exclude=NOSPACE&serializable=true", "/health?exclude=CORRUPT&exclude=NOSPACE", "/health?exclude=nonsense", "/health/", "/health/x",
 		"/livez?verbose", "/livez?verbose=false", "/readyz?verbose", "/livez?exclude=serializable_read&verbose",
 		"/readyz?exclude=data_corruption&verbose", "/readyz?exclude=nonsense", "/readyz?exclude=linearizable_read&exclude=non_learner&verbose",
 		"/livez/serializable_read", "/livez/serializable_read?verbose", "/readyz/serializable_read", "/readyz/linearizable_read",

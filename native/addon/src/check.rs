@@ -7,6 +7,7 @@ use napi::bindgen_prelude::BigInt;
 use napi::{Error, Result};
 use netcd_engine::mvcc::MetaTable;
 use netcd_engine::types::{EntryKind, OpKind};
+use netcd_front::ProbeKind;
 
 /// An error for JavaScript.
 pub fn reason(error: impl std::fmt::Display) -> Error {
@@ -76,6 +77,17 @@ pub fn copy(data: &[u8]) -> Bytes {
 pub fn size(name: &str, value: Option<f64>) -> Result<Option<usize>> {
     let size = value.map(|value| number(name, value)).transpose()?;
     Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
+}
+
+/// A kind of probe by its name.
+pub fn probe_kind(name: &str) -> Result<ProbeKind> {
+    match name {
+        "version" => Ok(ProbeKind::Version),
+        "health" => Ok(ProbeKind::Health),
+        "livez" => Ok(ProbeKind::Livez),
+        "readyz" => Ok(ProbeKind::Readyz),
+        other => Err(reason(format!("there is no probe {other}"))),
+    }
 }
 
 /// The name by which JavaScript knows a table.

@@ -184,6 +184,7 @@ pub enum NativeEvent {
         body: SharedBytes,
         peer: String,
         listener: String,
+        failed_read: Option<String>,
     },
     HttpClosed {
         request: f64,
@@ -326,6 +327,7 @@ impl From<FrontEvent> for NativeEvent {
                 body,
                 peer,
                 listener,
+                failed_read,
             } => Self::Http {
                 request: number(request),
                 method,
@@ -334,6 +336,7 @@ impl From<FrontEvent> for NativeEvent {
                 body: SharedBytes(body),
                 peer,
                 listener,
+                failed_read,
             },
             FrontEvent::HttpClosed { request } => Self::HttpClosed {
                 request: number(request),

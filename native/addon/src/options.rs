@@ -1,16 +1,16 @@
 //! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
 
 use bytes::Bytes;
-use napi::Result;
 use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
+use napi::{Error, Result};
 use napi_derive::napi;
 use netcd_engine::error::{Code, EtcdError};
 use netcd_engine::mvcc::MetaWrite;
 use netcd_engine::pipeline::{GrantMember, HardState, PersistEntry, PersistPayload, Quorum};
 use netcd_engine::types::LogMark;
-use netcd_front::{ListenerConfig, MetadataValue};
+use netcd_front::{ListenerConfig, MetadataValue, Probe, header_map};
 
-use crate::check::{copy, entry_kind, id, number, table};
+use crate::check::{copy, entry_kind, id, number, probe_kind, reason, table};
 
 /// `EngineOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -254,6 +254,48 @@ impl From<ListenerOptions> for ListenerConfig {
             http: options.http,
             held: options.held,
         }
+    }
+}
+
+/// `Probe`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct ProbeOptions {
+    /// What it asks about.
+    pub kind: String,
+    /// Role of the listeners that answer it.
+    pub listener: String,
+    /// Path and query.
+    pub target: String,
+    /// Answered only while a leader is known.
+    pub needs_leader: bool,
+    /// Answered only by a member that is no learner.
+    pub needs_vote: bool,
+    /// Answered only after a read of this member's store.
+    pub reads_store: bool,
+    /// Answered only when a linearizable read might be served.
+    pub reads_quorum: bool,
+    /// Of the answer.
+    pub headers: Vec<(String, String)>,
+    /// Of the answer.
+    pub body: String,
+}
+
+impl TryFrom<ProbeOptions> for Probe {
+    type Error = Error;
+
+    fn try_from(options: ProbeOptions) -> Result<Self> {
+        let headers = header_map(&options.headers);
+        Ok(Self {
+            kind: probe_kind(&options.kind)?,
+            listener: options.listener,
+            target: options.target,
+            needs_leader: options.needs_leader,
+            needs_vote: options.needs_vote,
+            reads_store: options.reads_store,
+            reads_quorum: options.reads_quorum,
+            headers: headers.ok_or_else(|| reason("headers that HTTP cannot carry"))?,
+            body: options.body.into(),
+        })
     }
 }
 

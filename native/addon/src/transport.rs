@@ -6,12 +6,23 @@ use std::time::Duration;
 use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
-use netcd_front::Front;
+use netcd_front::{Front, Probe};
 
 use crate::check::{copy, number};
-use crate::options::{JsMetadata, ListenerOptions, metadata};
+use crate::options::{JsMetadata, ListenerOptions, ProbeOptions, metadata};
 use crate::shared::Shared;
 use crate::tasks::{DrainClients, Listen};
+
+/// Good answers to probes that JavaScript was not asked for.
+#[napi(object, object_from_js = false)]
+pub struct ProbeCounts {
+    /// Of `/health`.
+    pub health: f64,
+    /// Of `/livez`.
+    pub livez: f64,
+    /// Of `/readyz`.
+    pub readyz: f64,
+}
 
 /// The transport of an engine.
 #[napi]
@@ -30,6 +41,25 @@ impl NativeTransport {
     #[napi]
     pub fn release(&self) -> Result<()> {
         self.0.front(Front::release)
+    }
+
+    /// The HTTP requests that are answered as said here from now on, in place of those of before.
+    #[napi]
+    pub fn set_probes(&self, probes: Vec<ProbeOptions>) -> Result<()> {
+        let probes = probes.into_iter().map(Probe::try_from);
+        let probes = probes.collect::<Result<Vec<_>>>()?;
+        self.0.front(|front| front.set_probes(probes))
+    }
+
+    /// How many were answered so.
+    #[napi]
+    pub fn probe_counts(&self) -> Result<ProbeCounts> {
+        let counts = self.0.running()?.front.probe_counts();
+        Ok(ProbeCounts {
+            health: counts.health as f64,
+            livez: counts.livez as f64,
+            readyz: counts.readyz as f64,
+        })
     }
 
     /// GOAWAY to clients, and their calls finish, for at most `grace_ms`; members talk on meanwhile.

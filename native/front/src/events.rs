@@ -72,6 +72,8 @@ pub enum FrontEvent {
         body: Bytes,
         peer: String,
         listener: String,
+        /// Why a linearizable read failed that this request has waited for already.
+        failed_read: Option<String>,
     },
     /// The client of an HTTP request is gone before its answer was complete.
     HttpClosed { request: u64 },

@@ -19,6 +19,7 @@ use crate::http::{Head, HttpOutbound};
 use crate::limits::WORKERS_MAX;
 use crate::outbound::Pushed;
 use crate::peer::PeerAcceptor;
+use crate::probes::{Probe, ProbeCounts};
 use crate::shared::{Gauges, Shared};
 use crate::worker::{self, Handlers};
 use crate::{hot, listener, metrics};
@@ -164,6 +165,16 @@ impl Front {
             let losses = self.shared.leader_losses.fetch_add(1, Ordering::Relaxed) + 1;
             self.tell_all(|| Message::LeaderLost(losses));
         }
+    }
+
+    /// HTTP requests that are answered from now on without the control plane, in place of those of before.
+    pub fn set_probes(&self, probes: Vec<Probe>) {
+        self.shared.probes.set(probes);
+    }
+
+    /// How many good answers that gave so far.
+    pub fn probe_counts(&self) -> ProbeCounts {
+        metrics::probe_counts(&self.shared.metrics)
     }
 
     /// The control plane has drained its event queue: calls that wait for that may go on.

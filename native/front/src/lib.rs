@@ -25,6 +25,7 @@ mod listener;
 mod metrics;
 mod outbound;
 pub mod peer;
+mod probes;
 mod read_ahead;
 mod readers;
 mod reads;
@@ -38,6 +39,7 @@ mod waker;
 mod watch;
 mod worker;
 
+pub use crate::http::header_map;
 pub use admission::{connections_max, descriptor_limit};
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind, SlowRead};
 pub use completions::FrontCompletions;
@@ -46,3 +48,4 @@ pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue, RequestStats}
 pub use front::{Front, FrontCounts, ListenError};
 pub use grpc::deframe::{DeframeError, Deframer};
 pub use grpc::methods::{METHODS, Method, MethodKind};
+pub use probes::{Probe, ProbeCounts, ProbeKind};

@@ -15,6 +15,7 @@ use crate::handover::Handovers;
 use crate::lease::{LeaseIds, Renewals};
 use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
+use crate::probes::Probes;
 use crate::readers::Readers;
 
 /// Counts of one worker that other threads may read.
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) leaderless_since: Mutex<Option<Instant>>,
     pub(crate) readers: Readers,
     pub(crate) handovers: Handovers,
+    /// HTTP requests whose answer is known.
+    pub(crate) probes: Probes,
     pub(crate) lease_ids: LeaseIds,
     pub(crate) renewals: Arc<Renewals>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
@@ -88,6 +91,7 @@ impl Shared {
             leaderless_since: Mutex::new(Some(Instant::now())),
             readers: Readers::start()?,
             handovers: Handovers::default(),
+            probes: Probes::default(),
             lease_ids,
             renewals: Arc::default(),
             mailboxes,

@@ -1,12 +1,14 @@
-//! KV calls of one worker that wait: for their write to be applied, or for a read barrier. A slot is named by a token
-//! with a generation, so that an answer that comes too late finds nothing.
+//! KV calls of one worker that wait: for their write to be applied, or for a read barrier; and probes that wait for the
+//! latter. A place is named by a token with a generation, so that an answer that comes too late finds nothing.
 
 use std::time::Instant;
 
 use bytes::Bytes;
+use netcd_engine::error::EtcdError;
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest};
 use netcd_engine::types::Token;
 use slab::Slab;
+use tokio::sync::oneshot;
 
 use crate::call::Call;
 use crate::completions::{GENERATION_MASK, pack, unpack};
@@ -26,12 +28,10 @@ pub(crate) enum Work {
     Txn(TxnRequest),
 }
 
+/// A call that waits.
 pub(crate) struct Slot {
-    generation: u32,
     pub(crate) call: Call,
     pub(crate) work: Work,
-    /// When the call is answered with an error.
-    pub(crate) deadline: Instant,
 }
 
 impl Slot {
@@ -46,9 +46,34 @@ impl Slot {
     }
 }
 
+/// Who waits. Calls are many, and a box for each would be an allocation on the path of every put.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum Waiting {
+    Call(Slot),
+    /// Something that is no call, for a read barrier.
+    Barrier(oneshot::Sender<Result<(), EtcdError>>),
+}
+
+struct Place {
+    generation: u32,
+    waiting: Waiting,
+    /// When the wait ends with an error.
+    deadline: Instant,
+}
+
+impl Place {
+    fn is_over(&self, now: Instant, compacted: impl Fn() -> i64) -> bool {
+        let waits_on = match &self.waiting {
+            Waiting::Call(slot) => slot.waits_on(now, compacted),
+            Waiting::Barrier(_) => false,
+        };
+        self.deadline <= now && !waits_on
+    }
+}
+
 pub(crate) struct Slots {
     worker: usize,
-    slab: Slab<Slot>,
+    slab: Slab<Place>,
     generation: u32,
 }
 
@@ -74,22 +99,21 @@ impl Slots {
         pack(self.worker, self.generation, self.slab.vacant_key())
     }
 
-    pub(crate) fn insert(&mut self, call: Call, work: Work, deadline: Instant) {
+    pub(crate) fn insert(&mut self, waiting: Waiting, deadline: Instant) {
         let generation = self.generation;
         self.generation = (generation + 1) & GENERATION_MASK;
-        self.slab.insert(Slot {
+        self.slab.insert(Place {
             generation,
-            call,
-            work,
+            waiting,
             deadline,
         });
     }
 
-    /// The slot of a token, unless it was answered before.
-    pub(crate) fn take(&mut self, token: Token) -> Option<Slot> {
+    /// Who waits under a token, unless it was answered before.
+    pub(crate) fn take(&mut self, token: Token) -> Option<Waiting> {
         let (generation, key) = unpack(token);
         match self.slab.get(key) {
-            Some(slot) if slot.generation == generation => Some(self.slab.remove(key)),
+            Some(place) if place.generation == generation => Some(self.slab.remove(key).waiting),
             _ => None,
         }
     }
@@ -97,8 +121,9 @@ impl Slots {
     /// Keeps the request of a write whose answer comes next.
     pub(crate) fn name(&mut self, token: Token, request: Bytes) {
         let (generation, key) = unpack(token);
-        if let Some(slot) = self.slab.get_mut(key)
-            && slot.generation == generation
+        if let Some(place) = self.slab.get_mut(key)
+            && place.generation == generation
+            && let Waiting::Call(slot) = &mut place.waiting
             && matches!(slot.work, Work::Write)
         {
             slot.work = Work::SlowWrite(request);
@@ -110,16 +135,16 @@ impl Slots {
         &mut self,
         now: Instant,
         compacted: impl Fn() -> i64,
-    ) -> Vec<(Token, Slot)> {
+    ) -> Vec<(Token, Waiting)> {
         let keys: Vec<usize> = self
             .slab
             .iter()
-            .filter(|(_, slot)| slot.deadline <= now && !slot.waits_on(now, &compacted))
+            .filter(|(_, place)| place.is_over(now, &compacted))
             .map(|(key, _)| key)
             .collect();
         let take = |key| {
-            let slot = self.slab.remove(key);
-            (pack(self.worker, slot.generation, key), slot)
+            let place = self.slab.remove(key);
+            (pack(self.worker, place.generation, key), place.waiting)
         };
         keys.into_iter().map(take).collect()
     }

@@ -13,8 +13,10 @@ use bytes::Bytes;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::types::{OpResult, Token};
 use slab::Slab;
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet};
 
+use crate::backend::ReadBarrier;
 use crate::call::{Call, OpenCalls};
 use crate::completions::{Arrival, Drain, Message};
 use crate::config::ListenerInfo;
@@ -22,7 +24,7 @@ use crate::conn::ConnCtx;
 use crate::limits::DEADLINE_SWEEP;
 use crate::metrics::WorkerMetrics;
 use crate::shared::Shared;
-use crate::slots::{Slot, Slots, Work};
+use crate::slots::{Slot, Slots, Waiting, Work};
 use crate::watch::Watches;
 
 /// Why a call waits no longer.
@@ -61,6 +63,16 @@ pub(crate) struct Worker {
     sweep: RefCell<Option<Waker>>,
 }
 
+/// A linearizable read that waits.
+pub(crate) struct Barrier(oneshot::Receiver<Result<(), EtcdError>>);
+
+impl Barrier {
+    /// Resolves when the read may be served, or with the reason why not.
+    pub(crate) async fn passed(self) -> Result<(), EtcdError> {
+        self.0.await.unwrap_or(Err(error::STOPPED))
+    }
+}
+
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worker")
@@ -89,8 +101,27 @@ impl Worker {
     pub(crate) fn wait(&self, call: Call, work: Work) {
         let allowed = self.now() + self.shared.config.request_timeout;
         let deadline = call.timeout.map_or(allowed, |timeout| timeout.min(allowed));
+        self.keep(Waiting::Call(Slot { call, work }), deadline);
+    }
+
+    /// Asks whether a linearizable read may be served that is no call's. None: at once.
+    pub(crate) fn read_barrier(&self) -> Result<Option<Barrier>, EtcdError> {
+        if self.slots.borrow().is_full() {
+            return Err(error::TOO_MANY_REQUESTS);
+        }
+        let token = self.slots.borrow().next_token();
+        if self.shared.backend.read_barrier(token)? == ReadBarrier::Now {
+            return Ok(None);
+        }
+        let (passed, barrier) = oneshot::channel();
+        let deadline = self.now() + self.shared.config.request_timeout;
+        self.keep(Waiting::Barrier(passed), deadline);
+        Ok(Some(Barrier(barrier)))
+    }
+
+    fn keep(&self, waiting: Waiting, deadline: Instant) {
         let mut slots = self.slots.borrow_mut();
-        slots.insert(call, work, deadline);
+        slots.insert(waiting, deadline);
         self.publish_slots(slots.len());
         if slots.len() == 1
             && let Some(sweep) = self.sweep.borrow_mut().take()
@@ -99,14 +130,28 @@ impl Worker {
         }
     }
 
-    fn take(&self, token: Token) -> Option<Slot> {
+    fn take(&self, token: Token) -> Option<Waiting> {
         self.slots.borrow_mut().take(token)
     }
 
     fn resume(self: &Rc<Self>, token: Token, outcome: Outcome) {
-        if let Some(slot) = self.take(token) {
-            (self.handlers.resume)(self, slot, outcome);
+        if let Some(waiting) = self.take(token) {
+            self.go_on(waiting, outcome);
         }
+    }
+
+    fn go_on(self: &Rc<Self>, waiting: Waiting, outcome: Outcome) {
+        let passed = match waiting {
+            Waiting::Call(slot) => return (self.handlers.resume)(self, slot, outcome),
+            Waiting::Barrier(passed) => passed,
+        };
+        let result = match outcome {
+            Outcome::Ready(result) => result,
+            Outcome::Done(result) => result.map(drop),
+            Outcome::Expired => Err(error::TIMEOUT),
+        };
+        // An error means that the client is gone.
+        let _gone = passed.send(result);
     }
 
     fn ops_done(self: &Rc<Self>, results: Vec<(Token, OpResult)>) {
@@ -176,10 +221,11 @@ impl Worker {
     }
 
     /// The requests of writes that ran out of time, for the log.
-    fn requests_of(&self, expired: &[(Token, Slot)]) -> HashMap<Token, Bytes> {
-        let writes = expired
-            .iter()
-            .filter(|(_, slot)| matches!(slot.work, Work::Write));
+    fn requests_of(&self, expired: &[(Token, Waiting)]) -> HashMap<Token, Bytes> {
+        let writes = expired.iter().filter(|(_, waiting)| match waiting {
+            Waiting::Call(slot) => matches!(slot.work, Work::Write),
+            Waiting::Barrier(_) => false,
+        });
         let tokens: HashSet<Token> = writes.map(|(token, _)| *token).collect();
         if tokens.is_empty() {
             return HashMap::new();
@@ -204,11 +250,13 @@ impl Worker {
             let compacted = || self.shared.backend.compact_revision();
             let expired = self.slots.borrow_mut().expired(self.now(), compacted);
             let mut requests = self.requests_of(&expired);
-            for (token, mut slot) in expired {
-                if let Some(request) = requests.remove(&token) {
+            for (token, mut waiting) in expired {
+                if let Some(request) = requests.remove(&token)
+                    && let Waiting::Call(slot) = &mut waiting
+                {
                     slot.work = Work::SlowWrite(request);
                 }
-                (self.handlers.resume)(&self, slot, Outcome::Expired);
+                self.go_on(waiting, Outcome::Expired);
             }
             self.publish_slots(self.slots.borrow().len());
         }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+use http::{Response, StatusCode, request};
 
-use super::head::{Head, HttpOutbound};
+use super::head::{Head, HttpOutbound, header_map};
 use crate::call::ActiveCall;
 use crate::conn::ConnCtx;
 use crate::events::{FrontEvent, LogLevel};
@@ -25,12 +25,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Hands a request over. None if too many are open.
+    /// Hands a request over, with why the read failed that it waited for. None if too many are open.
     pub(crate) fn start(
         worker: &Rc<Worker>,
         conn: &Rc<ConnCtx>,
         parts: &request::Parts,
         body: Bytes,
+        failed_read: Option<String>,
     ) -> Option<Self> {
         let shared = worker.shared.clone();
         let outbound = Arc::new(Outbound::new());
@@ -47,6 +48,7 @@ impl Exchange {
             body,
             peer: conn.peer.clone(),
             listener: conn.listener.role.clone(),
+            failed_read,
         });
         Some(Self {
             id,
@@ -110,13 +112,4 @@ fn header_list(parts: &request::Parts) -> Vec<(String, String)> {
         ));
     }
     list
-}
-
-fn header_map(list: &[(String, String)]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(list.len());
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_str(value).ok()?);
-    }
-    Some(headers)
 }

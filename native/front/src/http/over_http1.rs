@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::admit::{self, Refusal};
 use super::exchange::Exchange;
+use super::probe::{self, Probed};
 use crate::conn::{ConnCtx, Stage};
 use crate::limits::{BODY_DISCARDED_BYTES_MAX, HTTP1_BUFFER_BYTES_MAX, HTTP1_HEADERS_MAX};
 use crate::outbound::Next;
@@ -79,7 +80,15 @@ async fn answer(
             || received(body, BODY_DISCARDED_BYTES_MAX).await.is_err();
         (Bytes::new(), closes)
     };
-    let Some(mut exchange) = Exchange::start(worker, conn, &parts, body) else {
+    let failed_read = match probe::answer(worker, conn, &parts).await {
+        Probed::Answered(response) => {
+            let mut response = response.map(Answer::Whole);
+            dress(&mut response, closes);
+            return response;
+        }
+        Probed::HandOver(failed_read) => failed_read,
+    };
+    let Some(mut exchange) = Exchange::start(worker, conn, &parts, body, failed_read) else {
         return plain(StatusCode::SERVICE_UNAVAILABLE);
     };
     let mut head = poll_fn(|cx| exchange.outbound.poll_start(cx)).await;

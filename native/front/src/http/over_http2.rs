@@ -10,6 +10,7 @@ use netcd_http2::{Body, Gone, HeaderBlock, Responder, SendBuf};
 
 use super::exchange::Exchange;
 use super::head::Head;
+use super::probe::{self, Probed};
 use crate::conn::ConnCtx;
 use crate::grpc::head::RequestHead;
 use crate::outbound::Next;
@@ -42,18 +43,32 @@ async fn run(
     };
     // The control plane gets a copy of the headers.
     let _held = request.held();
-    let Some(mut exchange) = Exchange::start(worker, conn, &request.to_parts(), body) else {
+    let parts = request.to_parts();
+    let failed_read = match probe::answer(worker, conn, &parts).await {
+        Probed::Answered(response) => {
+            let (head, body) = response.into_parts();
+            let head = Response::from_parts(head, ());
+            respond.respond(&block(&head), false)?;
+            return send_whole(&mut respond, body).await;
+        }
+        Probed::HandOver(failed_read) => failed_read,
+    };
+    let Some(mut exchange) = Exchange::start(worker, conn, &parts, body, failed_read) else {
         return refuse(&mut respond, StatusCode::SERVICE_UNAVAILABLE);
     };
     let head = poll_fn(|cx| poll_head(&exchange, &mut respond, cx)).await?;
     respond.respond(&block(&exchange.response(&head, ())), false)?;
     if let Some(whole) = head.whole {
         exchange.complete();
-        respond.send_data(SendBuf::raw(whole), false)?;
-        poll_fn(|cx| respond.poll_sent(0, cx)).await?;
-    } else {
-        stream(&mut exchange, &mut respond).await?;
+        return send_whole(&mut respond, whole).await;
     }
+    stream(&mut exchange, &mut respond).await?;
+    respond.send_data(SendBuf::raw(Bytes::new()), true)
+}
+
+async fn send_whole(respond: &mut Responder, body: Bytes) -> Result<(), Gone> {
+    respond.send_data(SendBuf::raw(body), false)?;
+    poll_fn(|cx| respond.poll_sent(0, cx)).await?;
     respond.send_data(SendBuf::raw(Bytes::new()), true)
 }
 

@@ -3,6 +3,7 @@
 
 mod text;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::grpc::methods::{METHODS, MethodId};
 use crate::limits::API_VERSIONS_COUNTED_MAX;
+use crate::probes::{ProbeCounts, ProbeKind};
 
 pub(crate) use text::render;
 
@@ -75,7 +77,22 @@ pub(crate) struct WorkerMetrics {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     versions: Mutex<Vec<VersionCounters>>,
+    /// Good answers to probes.
+    probes: [AtomicU64; ProbeKind::COUNT],
     extensive: bool,
+}
+
+/// Good answers to probes of all workers.
+pub(crate) fn probe_counts(workers: &[Arc<WorkerMetrics>]) -> ProbeCounts {
+    let of = |kind: ProbeKind| {
+        let counts = workers.iter().map(|worker| &worker.probes[kind as usize]);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    };
+    ProbeCounts {
+        health: of(ProbeKind::Health),
+        livez: of(ProbeKind::Livez),
+        readyz: of(ProbeKind::Readyz),
+    }
 }
 
 /// Adds to a counter that only this thread writes: cheaper than an atomic add.
@@ -90,12 +107,17 @@ impl WorkerMetrics {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             versions: Mutex::new(Vec::new()),
+            probes: Default::default(),
             extensive,
         }
     }
 
     fn of(&self, method: MethodId) -> &MethodCounters {
         &self.methods[usize::from(method.0)]
+    }
+
+    pub(crate) fn probe_answered(&self, kind: ProbeKind) {
+        add(&self.probes[kind as usize], 1);
     }
 
     pub(crate) fn started(&self, method: MethodId) {

@@ -39,6 +39,8 @@ pub struct Fake {
     pub reads_wait: AtomicBool,
     pub waiting_reads: Mutex<Vec<Token>>,
     pub refuse: Mutex<Option<EtcdError>>,
+    /// Ranges fail.
+    pub store_is_broken: AtomicBool,
     pub applied: AtomicU64,
     /// Revision of the newest compaction.
     pub compacted: AtomicI64,
@@ -294,6 +296,9 @@ impl Backend for Fake {
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
+        if self.store_is_broken.load(Ordering::SeqCst) {
+            return Err(error::STOPPED);
+        }
         let key = std::str::from_utf8(&request.key).unwrap_or_default();
         let n = key
             .split_once(':')
