@@ -1,5 +1,5 @@
 // npm run bench: netcd and real etcd side by side, the same work on both in one run, a table with the ratio.
-//   --group kv|client|watch|http|cluster|faults|all   which rows, several with commas (kv)
+//   --group kv|client|watch|http|cluster|faults|auth|all   which rows, several with commas (kv)
 //   --rows a,b                 only these rows, and those that they need
 //   --size small|medium|full   small finishes in seconds and is part of npm test (full)
 //   --rounds N                 how often everything is run, on fresh members; 2 at least (full: 3, otherwise 2)
@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import * as auth from "./auth.mjs";
 import * as client from "./client.mjs";
 import * as cluster from "./cluster.mjs";
 import * as faults from "./faults.mjs";
@@ -49,6 +50,7 @@ const groups = {
   http: { rows: http.httpRows, sizes: http.sizes, start: startOne },
   cluster: { rows: cluster.clusterRows, sizes: cluster.sizes, start: cluster.startThree },
   faults: { rows: faults.faultRows, sizes: faults.sizes, start: faults.startInLab, skipped: faults.skipped },
+  auth: { rows: auth.authRows, sizes: auth.sizes, start: startOne },
 };
 
 /** One fresh member. */
@@ -82,17 +84,22 @@ function chosen(rows) {
   return rows.filter((row) => wanted.has(row.name));
 }
 
-/** The two in the order of a turn: each is first every other time. */
-const inTurn = (turn) => (turn % 2 === 0 ? ["netcd", "etcd"] : ["etcd", "netcd"]);
+/** Whom a row is about. */
+const labelsOf = (row) => (row.only === undefined ? ["netcd", "etcd"] : [row.only]);
+
+/** Those in the order of a turn: each is first every other time. */
+const inTurn = (row, turn) => (turn % 2 === 0 ? labelsOf(row) : labelsOf(row).reverse());
 
 /**
  * One round of a row on both, of so many turns; only one is under load at a time. A row with `twin` gets another fresh
  * member of the same kind to compare with. Adds to `each` what was measured.
  */
 async function runRow(row, servers, round, each) {
-  const twins = row.twin && { netcd: await startOne("netcd"), etcd: await startOne("etcd") };
+  const twins =
+    row.twin &&
+    Object.fromEntries(await Promise.all(labelsOf(row).map(async (label) => [label, await startOne(label)])));
   for (let turn = 0; turn < (row.turns ?? 1); turn++) {
-    for (const label of inTurn(round + turn)) {
+    for (const label of inTurn(row, round + turn)) {
       process.stderr.write(`round ${round + 1}, ${row.name}: ${label}\n`);
       await row.prepare?.(servers[label]);
       each[label].push(await row.run(servers[label], twins?.[label]));
@@ -121,9 +128,10 @@ async function runGroup(name) {
       await Promise.all([servers.netcd.destroy(), servers.etcd.destroy()]);
     }
   }
-  const rows = [...done.values()].map(({ row, each }) => {
-    const results = { netcd: summary(each.netcd), etcd: summary(each.etcd) };
-    return { ...row, results, title: row.title + (row.note?.(results) ?? "") };
+  const rows = [...done.values()].flatMap(({ row, each }) => {
+    const results = Object.fromEntries(labelsOf(row).map((label) => [label, summary(each[label])]));
+    const first = { ...row, results, title: row.title + (row.note?.(results) ?? "") };
+    return [first, ...(row.also ?? []).map((more) => ({ ...first, ...more }))];
   });
   const skipped = group.skipped?.() ?? "";
   return `## ${name}\n\n${table(rows)}${skipped && `\n\nSKIPPED: ${skipped}`}`;
