@@ -104,7 +104,7 @@ export function clusterRows(size) {
   const unary = kvRows(size).filter((row) => row.name in targets);
   const puts = unary.find((row) => row.name === "puts");
   return [
-    idleRow(size, "three idle members together"),
+    idleRow(size, "three idle members together", "their"),
     ...unary.map((row) => ({
       ...row,
       title: `${row.title}, leader`,

@@ -56,7 +56,7 @@ const many = { connections: 100, streams: 10 };
 const one = { connections: 1, streams: 1 };
 
 /** Runs puts and checks by the revision that each was really written: h2load looks at HTTP's status only. */
-async function unaryPuts(server, requests, shape) {
+export async function unaryPuts(server, requests, shape) {
   const before = (await load("revision", server)).extra.revision;
   const result = await measured(server, () =>
     h2load(server, { path: "/etcdserverpb.KV/Put", body: putBody, requests, ...shape }),
@@ -66,6 +66,12 @@ async function unaryPuts(server, requests, shape) {
     throw new Error(`${server.label}: ${requests} puts made ${written} revisions`);
   }
   return result;
+}
+
+/** Linearizable ranges of the key that those puts wrote. */
+export function ranges(server, requests, shape) {
+  const calls = { path: "/etcdserverpb.KV/Range", body: rangeBody, answerBytesMin: valueBytes, requests, ...shape };
+  return measured(server, () => h2load(server, calls));
 }
 
 /**
@@ -90,10 +96,7 @@ export function kvRows(size) {
       title: "linearizable range of one key, same",
       figure: "rate",
       target: "≥ ×2.5, ≤ 9 µs CPU",
-      run: (server) =>
-        measured(server, () =>
-          h2load(server, { path: "/etcdserverpb.KV/Range", body: rangeBody, requests: size.unary, ...many }),
-        ),
+      run: (server) => ranges(server, size.unary, many),
     },
     {
       name: "put-after-put",
@@ -180,10 +183,10 @@ export function kvRows(size) {
 }
 
 /** The memory of who has nothing to do and never had. */
-export function idleRow(size, who) {
+export function idleRow(size, who, whose = "its") {
   return {
     name: "idle",
-    title: `RssAnon of ${who}, ${size.idleSeconds} s after its start, without keys or clients`,
+    title: `RssAnon of ${who}, ${size.idleSeconds} s after ${whose} start, without keys or clients`,
     figure: "rss",
     target: "–",
     perOperation: false,

@@ -34,9 +34,9 @@ async function generate(program, args) {
 }
 
 /**
- * One work of bench/load. Throws with what it said when it fails.
+ * One work of bench/load, as the server's user if it has one and the options name none. Throws with what it said when it fails.
  * @returns {Promise<{ operations: number, seconds: number, p50Ms: number, p99Ms: number, generatorCpuSeconds: number,
- *   extra?: Record<string, number> }>}
+ *   token?: string, extra?: Record<string, number> }>}
  */
 export async function load(work, server, options = {}) {
   const [program, ...args] = commandOf(work, server, options);
@@ -65,12 +65,13 @@ export async function holding(work, server, options, during) {
 }
 
 function commandOf(work, server, options) {
+  const given = Object.entries({ user: server.user, ...options }).filter(([, value]) => value !== undefined);
   return [
     ...server.reach,
     generator,
     work,
     `--endpoint=${server.endpoint}`,
-    ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
+    ...given.map(([name, value]) => `--${name}=${value}`),
   ];
 }
 
@@ -92,9 +93,13 @@ export function bytesField(number, value) {
   return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), value]);
 }
 
+// Of the message that every gRPC answer has; one without was an error, of which HTTP knows nothing.
+const headBytes = 5;
+
 /**
- * Unary calls, all with the same body.
- * @param {{ path: string, body: Buffer, requests: number, connections: number, streams: number }} calls
+ * Unary calls, all with the same body, and with a token if there is one.
+ * @param {{ path: string, body: Buffer, requests: number, connections: number, streams: number, token?: string,
+ *   answerBytesMin?: number }} calls no answer that is good has fewer bytes than `answerBytesMin`
  */
 export async function h2load(server, calls) {
   const directory = mkdtempSync(join(tmpdir(), "netcd-h2load-"));
@@ -103,19 +108,24 @@ export async function h2load(server, calls) {
     const { stdout, generatorCpuSeconds } = await generate("h2load", [
       ...["-n", calls.requests, "-c", calls.connections, "-m", calls.streams, "-t", 1],
       ...["-d", join(directory, "body"), "-H", "content-type: application/grpc", "-H", "te: trailers"],
+      ...(calls.token === undefined ? [] : ["-H", `token: ${calls.token}`]),
       ...["--log-file", join(directory, "log"), `http://${server.endpoint}${calls.path}`],
     ]);
-    return { ...parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls.requests), generatorCpuSeconds };
+    return { ...parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls), generatorCpuSeconds };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function parsed(output, log, requests) {
+function parsed(output, log, { requests, answerBytesMin = headBytes }) {
   const finished = /finished in ([0-9.]+)(us|ms|s)/.exec(output);
   const succeeded = Number(/(\d+) succeeded/.exec(output)?.[1] ?? 0);
   if (finished === null || succeeded !== requests) {
     throw new Error(`h2load: ${succeeded} of ${requests} requests succeeded:\n${output}`);
+  }
+  const dataBytes = Number(/\((\d+)\) data$/m.exec(output)?.[1] ?? 0);
+  if (dataBytes < requests * answerBytesMin) {
+    throw new Error(`h2load: ${requests} answers have ${dataBytes} bytes, so not all are good:\n${output}`);
   }
   const latenciesUs = new Float64Array(
     log

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import benny from "benny";
+import { loadConfig } from "../dist/config/load.js";
+import { engineOptions } from "../dist/member/opening.js";
 import { Engine } from "../dist/native/engine.js";
 import { loadBinding } from "../dist/native/load.js";
 import { etcdserverpb } from "../dist/proto/index.js";
@@ -28,36 +30,10 @@ const noWork = () => ({ result: null, writes: [] });
 
 /** One voter on the real data plane, without any network. */
 async function oneVoter(dir) {
-  const engine = new Engine(loadBinding(), {
-    memberDir: join(dir, "member"),
-    walDir: null,
-    clusterId: 1n,
-    memberId,
-    unsafeNoFsync: true,
-    quotaBackendBytes: 0,
-    maxRequestBytes: 1_572_864,
-    maxTxnOps: 128,
-    maxConcurrentStreams: 1000,
-    grpcKeepaliveMinTimeMs: 5000,
-    grpcKeepaliveIntervalMs: 7_200_000,
-    grpcKeepaliveTimeoutMs: 20_000,
-    requestTimeoutMs: 7000,
-    electionTimeoutMs: 1000,
-    leaseTtlSecondsMin: 2,
-    extensiveMetrics: false,
-    warningUnaryRequestDurationMs: 300,
-    logRequests: false,
-    warningApplyDurationMs: 100,
-    peerReadTimeoutMs: 5000,
-    peerWriteTimeoutMs: 3000,
-    backendBatchIntervalMs: 100,
-    backendBatchLimit: null,
-    compactionBatchLimit: null,
-    compactionSleepIntervalMs: 10,
-    watchProgressNotifyIntervalMs: 600_000,
-    frontThreads: 1,
-    appendGrant: true,
-  });
+  const loaded = loadConfig([`--data-dir=${dir}`, "--unsafe-no-fsync"], {});
+  if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
+  const options = engineOptions(loaded.config, { clusterId: 1n, memberId });
+  const engine = new Engine(loadBinding(), { ...options, frontThreads: 1 });
   const recovered = await engine.native.open();
   const replica = new Replica(engine.native, recovered, {
     id: memberId,

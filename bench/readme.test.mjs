@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT } from "../scripts/lib/run.mjs";
-import { documents } from "./readme.mjs";
+import { clusterRows, sizes as clusterSizes } from "./cluster.mjs";
+import { kvRows, sizes as kvSizes } from "./kv.mjs";
+import { documents, readmeDocument } from "./readme.mjs";
 import { documentTable, figuresTable } from "./table.mjs";
 
 const results = (name) => readFileSync(join(ROOT, "bench/results", name), "utf8");
@@ -23,6 +25,25 @@ test("every file of results has its place in docs/performance.md", () => {
   const files = readdirSync(join(ROOT, "bench/results"));
   expect(files.length).toBeGreaterThan(2);
   expect(files.filter((name) => !text.includes(`<!-- bench/results/${name} -->\n\n| work | netcd |`))).toEqual([]);
+});
+
+test("the README's figures are found in results of any size", () => {
+  const rows = { kv: (size) => kvRows(kvSizes[size]), cluster: (size) => clusterRows(clusterSizes[size]) };
+  const resultsOf = (size) => (group) =>
+    [
+      `# netcd and etcd side by side (size ${size}, 2 rounds)`,
+      "| work | netcd | etcd | netcd/etcd |",
+      "| --- | --- | --- | --- |",
+      ...rows[group](size in kvSizes ? size : "full").map(({ title }) => `| ${title} | 1 | 2 | ×0.50 |`),
+    ].join("\n");
+  for (const [size, keys] of [
+    ["small", "3,000"],
+    ["medium", "200,000"],
+    ["full", "1,000,000"],
+  ]) {
+    expect(readmeDocument(resultsOf(size))).toContain(`| memory with ${keys} keys, after a restart | 1 | 2 | ×0.50 |`);
+  }
+  expect(() => readmeDocument(resultsOf("other"))).toThrow("bench/results/kv.md does not say its size");
 });
 
 test("results that lack a column or a row are refused", () => {

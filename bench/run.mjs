@@ -1,5 +1,5 @@
 // npm run bench: netcd and real etcd side by side, the same work on both in one run, a table with the ratio.
-//   --group kv|client|watch|http|cluster|faults|all   which rows, several with commas (kv)
+//   --group kv|client|watch|http|cluster|faults|auth|all   which rows, several with commas (kv)
 //   --rows a,b                 only these rows, and those that they need
 //   --size small|medium|full   small finishes in seconds and is part of npm test (full)
 //   --rounds N                 how often everything is run, on fresh members; 2 at least (full: 3, otherwise 2)
@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import * as auth from "./auth.mjs";
 import * as client from "./client.mjs";
 import * as cluster from "./cluster.mjs";
 import * as faults from "./faults.mjs";
@@ -24,6 +25,8 @@ import * as watch from "./watch.mjs";
 const serveWaitSeconds = 60;
 const roundsMin = 2;
 const roundsOf = { small: 2, medium: 2, full: 3 };
+// The small size only shows that every row works. Most of its time is waiting, so groups run side by side.
+const lanesOf = { small: 2, medium: 1, full: 1 };
 
 const { values: flags } = parseArgs({
   options: {
@@ -47,6 +50,7 @@ const groups = {
   http: { rows: http.httpRows, sizes: http.sizes, start: startOne },
   cluster: { rows: cluster.clusterRows, sizes: cluster.sizes, start: cluster.startThree },
   faults: { rows: faults.faultRows, sizes: faults.sizes, start: faults.startInLab, skipped: faults.skipped },
+  auth: { rows: auth.authRows, sizes: auth.sizes, start: startOne },
 };
 
 /** One fresh member. */
@@ -80,17 +84,22 @@ function chosen(rows) {
   return rows.filter((row) => wanted.has(row.name));
 }
 
-/** The two in the order of a turn: each is first every other time. */
-const inTurn = (turn) => (turn % 2 === 0 ? ["netcd", "etcd"] : ["etcd", "netcd"]);
+/** Whom a row is about. */
+const labelsOf = (row) => (row.only === undefined ? ["netcd", "etcd"] : [row.only]);
+
+/** Those in the order of a turn: each is first every other time. */
+const inTurn = (row, turn) => (turn % 2 === 0 ? labelsOf(row) : labelsOf(row).reverse());
 
 /**
  * One round of a row on both, of so many turns; only one is under load at a time. A row with `twin` gets another fresh
  * member of the same kind to compare with. Adds to `each` what was measured.
  */
 async function runRow(row, servers, round, each) {
-  const twins = row.twin && { netcd: await startOne("netcd"), etcd: await startOne("etcd") };
+  const twins =
+    row.twin &&
+    Object.fromEntries(await Promise.all(labelsOf(row).map(async (label) => [label, await startOne(label)])));
   for (let turn = 0; turn < (row.turns ?? 1); turn++) {
-    for (const label of inTurn(round + turn)) {
+    for (const label of inTurn(row, round + turn)) {
       process.stderr.write(`round ${round + 1}, ${row.name}: ${label}\n`);
       await row.prepare?.(servers[label]);
       each[label].push(await row.run(servers[label], twins?.[label]));
@@ -119,9 +128,10 @@ async function runGroup(name) {
       await Promise.all([servers.netcd.destroy(), servers.etcd.destroy()]);
     }
   }
-  const rows = [...done.values()].map(({ row, each }) => {
-    const results = { netcd: summary(each.netcd), etcd: summary(each.etcd) };
-    return { ...row, results, title: row.title + (row.note?.(results) ?? "") };
+  const rows = [...done.values()].flatMap(({ row, each }) => {
+    const results = Object.fromEntries(labelsOf(row).map((label) => [label, summary(each[label])]));
+    const first = { ...row, results, title: row.title + (row.note?.(results) ?? "") };
+    return [first, ...(row.also ?? []).map((more) => ({ ...first, ...more }))];
   });
   const skipped = group.skipped?.() ?? "";
   return `## ${name}\n\n${table(rows)}${skipped && `\n\nSKIPPED: ${skipped}`}`;
@@ -149,22 +159,36 @@ async function main() {
   buildLoad();
   const names = flags.group === "all" ? Object.keys(groups) : flags.group.split(",");
   const began = coreTicks();
-  const parts = [];
-  for (const name of names) {
-    const before = coreTicks();
-    const started = performance.now();
-    const part = await runGroup(name);
-    process.stderr.write(`${name}: ${((performance.now() - started) / 60_000).toFixed(1)} min\n`);
-    if (flags.out?.endsWith("/")) {
-      write(join(flags.out, `${name}.md`), report([part], before));
-    }
-    parts.push(part);
-  }
-  const text = report(parts, began);
+  const text = report(await inLanes(names, lanesOf[flags.size] ?? 1, groupPart), began);
   console.log(text);
   if (flags.out !== undefined && !flags.out.endsWith("/")) {
     write(flags.out, text);
   }
+}
+
+/** What the work makes of each name, in the names' order; as many at a time as there are lanes. */
+async function inLanes(names, lanes, work) {
+  const parts = new Array(names.length);
+  const left = [...names.entries()];
+  const lane = async () => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      parts[next[0]] = await work(next[1]);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return parts;
+}
+
+/** A group's part of the report, which is a file of its own where a directory was asked for. */
+async function groupPart(name) {
+  const before = coreTicks();
+  const started = performance.now();
+  const part = await runGroup(name);
+  process.stderr.write(`${name}: ${((performance.now() - started) / 60_000).toFixed(1)} min\n`);
+  if (flags.out?.endsWith("/")) {
+    write(join(flags.out, `${name}.md`), report([part], before));
+  }
+  return part;
 }
 
 function report(parts, before) {

@@ -70,6 +70,11 @@ export class Server {
     this.directory = mkdtempSync(join(tmpdir(), `netcd-bench-${label}-`));
     this.dataDirectory = join(this.directory, "data");
     this.name = options.name ?? "m1";
+    /**
+     * Who makes the calls of a bench, once auth is on: a name and a password.
+     * @type {string | undefined}
+     */
+    this.user = undefined;
   }
 
   /** What a program's command line begins with so that it reaches the server. */

@@ -25,6 +25,8 @@ const figures = {
   seconds: { of: (result) => result.seconds, unit: "seconds" },
   kept: { of: (result) => result.kept, unit: "percent", moreIsBetter: true },
   slower: { of: (result) => result.slower, unit: "times" },
+  costs: { of: (result) => result.costs, unit: "percent" },
+  change: { of: (result) => result.extra.changeMs, unit: "ms" },
   rss: { of: (result) => result.rssAnonBytes, unit: "bytes" },
   rssEach: { of: (result) => result.rssEachBytes, unit: "fewBytes" },
   rssAdded: { of: (result) => result.rssAnonAddedBytes, unit: "bytes" },
@@ -32,7 +34,7 @@ const figures = {
 
 const ratioShownMin = 0.005;
 const ratio = (value) => (value < ratioShownMin ? "< ×0.01" : units.times(value));
-const latency = (result) => (result.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
+const latency = (result) => (result?.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
 
 /** CPU of one operation; where the clock has not ticked, less than a tick of all. */
 function cpu(us, operations) {
@@ -43,10 +45,15 @@ const serverCpu = (result) =>
   cpu(result.cpuUs, result.operations) +
   (result.targetCpuUs === undefined ? "" : ` (${result.targetCpuUs.toFixed(1)})`);
 
-const both = ({ netcd, etcd }, show) => `${show(netcd)} / ${show(etcd)}`;
+/** Of one that does not have what the row is about there is nothing. */
+const shown = (result, show) => (result === undefined ? "–" : show(result));
+const both = ({ netcd, etcd }, show) => `${shown(netcd, show)} / ${shown(etcd, show)}`;
 
 /** The figure's median, with the least and the most of its rounds. */
 function figure(row, label) {
+  if (row.results[label] === undefined) {
+    return "–";
+  }
   const { of, unit } = figures[row.figure];
   const { each } = row.results[label];
   const all = each.map(of);
@@ -65,7 +72,8 @@ const columns = [
   {
     name: "netcd/etcd",
     shown: "ratio",
-    of: ({ figure, results }) => ratio(figures[figure].of(results.netcd) / figures[figure].of(results.etcd)),
+    of: ({ figure, results: { netcd, etcd } }) =>
+      netcd && etcd ? ratio(figures[figure].of(netcd) / figures[figure].of(etcd)) : "–",
   },
   { name: "to reach", of: (row) => row.target },
   { name: "p50 / p99 (netcd)", shown: "p50 / p99 netcd", of: (row) => latency(row.results.netcd) },
@@ -94,7 +102,7 @@ const rule = (width) => line(Array(width).fill("---"));
 
 /**
  * @param {{ title: string, target: string, figure: keyof typeof figures, perOperation?: boolean,
- *   results: { netcd: object, etcd: object } }[]} rows perOperation is false where CPU went into more than the operations
+ *   results: { netcd?: object, etcd?: object } }[]} rows perOperation is false where CPU went into more than the operations
  */
 export function table(rows) {
   const head = [line(columns.map(({ name }) => name)), rule(columns.length)];

@@ -46,6 +46,12 @@ test("every row shows the median and the spread of both servers", () => {
   expect(documentTable(text)).toContain("| 1.0 MiB / 1.0 MiB |");
 });
 
+test("a row about one server has nothing of the other", () => {
+  const { results, ...rest } = row("rate", [round(100, 1), round(300, 3)], [round(1, 1)]);
+  const text = table([{ ...rest, results: { netcd: results.netcd } }]);
+  expect(text).toContain("| rate | 200.0/s (100.0/s to 300.0/s) | – | – | – | 2.00 ms / 4.00 ms | – | 1.0 µs / – |");
+});
+
 test.each([
   ["--rounds", "1"],
   ["--rounds", "some"],

@@ -48,10 +48,14 @@ async function command(name, program, args) {
   check(name, code === 0, output);
 }
 
+/** Clippy, beside all that has one thread. */
 async function lint() {
-  for (const { name, program, args } of LINTERS) await command(name, program, args);
-  await command("cargo fmt", "cargo", ["fmt", "--all", "--check"]);
-  await command("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+  const others = async () => {
+    for (const { name, program, args } of LINTERS) await command(name, program, args);
+    await command("cargo fmt", "cargo", ["fmt", "--all", "--check"]);
+  };
+  const clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+  await Promise.all([others(), command("clippy", "cargo", clippy)]);
 }
 
 async function rust() {
@@ -186,14 +190,16 @@ function showsInSummary(line) {
   return !/^\s*(=== |--- PASS|PASS)/.test(line);
 }
 
-/** Every bench once at its smallest size, so that none of them rots. */
+/** Every bench once at its smallest size, so that none of them rots. Nothing is measured, so they run side by side. */
 async function bench() {
   const small = ["--size", "small"];
-  await command("benches, smallest size", process.execPath, ["bench/run.mjs", "--group", "all", ...small]);
-  await command("micro benches, smallest size", process.execPath, ["bench/micro.mjs", ...small]);
+  const others = async () => {
+    await command("benches, smallest size", process.execPath, ["bench/run.mjs", "--group", "all", ...small]);
+    await command("micro benches, smallest size", process.execPath, ["bench/micro.mjs", ...small]);
+  };
   // By name: `--benches` would run the unit tests of the libraries again.
-  const benches = ["--bench", "*"];
-  await command("Rust benches, one round", "cargo", ["test", "--workspace", "--locked", ...benches, "--", "--test"]);
+  const rust = ["test", "--workspace", "--locked", "--bench", "*", "--", "--test"];
+  await Promise.all([others(), command("Rust benches, one round", "cargo", rust)]);
 }
 
 const GROUPS = { lint, rust, ts: typescript, go, bench };

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { PATHS } from "../src/http/paths.js";
+import { Bench } from "../src/member/tests/kit.js";
 import {
   authService,
   clusterService,
@@ -13,7 +14,6 @@ import {
   maintenanceService,
 } from "../src/services/definitions.js";
 import { MISSING } from "../src/services/missing.js";
-import { Bench } from "./flags/kit.js";
 
 const ROOT = join(import.meta.dirname, "..");
 const bench = new Bench();

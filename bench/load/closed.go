@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -13,6 +14,8 @@ type calls struct {
 	request func(client, i int) ([]byte, error)
 	// check, where there is one, looks at the answer to it.
 	check func(client, i int, answer []byte) error
+	// again, where there is one, says after which refusal a call is made again, which counts as the same.
+	again func(message string) bool
 }
 
 // callers are the clients that make them.
@@ -62,6 +65,7 @@ func (l *rawLoop) openAll(o options) ([]*rawConnection, error) {
 		if connections[at], err = l.open(o.endpoint); err != nil {
 			return nil, err
 		}
+		connections[at].token = o.token
 		if err := l.turnWhile(func() bool { return !connections[at].greeted }); err != nil {
 			return nil, err
 		}
@@ -93,7 +97,7 @@ func (a *callers) ask(connection *rawConnection, client int) error {
 	}
 	a.inFlight++
 	began := time.Now()
-	return connection.call(a.method, request, func(answer []byte) error {
+	done := func(answer []byte) error {
 		a.inFlight--
 		a.latencies = append(a.latencies, connection.socket.at.Sub(began))
 		if a.check != nil {
@@ -102,5 +106,15 @@ func (a *callers) ask(connection *rawConnection, client int) error {
 			}
 		}
 		return a.ask(connection, client)
-	})
+	}
+	var refused func(message string) error
+	if a.again != nil {
+		refused = func(message string) error {
+			if !a.again(message) {
+				return fmt.Errorf("the server refused a call: %s", message)
+			}
+			return connection.call(a.method, request, done, refused)
+		}
+	}
+	return connection.call(a.method, request, done, refused)
 }

@@ -9,6 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
+// noKey is one that nobody puts, and that every user of a bench may read.
+const noKey = "bench/none"
+
 // await returns when a linearizable read is answered; extra.servesAtMs is the wall clock then.
 func await(ctx context.Context, o options) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.seconds*float64(time.Second)))
@@ -20,7 +23,7 @@ func await(ctx context.Context, o options) (result, error) {
 	defer closeAll(connections)
 	began := time.Now()
 	for {
-		_, err := pb.NewKVClient(connections[0]).Range(ctx, &pb.RangeRequest{Key: []byte("serving?")})
+		_, err := pb.NewKVClient(connections[0]).Range(ctx, &pb.RangeRequest{Key: []byte(noKey)})
 		if err == nil {
 			return result{Operations: 1, Seconds: time.Since(began).Seconds(),
 				Extra: map[string]float64{"servesAtMs": float64(time.Now().UnixMicro()) / 1000}}, nil
@@ -43,7 +46,7 @@ func currentRevision(ctx context.Context, o options) (int64, error) {
 		return 0, err
 	}
 	defer closeAll(connections)
-	answer, err := pb.NewKVClient(connections[0]).Range(ctx, &pb.RangeRequest{Key: []byte("none")})
+	answer, err := pb.NewKVClient(connections[0]).Range(ctx, &pb.RangeRequest{Key: []byte(noKey)})
 	if err != nil {
 		return 0, err
 	}

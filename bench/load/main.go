@@ -26,6 +26,9 @@ type options struct {
 	written                                               int
 	countOnly                                             bool
 	seconds                                               float64
+	// user is name:password of who makes the calls, token what a login as such has given.
+	user, token, database string
+	users, roles, ranges  int
 }
 
 var works = map[string]func(context.Context, options) (result, error){
@@ -50,6 +53,15 @@ var works = map[string]func(context.Context, options) (result, error){
 	"client-put":  clientPut,
 	"client-get":  clientGet,
 	"client-list": clientList,
+	"auth-setup":  authSetup,
+	"auth-on":     authOn,
+	"auth-off":    authOff,
+	"token":       tokenOf,
+	"login":       logins,
+	"login-puts":  loginPuts,
+	"auth-fill":   authFill,
+	"auth-seed":   authSeed,
+	"auth-change": authChanges,
 }
 
 func main() {
@@ -79,8 +91,18 @@ func main() {
 	flags.StringVar(&o.space, "space", keyStart, "what the keys of etcd's own client begin with; by default those that fill writes")
 	flags.IntVar(&o.written, "written", 0, "puts of client-put whose keys are asked for; 0 is all keys")
 	flags.Float64Var(&o.seconds, "seconds", 5, "time that the work takes, where it is bounded by time")
+	flags.StringVar(&o.user, "user", "", "name:password of who makes the calls; without one nobody")
+	flags.StringVar(&o.database, "database", "", "etcd's database file, which auth-seed writes to")
+	flags.IntVar(&o.users, "users", 100, "users that auth-fill and auth-seed make")
+	flags.IntVar(&o.roles, "roles", 20, "roles that those have, two each")
+	flags.IntVar(&o.ranges, "ranges", 50, "ranges of such a role")
 	_ = flags.Parse(os.Args[2:])
-	measured, err := works[os.Args[1]](context.Background(), o)
+	ctx := context.Background()
+	err := o.identify(ctx)
+	var measured result
+	if err == nil {
+		measured, err = works[os.Args[1]](ctx, o)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "load %s: %v\n", os.Args[1], err)
 		os.Exit(1)
@@ -97,6 +119,8 @@ type result struct {
 	Seconds    float64 `json:"seconds"`
 	P50Ms      float64 `json:"p50Ms"`
 	P99Ms      float64 `json:"p99Ms"`
+	// Token is for those who make calls by themselves.
+	Token string `json:"token,omitempty"`
 	// Extra is what only this work measures.
 	Extra map[string]float64 `json:"extra,omitempty"`
 }
@@ -124,6 +148,7 @@ func dial(o options, n int) ([]*grpc.ClientConn, error) {
 	for range max(1, n) {
 		connection, err := grpc.NewClient("passthrough:///"+o.endpoint,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithPerRPCCredentials(bearer(o.token)),
 			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
 				Backoff: backoff.Config{BaseDelay: retryDelay, Multiplier: 1, MaxDelay: retryDelay}}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<31-1)))

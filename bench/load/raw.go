@@ -32,10 +32,12 @@ const (
 // rawConnection is one of a loop's.
 type rawConnection struct {
 	endpoint string
-	socket   *socket
-	framer   *http2.Framer
-	encoder  *hpack.Encoder
-	decoder  *hpack.Decoder
+	// token, where there is one, goes with every call.
+	token   string
+	socket  *socket
+	framer  *http2.Framer
+	encoder *hpack.Encoder
+	decoder *hpack.Decoder
 	// head is the header block that is being written.
 	head bytes.Buffer
 	// trailers are those of the header block that was read last.
@@ -64,6 +66,8 @@ type rawStream struct {
 	// messages, which must not end.
 	answer []byte
 	done   func(answer []byte) error
+	// refused, where there is one, is called with what a server says that refuses a unary call, and may let it pass.
+	refused func(message string) error
 }
 
 // rawFlow is the flow control of a stream or of the whole connection.
@@ -105,10 +109,14 @@ func (l *rawLoop) open(endpoint string) (*rawConnection, error) {
 // open begins a call that is a stream of messages; the caller says what is done with each.
 func (c *rawConnection) open(method string) (*rawStream, error) {
 	c.head.Reset()
-	for _, field := range [][2]string{
+	fields := [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", c.endpoint},
 		{"content-type", "application/grpc"}, {"te", "trailers"},
-	} {
+	}
+	if c.token != "" {
+		fields = append(fields, [2]string{tokenHeader, c.token})
+	}
+	for _, field := range fields {
 		if err := c.encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			return nil, err
 		}
@@ -120,13 +128,13 @@ func (c *rawConnection) open(method string) (*rawStream, error) {
 }
 
 // call makes a unary call; done gets the answer, which is gone afterwards, when the server has ended the call well.
-// What is asked must not change until then.
-func (c *rawConnection) call(method string, framed []byte, done func(answer []byte) error) error {
+// What is asked must not change until then. Refused, if there is one, gets what a server says that refuses the call.
+func (c *rawConnection) call(method string, framed []byte, done func(answer []byte) error, refused func(message string) error) error {
 	stream, err := c.open(method)
 	if err != nil {
 		return err
 	}
-	stream.each, stream.done, stream.last = stream.keep, done, true
+	stream.each, stream.done, stream.refused, stream.last = stream.keep, done, refused, true
 	return c.send(stream, framed)
 }
 
@@ -266,6 +274,10 @@ func (c *rawConnection) headers(stream *rawStream, frame *http2.HeadersFrame) er
 	}
 	if err := c.decoder.Close(); err != nil || !frame.StreamEnded() {
 		return err
+	}
+	if stream != nil && stream.refused != nil && c.trailers.status != "0" {
+		delete(c.streams, stream.id)
+		return stream.refused(c.trailers.message)
 	}
 	if stream == nil || stream.done == nil || c.trailers.status != "0" || stream.answer == nil {
 		return fmt.Errorf("the server ended a call with grpc-status %q %s", c.trailers.status, c.trailers.message)

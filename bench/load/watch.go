@@ -130,7 +130,7 @@ func watchDelay(_ context.Context, o options) (result, error) {
 			if err != nil {
 				return result{}, err
 			}
-			if err := connections[0].call(pb.KV_Put_FullMethodName, request, func([]byte) error { answered++; return nil }); err != nil {
+			if err := connections[0].call(pb.KV_Put_FullMethodName, request, func([]byte) error { answered++; return nil }, nil); err != nil {
 				return result{}, err
 			}
 			sent++

@@ -1,108 +1,33 @@
 // Whole members with the real addon, in this process: start, services, restart, what refuses to start.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { Client, credentials, type MethodDefinition, status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadConfig } from "../config/load.js";
-import { Logger } from "../log/logger.js";
-import type { NativeBinding, NativeEvent } from "../native/binding.js";
+import { status } from "@grpc/grpc-js";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
+import type { NativeEvent } from "../native/binding.js";
 import { loadBinding } from "../native/load.js";
 import { grpc } from "../proto/index.js";
 import { authService, clusterService, healthService, kvService, maintenanceService } from "../services/definitions.js";
-import { Member } from "./member.js";
-
-const binding = loadBinding();
+import { Bench, type Place } from "./tests/kit.js";
 
 const QUOTA_BYTES = 4 << 20;
 // The sums of etcd 3.7.3 after the same requests, as `etcdctl endpoint hashkv` shows them.
 const FIRST_HASH = 3560048439;
 const COMPACTED_HASH = 2985412826;
 
-let folder: string;
-let lines: Record<string, unknown>[];
-let cleanups: (() => Promise<void> | void)[];
+const bench = new Bench();
+afterEach(() => bench.close());
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "netcd-member-"));
-  lines = [];
-  cleanups = [];
-});
-
-afterEach(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-  rmSync(folder, { recursive: true });
-});
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
-interface Ports {
-  readonly client: number;
-  readonly peer: number;
-}
-
-async function ports(): Promise<Ports> {
-  return { client: await freePort(), peer: await freePort() };
-}
-
-function create({ client, peer }: Ports, more: string[] = [], native: NativeBinding = binding): Member {
-  const args = [
-    "--name=m1",
-    `--data-dir=${folder}/data`,
-    `--listen-client-urls=http://127.0.0.1:${client}`,
-    `--advertise-client-urls=http://127.0.0.1:${client}`,
-    `--listen-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-    ...more,
-  ];
-  const loaded = loadConfig(args, {});
-  if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
-  const output = { write: (line: string) => void lines.push(JSON.parse(line)), close: () => {} };
-  const log = new Logger({ level: "info", format: "json", outputs: [output] });
-  const member = new Member(loaded.config, log, native, (reason) => {
-    throw new Error(`the member wants to end: ${reason}`);
-  });
-  cleanups.push(() => member.stop());
-  return member;
-}
-
-async function started(where: Ports, more: string[] = [], native: NativeBinding = binding): Promise<Member> {
-  const member = create(where, more, native);
-  await member.start();
-  await member.ready;
-  return member;
-}
-
-function connect({ client }: Ports) {
-  const channel = new Client(`127.0.0.1:${client}`, credentials.createInsecure());
-  cleanups.push(() => channel.close());
-  return <Q, S>(method: MethodDefinition<Q, S>, request: object): Promise<S> =>
-    new Promise((resolve, reject) => {
-      channel.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request as Q,
-        (error, response) => (error || !response ? reject(error ?? new Error("no answer")) : resolve(response)),
-      );
-    });
-}
-
-const messages = () => lines.map((line) => line["msg"]);
+const create = (where: Place, more: string[] = []) => bench.create(() => more, where).member;
+const started = async (where: Place, more: string[] = []) => (await bench.start(() => more, where)).member;
+const connect = ({ client }: Place) => bench.connect(client);
+const messages = () => bench.messages();
 
 describe("a member", () => {
   it("serves, keeps what it acknowledged over a restart, and has the same ids", async () => {
-    const where = await ports();
+    const where = await bench.place();
     const first = await started(where);
     const call = connect(where);
     const put = await call(kvService.put, { key: Buffer.from("a"), value: Buffer.from("b") });
@@ -119,7 +44,7 @@ describe("a member", () => {
   });
 
   it("may be stopped at any moment of its start, and starts again", async () => {
-    const where = await ports();
+    const where = await bench.place();
     for (const delayMs of [0, 1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120]) {
       const member = create(where);
       const start = member.start().catch((error: Error) => error.message);
@@ -132,7 +57,7 @@ describe("a member", () => {
   });
 
   it("lets clients wait, connected, until it serves", async () => {
-    const where = await ports();
+    const where = await bench.place();
     const member = create(where);
     await member.start();
     // Asked before there is a leader.
@@ -143,9 +68,9 @@ describe("a member", () => {
   });
 
   it("serves nobody as long as there is no quorum", async () => {
-    const where = await ports();
-    const other = `http://127.0.0.1:${await freePort()}`;
-    const member = create(where, [`--initial-cluster=m1=http://127.0.0.1:${where.peer},m2=${other}`]);
+    const where = await bench.place();
+    const other = `m2=http://127.0.0.1:${where.other}`;
+    const member = create(where, [`--initial-cluster=m1=http://127.0.0.1:${where.peer},${other}`]);
     await member.start();
     const asked = [
       connect(where)(kvService.range, { key: Buffer.from("a"), serializable: true }),
@@ -160,7 +85,7 @@ describe("a member", () => {
   });
 
   it("answers Status, MemberList and Alarm with every field", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await started(where);
     const call = connect(where);
     const given = await call(maintenanceService.status, {});
@@ -193,7 +118,7 @@ describe("a member", () => {
   });
 
   it("sets and clears alarms, over a restart too", async () => {
-    const where = await ports();
+    const where = await bench.place();
     const first = await started(where);
     const memberID = (await connect(where)(maintenanceService.status, {})).header?.memberId;
     await connect(where)(maintenanceService.alarm, { action: 1, memberID, alarm: 2 });
@@ -214,7 +139,7 @@ describe("a member", () => {
   });
 
   it("raises NOSPACE when the quota refuses a write, and serves again once it has room and is disarmed", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await started(where, [`--quota-backend-bytes=${QUOTA_BYTES}`]);
     const call = connect(where);
     const put = (key: number) =>
@@ -243,7 +168,7 @@ describe("a member", () => {
   });
 
   it("answers HashKV as etcd does on the same history, and refuses revisions that are not there", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await started(where);
     const call = connect(where);
     const put = (key: string, value: string) =>
@@ -282,7 +207,7 @@ describe("a member", () => {
   });
 
   it("answers gRPC health, and says by name what it does not have", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await started(where);
     const call = connect(where);
     const { SERVING } = grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -299,7 +224,7 @@ describe("a member", () => {
   });
 
   it("answers of users and roles what is true while there are none", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await started(where);
     const call = connect(where);
     expect(await call(authService.authStatus, {})).toMatchObject({ enabled: false });
@@ -317,8 +242,8 @@ describe("a member", () => {
   });
 
   it("answers HTTP on the client, peer and metrics URLs", async () => {
-    const where = await ports();
-    const metrics = await freePort();
+    const where = await bench.place();
+    const metrics = where.other;
     await started(where, [`--listen-metrics-urls=http://127.0.0.1:${metrics}`]);
     const get = async (port: number, path: string) => {
       const response = await fetch(`http://127.0.0.1:${port}${path}`);
@@ -342,6 +267,7 @@ describe("a member", () => {
 
   it("is not asked for good answers to probes, and counts them", async () => {
     const urls: string[] = [];
+    const binding = loadBinding();
     class Watched extends binding.NativeEngine {
       override drain(): NativeEvent[] {
         const events = super.drain();
@@ -349,10 +275,10 @@ describe("a member", () => {
         return events;
       }
     }
-    const where = await ports();
-    const metrics = await freePort();
-    const listens = `--listen-metrics-urls=http://127.0.0.1:${metrics}`;
-    await started(where, [listens], { ...binding, NativeEngine: Watched });
+    const watched = new Bench({ ...binding, NativeEngine: Watched });
+    onTestFinished(() => watched.close());
+    const { place: where } = await watched.start(({ other }) => [`--listen-metrics-urls=http://127.0.0.1:${other}`]);
+    const metrics = where.other;
     const get = (port: number, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
     const statusOf = async (port: number, path: string) => (await get(port, path)).status;
     for (const port of [where.client, metrics]) {
@@ -379,7 +305,7 @@ describe("a member", () => {
   });
 
   it("logs the lines that tools wait for, in etcd's order", async () => {
-    const where = await ports();
+    const where = await bench.place();
     const member = await started(where);
     await member.stop();
     const wanted = [
@@ -403,17 +329,16 @@ describe("a member", () => {
 
 describe("a member does not start", () => {
   it("on a port that is taken", async () => {
-    const where = await ports();
+    const where = await bench.place();
     const blocker = createServer();
     await new Promise<void>((resolve) => blocker.listen(where.client, "127.0.0.1", resolve));
-    cleanups.push(() => void blocker.close());
-    await expect(create(where).start()).rejects.toThrow(
-      `listen tcp 127.0.0.1:${where.client}: bind: address already in use`,
-    );
+    const refusal = `listen tcp 127.0.0.1:${where.client}: bind: address already in use`;
+    await expect(create(where).start()).rejects.toThrow(refusal);
+    await new Promise((resolve) => blocker.close(resolve));
   });
 
   it("without its name in the cluster, with other URLs, or with https", async () => {
-    const where = await ports();
+    const where = await bench.place();
     await expect(create(where, ["--initial-cluster=x=http://127.0.0.1:1"]).start()).rejects.toThrow(
       `couldn't find local name "m1" in the initial cluster configuration`,
     );
@@ -432,7 +357,8 @@ describe("a member does not start", () => {
   });
 
   it("in a directory that is a file, or with a damaged identity", async () => {
-    const where = await ports();
+    const where = await bench.place();
+    const { folder } = where;
     writeFileSync(join(folder, "data"), "");
     const path = join(folder, "data");
     await expect(create(where).start()).rejects.toThrow(`readdirent ${path}: not a directory`);

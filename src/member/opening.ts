@@ -21,7 +21,8 @@ export interface Opening {
   readonly found: Promise<Recovered>;
 }
 
-function engineOptions(config: Config, { clusterId, memberId }: Identity): EngineOptions {
+/** What the data plane of a member with this configuration is told. */
+export function engineOptions(config: Config, { clusterId, memberId }: Identity): EngineOptions {
   return {
     memberDir: memberDirectory(config),
     walDir: config.walDir,

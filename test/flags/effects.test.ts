@@ -4,8 +4,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { Bench, type Place } from "../../src/member/tests/kit.js";
 import { clusterService, kvService, leaseService, maintenanceService } from "../../src/services/definitions.js";
-import { Bench, type Place } from "./kit.js";
 
 const bench = new Bench();
 afterEach(() => bench.close());

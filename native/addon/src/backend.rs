@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netcd_engine::error::{EtcdError, NO_SPACE};
-use netcd_engine::mvcc::{Chunks, History, RangeAnswer, Store, validate};
+use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind, SlowRead};
 use netcd_engine::proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest};
 use netcd_engine::types::{Completions, Identity, OpKind, OpResult, Token};
@@ -134,7 +134,7 @@ impl Backend for EngineBackend {
     }
 
     fn compact_revision(&self) -> i64 {
-        History::compact_revision(self.store().as_ref())
+        self.store().compact_revision()
     }
 
     fn renew_lease(&self, id: i64) -> Option<i64> {

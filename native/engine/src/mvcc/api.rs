@@ -200,34 +200,6 @@ impl Event {
     }
 }
 
-/// A part of the store's history.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HistoryChunk {
-    /// Events in order; those of one revision are together.
-    pub events: Vec<Event>,
-    /// The revision to go on from.
-    pub next: i64,
-}
-
-/// Reading old revisions, for watchers that start in the past.
-pub trait History: Send + Sync {
-    /// Current revision.
-    fn revision(&self) -> i64;
-    /// Last compacted revision, -1 = none.
-    fn compact_revision(&self) -> i64;
-    /// Events from revision `from` to `to` (both included) whose keys `wanted` accepts, of as many whole revisions as
-    /// `max_bytes` holds, wanted or not, and of at least one. Fails if `from` is compacted.
-    fn events(
-        &self,
-        from: i64,
-        to: i64,
-        max_bytes: usize,
-        wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<HistoryChunk, EtcdError>;
-    /// The encoded KeyValue that `key` had at revision `at`; None if it had none or it is compacted.
-    fn value_at(&self, key: &[u8], at: i64) -> Result<Option<Bytes>, EtcdError>;
-}
-
 /// Figures of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StoreStatus {

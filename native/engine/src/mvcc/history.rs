@@ -7,7 +7,7 @@ use crate::limits::{READ_RETRIES_MAX, TAIL_LOOK_BYTES};
 use crate::tree::TreeError;
 use crate::types::Revision;
 
-use super::api::{Event, History, HistoryChunk};
+use super::api::Event;
 use super::kv::KvView;
 use super::select::Look;
 use super::store::Store;
@@ -16,9 +16,18 @@ use super::tail::Record;
 /// Which keys a reader of the past is interested in.
 type Wanted<'a> = &'a dyn Fn(&[u8]) -> bool;
 
+/// The changes of some revisions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct PastEvents {
+    /// Events in order; those of one revision are together.
+    pub(super) events: Vec<Event>,
+    /// The revision to go on from.
+    pub(super) next: i64,
+}
+
 /// Collects whole revisions until a number of bytes is reached, wanted or not.
 struct Collector<'a> {
-    chunk: HistoryChunk,
+    past: PastEvents,
     wanted: Wanted<'a>,
     /// The revision that was seen last.
     seen: Option<i64>,
@@ -31,7 +40,7 @@ impl Collector<'_> {
     fn admit(&mut self, main: i64, bytes: usize) -> bool {
         let begins = self.seen != Some(main);
         if begins && self.bytes >= self.bytes_max && self.seen.is_some() {
-            self.chunk.next = main;
+            self.past.next = main;
             return false;
         }
         self.seen = Some(main);
@@ -41,35 +50,37 @@ impl Collector<'_> {
 
     fn put(&mut self, revision: Revision, key: &[u8], kv: impl FnOnce() -> Bytes) {
         if (self.wanted)(key) {
-            self.chunk.events.push(Event::of_put(revision, kv()));
+            self.past.events.push(Event::of_put(revision, kv()));
         }
     }
 
     fn tombstone(&mut self, revision: Revision, key: &[u8]) {
         if (self.wanted)(key) {
-            self.chunk.events.push(Event::of_tombstone(revision, key));
+            self.past.events.push(Event::of_tombstone(revision, key));
         }
     }
 }
 
-impl History for Store {
-    fn revision(&self) -> i64 {
-        self.state.read().revision
-    }
-
-    fn compact_revision(&self) -> i64 {
+impl Store {
+    /// Last compacted revision, -1 = none.
+    pub fn compact_revision(&self) -> i64 {
         self.state.read().compact_revision
     }
 
-    fn events(
+    /// Events from revision `from` to `to` (both included) whose keys `wanted` accepts, of as many whole revisions as
+    /// `max_bytes` holds, wanted or not, and of at least one.
+    ///
+    /// # Errors
+    /// `from` is compacted, or the store is damaged.
+    pub(super) fn events(
         &self,
         from: i64,
         to: i64,
         max_bytes: usize,
         wanted: Wanted<'_>,
-    ) -> Result<HistoryChunk, EtcdError> {
+    ) -> Result<PastEvents, EtcdError> {
         let mut collector = Collector {
-            chunk: HistoryChunk {
+            past: PastEvents {
                 events: Vec::new(),
                 next: from,
             },
@@ -104,10 +115,14 @@ impl History for Store {
                 return Err(error::COMPACTED);
             }
         }
-        Ok(collector.chunk)
+        Ok(collector.past)
     }
 
-    fn value_at(&self, key: &[u8], at: i64) -> Result<Option<Bytes>, EtcdError> {
+    /// The encoded KeyValue that `key` had at revision `at`; None if it had none or it is compacted.
+    ///
+    /// # Errors
+    /// The store is damaged.
+    pub(super) fn value_at(&self, key: &[u8], at: i64) -> Result<Option<Bytes>, EtcdError> {
         for _ in 0..READ_RETRIES_MAX {
             let found = self.look(|state| {
                 if at < state.compact_revision {
@@ -130,9 +145,7 @@ impl History for Store {
         }
         Ok(None)
     }
-}
 
-impl Store {
     fn collect_tree(
         &self,
         collector: &mut Collector<'_>,
@@ -157,7 +170,7 @@ impl Store {
                 collector.put(stored.revision, kv.key, copy);
             }
         }
-        collector.chunk.next = collector.chunk.next.max(to + 1);
+        collector.past.next = collector.past.next.max(to + 1);
         Ok(())
     }
 }
@@ -181,5 +194,5 @@ fn collect_tail<'a>(
             collector.put(record.revision, &key, || record.kv.clone());
         }
     }
-    collector.chunk.next = collector.chunk.next.max(to + 1);
+    collector.past.next = collector.past.next.max(to + 1);
 }

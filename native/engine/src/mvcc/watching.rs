@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::api::{Event, History as _};
+use super::api::Event;
 use super::store::Store;
 use crate::error::COMPACTED;
 use crate::watch::{Change, History, HistoryChunk, HistoryError, HubEvent, Offer, WatchHub};
@@ -51,19 +51,19 @@ impl History for Past {
         max_bytes: usize,
         wanted: &dyn Fn(&[u8]) -> bool,
     ) -> Result<HistoryChunk, HistoryError> {
-        let chunk =
+        let past =
             self.store()?
                 .events(from, to, max_bytes, wanted)
                 .map_err(|error| match error {
                     error if error == COMPACTED => HistoryError::Compacted,
                     error => HistoryError::Failed(error.message.into_owned()),
                 })?;
-        let events = chunk.events.iter();
+        let events = past.events.iter();
         Ok(HistoryChunk {
             events: events
                 .map(|event| (event.revision.main, hub_event(event)))
                 .collect(),
-            next: chunk.next,
+            next: past.next,
         })
     }
 

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::kit::*;
 use super::twin::Twin;
-use crate::mvcc::History;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::*;
 use crate::types::OpKind;

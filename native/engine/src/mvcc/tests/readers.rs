@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::kit::*;
 use crate::error;
 use crate::limits::RANGE_PAGE_KEYS;
-use crate::mvcc::{History, RangeAnswer, Store};
+use crate::mvcc::{RangeAnswer, Store};
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::*;
 

@@ -2,7 +2,6 @@
 
 use super::kit::*;
 use crate::error;
-use crate::mvcc::History;
 use crate::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::response_op::Response;

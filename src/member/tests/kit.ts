@@ -1,25 +1,15 @@
 // Members of this process, each with the flags that a test gives it, and clients of them.
 
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
-import { loadConfig } from "../../src/config/load.js";
-import { Logger } from "../../src/log/logger.js";
-import { Member } from "../../src/member/member.js";
-import { loadBinding } from "../../src/native/load.js";
-
-const binding = loadBinding();
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
+import { loadConfig } from "../../config/load.js";
+import { Logger } from "../../log/logger.js";
+import type { NativeBinding } from "../../native/binding.js";
+import { loadBinding } from "../../native/load.js";
+import { Member } from "../member.js";
+import { freePort } from "./ports.js";
 
 export interface Place {
   readonly folder: string;
@@ -29,11 +19,13 @@ export interface Place {
   readonly other: number;
 }
 
+type Line = Record<string, unknown>;
+
 export interface Running {
   readonly member: Member;
   readonly place: Place;
   /** Lines of the log with this message. */
-  readonly lines: (message: string) => Record<string, unknown>[];
+  readonly lines: (message: string) => Line[];
   readonly call: <Q, S>(method: MethodDefinition<Q, S>, request: object) => Promise<S>;
   readonly get: (path: string, port?: number, headers?: Record<string, string>) => Promise<Response>;
 }
@@ -41,16 +33,19 @@ export interface Running {
 /** What the tests of one file have opened. */
 export class Bench {
   readonly #cleanups: (() => Promise<void> | void)[] = [];
+  readonly #lines: Line[] = [];
+
+  /** `native`: the data plane of its members. */
+  constructor(private readonly native: NativeBinding = loadBinding()) {}
 
   async place(): Promise<Place> {
-    const folder = mkdtempSync(join(tmpdir(), "netcd-flags-"));
+    const folder = mkdtempSync(join(tmpdir(), "netcd-member-"));
     this.#cleanups.push(() => rmSync(folder, { recursive: true }));
     return { folder, client: await freePort(), peer: await freePort(), other: await freePort() };
   }
 
-  /** A member with these flags, started but not awaited. */
-  async launch(more: (place: Place) => string[], given?: Place): Promise<Running> {
-    const place = given ?? (await this.place());
+  /** A member with these flags, not started. */
+  create(more: (place: Place) => string[], place: Place): Running {
     const { folder, client, peer } = place;
     const args = [
       "--name=m1",
@@ -63,21 +58,31 @@ export class Bench {
     ];
     const loaded = loadConfig(args, {});
     if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
-    const lines: Record<string, unknown>[] = [];
-    const output = { write: (line: string) => void lines.push(JSON.parse(line)), close: () => {} };
-    const log = new Logger({ level: "info", format: "json", outputs: [output] });
-    const member = new Member(loaded.config, log, binding, (reason) => {
+    const lines: Line[] = [];
+    const write = (text: string) => {
+      const line = JSON.parse(text);
+      lines.push(line);
+      this.#lines.push(line);
+    };
+    const log = new Logger({ level: "info", format: "json", outputs: [{ write, close: () => {} }] });
+    const member = new Member(loaded.config, log, this.native, (reason) => {
       throw new Error(`the member wants to end: ${reason}`);
     });
     this.#cleanups.push(() => member.stop());
-    await member.start();
     return {
       member,
       place,
       lines: (message) => lines.filter((line) => line["msg"] === message),
-      call: this.#connect(client),
+      call: this.connect(client),
       get: (path, port = client, headers = {}) => fetch(`http://127.0.0.1:${port}${path}`, { headers }),
     };
+  }
+
+  /** A member with these flags, started but not awaited. */
+  async launch(more: (place: Place) => string[], given?: Place): Promise<Running> {
+    const running = this.create(more, given ?? (await this.place()));
+    await running.member.start();
+    return running;
   }
 
   /** A member with these flags that serves. */
@@ -87,11 +92,18 @@ export class Bench {
     return running;
   }
 
-  async close(): Promise<void> {
-    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
+  /** What all members have logged since the last close, in order. */
+  messages(): unknown[] {
+    return this.#lines.map((line) => line["msg"]);
   }
 
-  #connect(port: number): Running["call"] {
+  async close(): Promise<void> {
+    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
+    this.#lines.length = 0;
+  }
+
+  /** A client, which is closed with everything else. */
+  connect(port: number): Running["call"] {
     const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
     this.#cleanups.push(() => channel.close());
     return (method, request) =>
