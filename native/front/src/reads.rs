@@ -1,4 +1,5 @@
-//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long.
+//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long. Whether the caller may
+//! see what he asks for is looked at before, and afterwards whether the table of users is still the same.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use netcd_engine::types::OpResult;
 
 use crate::backend::{RangeAnswer, ReadKind};
 use crate::call::Call;
+use crate::caller::Asker;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, SEND_BYTES_MAX};
 use crate::read_ahead::on_reader;
 use crate::send;
@@ -48,8 +50,23 @@ fn is_large_txn(request: &TxnRequest) -> bool {
         })
 }
 
+/// Who reads, if he may.
+fn admit(worker: &Worker, call: &Call, work: &Work) -> Result<Asker, EtcdError> {
+    let asker = Asker::of(worker, &call.claim)?;
+    asker.check(|table, caller| match work {
+        Work::Range(request) | Work::RangeStream(request) => table.check_range(caller, request),
+        Work::Txn(request) => table.check_txn(caller, request),
+        Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => Ok(()),
+    })?;
+    Ok(asker)
+}
+
 /// Serves a read whose barrier is passed.
 pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
+    let asker = match admit(worker, &call, &work) {
+        Ok(asker) => asker,
+        Err(error) => return fail_read(worker, call, &work, error),
+    };
     let backend = &worker.shared.backend;
     match work {
         Work::Range(request) if is_large(&request) => {
@@ -59,10 +76,15 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
                 worker,
                 call,
                 move || backend.range(&read),
-                move |worker, call, answer| answer_range(worker, call, &request, answer),
+                move |worker, call, answer| {
+                    answer_range(worker, call, &request, confirmed(worker, &asker, answer));
+                },
             );
         }
-        Work::Range(request) => answer_range(worker, call, &request, backend.range(&request)),
+        Work::Range(request) => {
+            let answer = confirmed(worker, &asker, backend.range(&request));
+            answer_range(worker, call, &request, answer);
+        }
         Work::RangeStream(request) => {
             let backend = backend.clone();
             on_reader(
@@ -70,7 +92,9 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
                 call,
                 move || backend.range_stream(&request),
                 |worker, call, answer| match answer {
-                    Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
+                    Ok(messages) => {
+                        spawn(send::messages(worker.clone(), call, messages, asker));
+                    }
                     Err(error) => call.finish(worker, Err(error)),
                 },
             );
@@ -82,14 +106,30 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
                 worker,
                 call,
                 move || backend.read_txn(&read),
-                move |worker, call, answer| answer_txn(worker, call, &request, answer),
+                move |worker, call, answer| {
+                    answer_txn(worker, call, &request, confirmed(worker, &asker, answer));
+                },
             );
         }
-        Work::Txn(request) => answer_txn(worker, call, &request, backend.read_txn(&request)),
+        Work::Txn(request) => {
+            let answer = confirmed(worker, &asker, backend.read_txn(&request));
+            answer_txn(worker, call, &request, answer);
+        }
         Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => {
             debug_assert!(false, "a write is answered by its completion");
         }
     }
+}
+
+/// What was read, if the caller might see it all the time.
+fn confirmed<T>(
+    worker: &Worker,
+    asker: &Asker,
+    answer: Result<T, EtcdError>,
+) -> Result<T, EtcdError> {
+    let answer = answer?;
+    asker.confirm(&worker.shared.auth)?;
+    Ok(answer)
 }
 
 /// Two holders of one request: who reads, and who knows what was asked for when that has ended.
