@@ -135,16 +135,16 @@ impl Backend for EngineBackend {
         Backend::read_barrier(&*self.pipeline, token)
     }
 
-    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        Backend::range(&*self.pipeline, request)
+    fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError> {
+        Backend::range(&*self.pipeline, request, caller)
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        Backend::range_stream(&*self.pipeline, request)
+    fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError> {
+        Backend::range_stream(&*self.pipeline, request, caller)
     }
 
-    fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        Backend::read_txn(&*self.pipeline, request)
+    fn read_txn(&self, request: &TxnRequest, caller: &Caller) -> OpResult {
+        Backend::read_txn(&*self.pipeline, request, caller)
     }
 
     fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {

@@ -130,13 +130,11 @@ impl Task for Range {
         let running = self.shared.running()?;
         let request = RangeRequest::decode(self.request.clone()).map_err(reason)?;
         let term = running.pipeline.raft_term();
-        let auth = running.store.auth();
-        auth.admit(|table| table.check_range(&self.caller, &request))
-            .map_err(reason)?;
-        let answer = running.store.range(&request, term).map_err(reason)?;
-        // What was read may be younger than a change that forbids it.
-        auth.confirm(&self.caller).map_err(reason)?;
-        match answer {
+        match running
+            .store
+            .range(&request, &self.caller, term)
+            .map_err(reason)?
+        {
             RangeAnswer::Whole(bytes) => Ok(bytes.into()),
             RangeAnswer::Chunked { bytes, chunks, .. } => {
                 let mut whole = Vec::with_capacity(usize::try_from(bytes).map_err(reason)?);

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use bytes::{Bytes, BytesMut};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use netcd_engine::auth::{Auth, Caller, Table};
-use netcd_engine::error::INVALID_AUTH_TOKEN;
+use netcd_engine::error::{INVALID_AUTH_TOKEN, PERMISSION_DENIED};
 use netcd_engine::pipeline::Pipeline;
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchOutput, WatchSession};
@@ -162,9 +162,12 @@ impl Stream {
             forgotten,
             ..
         } = self;
-        session.recheck(&|key, range_end| match forgotten {
-            true => Err(INVALID_AUTH_TOKEN),
-            false => table.check_read(caller, key, range_end),
+        session.recheck(&|key, range_end| {
+            let checked = table.check_read(caller, key, range_end);
+            match checked {
+                Ok(()) if !(*forgotten && table.enabled) => Ok(()),
+                _ => Err(PERMISSION_DENIED),
+            }
         });
     }
 }
@@ -198,7 +201,8 @@ impl Streams {
             let _ended = turns.send(Turn::Wake(stream));
         };
         let hub = self.pipeline.store().watch_hub().clone();
-        let session = WatchSession::new(hub, self.config, Box::new(wake));
+        let mut session = WatchSession::new(hub, self.config, Box::new(wake));
+        session.guard(self.pipeline.store().auth().clone());
         let open = Stream {
             session,
             caller,
@@ -235,11 +239,7 @@ impl Streams {
 
     /// Looks again at what all may watch.
     fn recheck(&mut self) {
-        let auth = self.pipeline.store().auth();
-        if !auth.is_enabled() {
-            return;
-        }
-        let table = auth.table();
+        let table = self.pipeline.store().auth().table();
         let streams: Vec<u64> = self.open.keys().copied().collect();
         for stream in streams {
             if let Some(open) = self.open.get_mut(&stream) {

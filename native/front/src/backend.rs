@@ -27,12 +27,12 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<(), EtcdError>;
     /// Ask whether a linearizable read may be served now.
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError>;
-    /// Serve a range from the current state.
-    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError>;
+    /// Serve a range of this caller from the current state, if he may read it.
+    fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError>;
     /// Serve a range as a stream: each chunk is one encoded RangeStreamResponse.
-    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError>;
+    fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError>;
     /// Serve a txn of ranges only.
-    fn read_txn(&self, request: &TxnRequest) -> OpResult;
+    fn read_txn(&self, request: &TxnRequest, caller: &Caller) -> OpResult;
     /// A range or a read-only txn was answered; `took` is since it came. True: too long, `slow_read` is to be called.
     fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool;
     /// Describes a read that took too long.
@@ -76,16 +76,17 @@ impl Backend for Pipeline<Store> {
         (**self).read_barrier(token)
     }
 
-    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        self.store().range(request, (**self).raft_term())
+    fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError> {
+        self.store().range(request, caller, (**self).raft_term())
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        self.store().range_stream(request, (**self).raft_term())
+    fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError> {
+        self.store()
+            .range_stream(request, caller, (**self).raft_term())
     }
 
-    fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        self.store().read_txn(request, (**self).raft_term())
+    fn read_txn(&self, request: &TxnRequest, caller: &Caller) -> OpResult {
+        self.store().read_txn(request, caller, (**self).raft_term())
     }
 
     fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {

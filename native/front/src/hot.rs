@@ -2,7 +2,7 @@
 //! written when it is there: at once, or when a completion names the call's token.
 //!
 //! A write is checked against the table of users here, before anything is asked of quota or log, and by apply once more.
-//! A read is checked where it is served (reads.rs).
+//! A read is checked where it is served.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long. Whether the caller may
-//! see what he asks for is looked at before, and afterwards whether the table of users is still the same.
+//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long. The engine looks
+//! whether the caller may see what it asks for.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,21 +50,10 @@ fn is_large_txn(request: &TxnRequest) -> bool {
         })
 }
 
-/// Who reads, if he may.
-fn admit(worker: &Worker, call: &Call, work: &Work) -> Result<Asker, EtcdError> {
-    let asker = Asker::of(worker, &call.claim)?;
-    asker.check(|table, caller| match work {
-        Work::Range(request) | Work::RangeStream(request) => table.check_range(caller, request),
-        Work::Txn(request) => table.check_txn(caller, request),
-        Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => Ok(()),
-    })?;
-    Ok(asker)
-}
-
 /// Serves a read whose barrier is passed.
 pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
-    let asker = match admit(worker, &call, &work) {
-        Ok(asker) => asker,
+    let caller = match Asker::of(worker, &call.claim).map(|asker| asker.caller) {
+        Ok(caller) => caller,
         Err(error) => return fail_read(worker, call, &work, error),
     };
     let backend = &worker.shared.backend;
@@ -75,14 +64,12 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             on_reader(
                 worker,
                 call,
-                move || backend.range(&read),
-                move |worker, call, answer| {
-                    answer_range(worker, call, &request, confirmed(worker, &asker, answer));
-                },
+                move || backend.range(&read, &caller),
+                move |worker, call, answer| answer_range(worker, call, &request, answer),
             );
         }
         Work::Range(request) => {
-            let answer = confirmed(worker, &asker, backend.range(&request));
+            let answer = backend.range(&request, &caller);
             answer_range(worker, call, &request, answer);
         }
         Work::RangeStream(request) => {
@@ -90,11 +77,9 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             on_reader(
                 worker,
                 call,
-                move || backend.range_stream(&request),
+                move || backend.range_stream(&request, &caller),
                 |worker, call, answer| match answer {
-                    Ok(messages) => {
-                        spawn(send::messages(worker.clone(), call, messages, asker));
-                    }
+                    Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
                     Err(error) => call.finish(worker, Err(error)),
                 },
             );
@@ -105,31 +90,18 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             on_reader(
                 worker,
                 call,
-                move || backend.read_txn(&read),
-                move |worker, call, answer| {
-                    answer_txn(worker, call, &request, confirmed(worker, &asker, answer));
-                },
+                move || backend.read_txn(&read, &caller),
+                move |worker, call, answer| answer_txn(worker, call, &request, answer),
             );
         }
         Work::Txn(request) => {
-            let answer = confirmed(worker, &asker, backend.read_txn(&request));
+            let answer = backend.read_txn(&request, &caller);
             answer_txn(worker, call, &request, answer);
         }
         Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => {
             debug_assert!(false, "a write is answered by its completion");
         }
     }
-}
-
-/// What was read, if the caller might see it all the time.
-fn confirmed<T>(
-    worker: &Worker,
-    asker: &Asker,
-    answer: Result<T, EtcdError>,
-) -> Result<T, EtcdError> {
-    let answer = answer?;
-    asker.confirm(&worker.shared.auth)?;
-    Ok(answer)
 }
 
 /// Two holders of one request: who reads, and who knows what was asked for when that has ended.

@@ -17,7 +17,6 @@ use netcd_http2::{Reason, SendBuf};
 
 use crate::backend::Chunks;
 use crate::call::{Call, reply_error, too_large_to_send};
-use crate::caller::Asker;
 use crate::conn::Unsent;
 use crate::grpc::buf;
 use crate::grpc::status;
@@ -225,8 +224,8 @@ pub(crate) async fn chunks(worker: Rc<Worker>, call: Call, bytes: u64, chunks: C
     sending.end(outcome);
 }
 
-/// A stream of messages, which whoever asked must be allowed to see to its end.
-pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks, asker: Asker) {
+/// A stream of messages.
+pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
     let Some(mut sending) = Sending::open(worker, call) else {
         return;
     };
@@ -240,7 +239,6 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks, a
                 .message_sent(sending.call.method, message.len());
             sending.send(buf::message(message)).await?;
         }
-        asker.confirm(&sending.worker.shared.auth)?;
         Ok(())
     };
     let outcome = outcome.await;

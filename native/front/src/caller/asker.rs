@@ -1,24 +1,18 @@
-//! A caller under the table of a moment: what a call is checked with, and what its read is confirmed with afterwards.
+//! A caller under the table of a moment: what a call is checked with before it is done.
 
 use std::sync::Arc;
 
-use netcd_engine::auth::{Auth, Caller, Table};
+use netcd_engine::auth::{Caller, Table};
 use netcd_engine::error::EtcdError;
 
 use super::claim::Claim;
 use crate::worker::Worker;
 
-/// The table that counted when a call was looked at, and how often it had changed by then.
-struct Moment {
-    table: Arc<Table>,
-    generation: u64,
-}
-
 /// Who asks.
 pub(crate) struct Asker {
     pub(crate) caller: Caller,
     /// None: auth was off.
-    moment: Option<Moment>,
+    table: Option<Arc<Table>>,
 }
 
 impl Asker {
@@ -31,13 +25,13 @@ impl Asker {
         if !auth.is_enabled() {
             return Ok(Self {
                 caller: Caller::Nobody,
-                moment: None,
+                table: None,
             });
         }
-        let (generation, table) = (auth.generation(), auth.table());
+        let table = auth.table();
         Ok(Self {
             caller: claim.caller(auth, &table, worker.now_ms())?,
-            moment: Some(Moment { table, generation }),
+            table: Some(table),
         })
     }
 
@@ -46,18 +40,9 @@ impl Asker {
         &self,
         check: impl FnOnce(&Table, &Caller) -> Result<(), EtcdError>,
     ) -> Result<(), EtcdError> {
-        match &self.moment {
+        match &self.table {
             None => Ok(()),
-            Some(moment) => check(&moment.table, &self.caller),
+            Some(table) => check(table, &self.caller),
         }
-    }
-
-    /// To be asked when a read is done: what it saw may be younger than a change that forbids it.
-    pub(crate) fn confirm(&self, auth: &Auth) -> Result<(), EtcdError> {
-        let same = |moment: &Moment| moment.generation == auth.generation();
-        if self.moment.as_ref().is_some_and(same) {
-            return Ok(());
-        }
-        auth.confirm(&self.caller)
     }
 }

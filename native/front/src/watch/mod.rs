@@ -56,17 +56,18 @@ pub(crate) fn start(
         identity: backend.identity(),
         fragment_bytes: worker.shared.config.message_bytes_max(),
     };
-    let session = WatchSession::new(
+    let mut session = WatchSession::new(
         backend.watch_hub().clone(),
         config,
         Box::new(move || for_session.wake()),
     );
+    session.guard(worker.shared.auth.clone());
     let mut watch = WatchCall {
         stream,
         session,
         frames: Frames::default(),
         receiving: true,
-        permissions: Permissions::new(worker, claim),
+        permissions: Permissions::new(claim),
         identifying: None,
         registered: worker.watches.register(wake, needs_leader),
         progress: Progress::new(worker),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use netcd_engine::auth::Caller;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::WatchSession;
@@ -12,17 +13,15 @@ use netcd_engine::watch::WatchSession;
 use crate::caller::{self, Asker, Asking, Claim, Identified, Watcher};
 use crate::worker::Worker;
 
-/// What a stream was opened with, and how far it has followed the table of users.
+/// What a stream was opened with.
 pub(super) struct Permissions {
     watcher: Watcher,
-    generation: u64,
 }
 
 impl Permissions {
-    pub(super) fn new(worker: &Worker, claim: Claim) -> Self {
+    pub(super) fn new(claim: Claim) -> Self {
         Self {
             watcher: Watcher::new(claim),
-            generation: worker.shared.auth.generation(),
         }
     }
 
@@ -37,19 +36,22 @@ impl Permissions {
         Ok(asker)
     }
 
-    /// Cancels the watches that are not permitted any more, if there may be such.
+    /// Cancels the watches that are not permitted any more, if there may be such. Why does not matter to a client: etcd's
+    /// ends such a watch whatever the reason says.
     pub(super) fn recheck(&mut self, worker: &Worker, session: &mut WatchSession) {
-        let auth = &worker.shared.auth;
-        let generation = auth.generation();
-        if std::mem::replace(&mut self.generation, generation) == generation || !auth.is_enabled()
-        {
+        if !session.is_outdated() {
             return;
         }
+        let auth = &worker.shared.auth;
         let table = auth.table();
-        let caller = self.watcher.caller(auth, &table, worker.now_ms());
+        let caller = match table.enabled {
+            false => Ok(Caller::Nobody),
+            true => self.watcher.caller(auth, &table, worker.now_ms()),
+        };
         session.recheck(&|key, range_end| {
-            let caller = caller.as_ref().map_err(EtcdError::clone)?;
-            table.check_read(caller, key, range_end)
+            let caller = caller.as_ref().map_err(|_| error::PERMISSION_DENIED)?;
+            let checked = table.check_read(caller, key, range_end);
+            checked.map_err(|_| error::PERMISSION_DENIED)
         });
     }
 }
