@@ -17,7 +17,7 @@ fn user(name: &str) -> Caller {
 #[test]
 fn each_request_is_applied_as_its_callers() {
     let rig = Rig::over(&MemLog::default());
-    let _driver = rig.drive(1, 0, true);
+    let driver = rig.drive(1, 0, true);
     let callers = [user("a"), Caller::Nobody, user("b"), Caller::Internal];
     for (token, caller) in (1..).zip(&callers) {
         let taken = rig.pipeline.submit(OpKind::Put, b"r", Token(token), caller);
@@ -25,6 +25,7 @@ fn each_request_is_applied_as_its_callers() {
         rig.clients.wait([token]);
     }
     assert_eq!(*rig.store.callers.lock(), callers);
+    assert_eq!(rig.finish(driver), None);
 }
 
 #[test]
