@@ -7,14 +7,11 @@
 import type { Metadata } from "@grpc/grpc-js";
 import type { Config } from "../config/config.js";
 import type { Logger } from "../log/logger.js";
-import type { MetaRow } from "../native/binding.js";
+import type { Caller, MetaRow, NativeAuth } from "../native/binding.js";
 import type { authpb, etcdserverpb } from "../proto/index.js";
 import type { Clock } from "../replica/clock.js";
 import type { ControlHandlers } from "../replica/commands.js";
 import type { Replica } from "../replica/replica.js";
-import type { Caller, NativeAuth } from "./native.js";
-
-export type { Caller, NativeAuth } from "./native.js";
 
 /** The changes that go through the log, with their requests as clients send them. */
 export interface AuthChanges {

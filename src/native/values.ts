@@ -90,6 +90,3 @@ export interface NativeStatus {
   code: number;
   message: string;
 }
-
-/** Who asks: a user and the auth revision that counts for him, "internal", or null: nobody. */
-export type Caller = { user: string; revision: number } | "internal" | null;
