@@ -6,6 +6,11 @@ import type { Logger } from "../log/logger.js";
 import type { JwtSettings } from "./jwtkeys.js";
 import type { Login, Tokens, TokenTable } from "./tokens.js";
 
+const MALFORMED = "token is malformed";
+
+/** Strictly, as jose overlooks padding: one token would be as many as anybody likes, each with a place in the table. */
+const FORM = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
 /** Whom a good token is for. */
 interface Claims {
   readonly user: string;
@@ -61,6 +66,10 @@ export class JwtTokens implements Tokens {
   async #claimsOf(token: string): Promise<Claims | null> {
     const { method, checkKey } = this.settings;
     let payload: JWTPayload;
+    if (!FORM.test(token)) {
+      this.log.warn("failed to parse a JWT token", { error: MALFORMED });
+      return null;
+    }
     try {
       const currentDate = new Date(this.nowMs());
       ({ payload } = await jwtVerify(token, checkKey, { algorithms: [method], currentDate }));
@@ -94,5 +103,5 @@ function reasonOf(error: unknown): string {
     return "token is unverifiable: error while executing keyfunc: invalid signing method";
   }
   if (error instanceof errors.JWSSignatureVerificationFailed) return "token signature is invalid: signature is invalid";
-  return "token is malformed";
+  return MALFORMED;
 }
