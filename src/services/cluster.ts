@@ -7,6 +7,7 @@ import type { etcdserverpb } from "../proto/index.js";
 import { toBigint, toUint64 } from "../wire/int64.js";
 import { responseHeader, type ServiceContext } from "./context.js";
 import type { clusterService } from "./definitions.js";
+import { tokenIn } from "../auth/tokens.js";
 import { callerOf, type HandlersOf, unary } from "./handlers.js";
 
 const ADMIN = { auth: "admin" } as const;

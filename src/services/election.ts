@@ -8,7 +8,7 @@ import { toBigint, toInt64 } from "../wire/int64.js";
 import type { ServiceContext } from "./context.js";
 import type { electionService } from "./definitions.js";
 import { type HandlersOf, serverStream, unary } from "./handlers.js";
-import { ADMISSION, isDelete, keyOf, oldest, prefixEnd, prefixOf, Recipe, revisionOf } from "./recipes.js";
+import { ADMISSION, isDelete, isRefusal, keyOf, oldest, prefixEnd, prefixOf, Recipe, revisionOf } from "./recipes.js";
 
 type Header = etcdserverpb.ResponseHeader.$Properties;
 type KeyValue = mvccpb.KeyValue.$Properties;
@@ -36,7 +36,17 @@ export function electionHandlers(context: ServiceContext): HandlersOf<typeof ele
         return { header: header ?? null, kv };
       }),
     ),
-    observe: serverStream(context, ADMISSION, (call) => Recipe.run(context, call, (recipe) => observe(recipe, call))),
+    observe: serverStream(context, ADMISSION, (call) =>
+      Recipe.run(context, call, async (recipe) => {
+        try {
+          await observe(recipe, call);
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          // As in etcd: who may not see who leads sees that nobody does any more.
+          call.end();
+        }
+      }),
+    ),
     resign: unary(context, ADMISSION, (request, _caller, call) =>
       Recipe.run(context, call, async (recipe) => ({
         header: await resign(recipe, await candidateOf(recipe, request.leader)),

@@ -180,6 +180,16 @@ function keptCode(code: status, details: string): boolean {
   return code === status.CANCELLED || code === status.DEADLINE_EXCEEDED || details === rpcError("stopped").details;
 }
 
+const REFUSALS = (["userEmpty", "invalidAuthToken", "authOldRevision", "permissionDenied"] as const).map(
+  (name) => rpcError(name).details,
+);
+
+/** Whether an operation or a watch of a recipe was refused because of who asked. */
+export function isRefusal(error: unknown): boolean {
+  // A watch's reason to be cancelled begins with the code.
+  return error instanceof Error && REFUSALS.some((text) => error.message.endsWith(text));
+}
+
 function canceled({ compactRevision, cancelReason }: etcdserverpb.WatchResponse): RpcError {
   return compactRevision.isZero() ? new RpcError(status.UNKNOWN, cancelReason) : rpcError("compacted");
 }
