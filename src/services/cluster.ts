@@ -1,5 +1,6 @@
 // etcdserverpb.Cluster: the member list and its changes.
 
+import type { Metadata } from "@grpc/grpc-js";
 import { clusterErrors } from "../cluster/errors.js";
 import type { Member } from "../cluster/member.js";
 import { parseUrl } from "../config/urls.js";
@@ -7,7 +8,6 @@ import type { etcdserverpb } from "../proto/index.js";
 import { toBigint, toUint64 } from "../wire/int64.js";
 import { responseHeader, type ServiceContext } from "./context.js";
 import type { clusterService } from "./definitions.js";
-import { tokenIn } from "../auth/tokens.js";
 import { callerOf, type HandlersOf, unary } from "./handlers.js";
 
 const ADMIN = { auth: "admin" } as const;
@@ -45,6 +45,12 @@ export function clusterHandlers(context: ServiceContext): HandlersOf<typeof clus
       return answer();
     }),
   };
+}
+
+/** The token that a call came with, for the leader to find out for itself who calls. */
+function tokenIn(metadata: Metadata): string | null {
+  const given = metadata.get("token")[0] ?? metadata.get("authorization")[0];
+  return given === undefined ? null : given.toString();
 }
 
 /** The peer URLs of a new member. Throws if there is none, or one is none. */

@@ -43,12 +43,26 @@ export interface Permissions {
   readLease(caller: Caller, id: bigint): void;
 }
 
+/** What the services use of the users and roles. */
+type AuthCalls =
+  | "enabled"
+  | "identify"
+  | "checkAdmin"
+  | "checkKnown"
+  | "authenticate"
+  | "change"
+  | "status"
+  | "userGet"
+  | "userList"
+  | "roleGet"
+  | "roleList";
+
 export interface ServiceContext {
   readonly memberId: bigint;
   readonly clusterId: bigint;
   readonly membership: Membership;
   readonly alarms: Alarms;
-  readonly auth: Pick<Auth, "enabled" | "identify" | "checkAdmin" | "checkKnown" | "authenticate" | "change">;
+  readonly auth: Pick<Auth, AuthCalls>;
   readonly permissions: Permissions;
   readonly members: Pick<MembershipChanges, "add" | "remove" | "update" | "promote" | "promoteHere">;
   /** The quota in force, in bytes. */

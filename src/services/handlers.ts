@@ -36,7 +36,7 @@ interface Admission {
 
 /** The checks before every handler, in etcd's order. Throws RpcError. */
 async function admit(
-  context: Pick<ServiceContext, "membership" | "memberId" | "raft" | "auth">,
+  context: ServiceContext,
   metadata: Metadata,
   { auth, learner = false }: Admission,
 ): Promise<Caller> {
