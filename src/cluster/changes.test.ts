@@ -163,7 +163,7 @@ describe("promoting a learner", () => {
     [90, null],
   ])("that has %i of 100 entries: %s", async (match, refusal) => {
     raft.progress?.set(9n, { match });
-    const promoted = changes().promote(9n);
+    const promoted = changes().promote(9n, null);
     if (refusal !== null) return await expect(promoted).rejects.toThrow(refusal);
     await promoted;
     expect(proposed).toEqual([
@@ -185,7 +185,7 @@ describe("promoting a learner", () => {
   });
 
   it("is refused where it is not known, and by a member that does not lead", async () => {
-    await expect(changes().promote(10n)).rejects.toThrow("etcdserver: member not found");
+    await expect(changes().promote(10n, null)).rejects.toThrow("etcdserver: member not found");
     raft.progress = null;
     await expect(changes().promoteHere(9n)).rejects.toThrow("etcdserver: not leader");
   });
@@ -198,6 +198,6 @@ describe("promoting a learner", () => {
 
   it("ends in time where nobody leads", async () => {
     raft.isLeader = false;
-    await expect(changes().promote(9n)).rejects.toThrow("etcdserver: request timed out");
+    await expect(changes().promote(9n, null)).rejects.toThrow("etcdserver: request timed out");
   });
 });

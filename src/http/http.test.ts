@@ -10,6 +10,7 @@ import { Logger } from "../log/logger.js";
 import type { RaftStatus } from "../raft/index.js";
 import { PeerTally } from "../replica/peertally.js";
 import type { ServiceContext } from "../services/context.js";
+import { Users } from "../services/tests/users.js";
 import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
 import { Metrics } from "./metrics.js";
 import { HttpRouter } from "./router.js";
@@ -17,6 +18,8 @@ import { HttpRouter } from "./router.js";
 const MEMBER = 0xbdae9bbc11dd390dn;
 
 class FakeMember implements ServiceContext {
+  auth = new Users({ enabled: false }).auth;
+  permissions = { read: () => {}, readLease: () => {} };
   readonly memberId = MEMBER;
   readonly clusterId = 0xd1cfaf999eb97a2an;
   readonly membership = new Membership(this.clusterId);
@@ -423,5 +426,38 @@ describe("/members/hashkv", () => {
     expect(await hashOf("{}", { headers: other })).toMatchObject({ status: 412, body: "cluster ID mismatch\n" });
     expect((await hashOf("{}", { method: "POST" })).status).toBe(405);
     expect(await ask("/members/hashkv")).toMatchObject({ status: 404 });
+  });
+});
+
+describe("/members/promote/", () => {
+  const promote = (token: string | null, id = "7") => {
+    const headers = token === null ? [] : [["Authorization", token] as [string, string]];
+    return ask(`/members/promote/${id}`, { role: "peer", method: "POST", headers });
+  };
+
+  it("promotes for everybody while authentication is off", async () => {
+    for (const token of [null, "bad"]) expect((await promote(token)).status).toBe(200);
+    expect(member.promoted).toEqual([7n, 7n]);
+  });
+
+  it("promotes for an admin alone, and says why to others", async () => {
+    member.auth = new Users().auth;
+    const refusals = [
+      [null, 400, "etcdserver: user name is empty\n"],
+      ["bad", 401, "etcdserver: invalid auth token\n"],
+      ["plain", 403, "etcdserver: permission denied\n"],
+    ] as const;
+    for (const [token, status, body] of refusals) expect(await promote(token)).toMatchObject({ status, body });
+    expect(member.promoted).toEqual([]);
+    expect((await promote("root")).status).toBe(200);
+    expect(member.promoted).toEqual([7n]);
+  });
+
+  it("says what does not fit as etcd does", async () => {
+    expect(await promote(null, "x")).toMatchObject({ status: 404, body: "member x not found in cluster\n" });
+    member.promoteError = rpcError("learnerNotReady");
+    expect((await promote(null)).status).toBe(412);
+    member.promoteError = rpcError("notLeader");
+    expect((await promote(null)).status).toBe(500);
   });
 });

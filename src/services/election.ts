@@ -21,7 +21,9 @@ const missingLeaderKey = () => failure('"leader" field must be provided');
 
 export function electionHandlers(context: ServiceContext): HandlersOf<typeof electionService> {
   return {
-    campaign: unary(context, ADMISSION, (request, _caller, call) => Recipe.run(context, call, (recipe) => campaign(recipe, request))),
+    campaign: unary(context, ADMISSION, (request, _caller, call) =>
+      Recipe.run(context, call, (recipe) => campaign(recipe, request)),
+    ),
     proclaim: unary(context, ADMISSION, (request, _caller, call) =>
       Recipe.run(context, call, async (recipe) => {
         const candidate = await candidateOf(recipe, request.leader);

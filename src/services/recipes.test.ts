@@ -5,12 +5,13 @@ import { status } from "@grpc/grpc-js";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
-import { OpKind } from "../native/binding.js";
+import { type Caller, OpKind } from "../native/binding.js";
 import { etcdserverpb, type mvccpb, type v3electionpb, type v3lockpb } from "../proto/index.js";
 import { toBigint, toInt64 } from "../wire/int64.js";
 import type { ServiceContext } from "./context.js";
 import { electionHandlers } from "./election.js";
 import { lockHandlers } from "./lock.js";
+import { Users } from "./tests/users.js";
 
 // Few enough that all of them wait in no time.
 vi.mock("../limits.js", async (original) => {
@@ -126,24 +127,37 @@ class Watch {
 
 let store: Store;
 let refuse: Error | null;
+let users: Users;
+/** As whom each operation and watch was made. */
+let asked: Caller[];
 let context: ServiceContext;
 
 beforeEach(() => {
   store = new Store();
   refuse = null;
+  users = new Users({ enabled: false });
+  asked = [];
   context = {
     membership: { clusterVersion: "3.7.0", member: () => ({ isLearner: false }) },
     memberId: 1n,
+    auth: users.auth,
     linearizable: async () => {},
-    propose: async (kind: OpKind, request: Uint8Array) => {
+    propose: async (kind: OpKind, request: Uint8Array, caller: Caller) => {
+      asked.push(caller);
       if (refuse) throw refuse;
       return store.propose(kind, request);
     },
-    range: async (request: Uint8Array) => {
+    range: async (request: Uint8Array, caller: Caller) => {
+      asked.push(caller);
       const answer = store.range(etcdserverpb.RangeRequest.decode(request));
       return etcdserverpb.RangeResponse.encode(answer).finish();
     },
-    watches: { open: () => new Watch(store) },
+    watches: {
+      open: (caller: Caller) => {
+        asked.push(caller);
+        return new Watch(store);
+      },
+    },
   } as unknown as ServiceContext;
 });
 

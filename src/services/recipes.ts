@@ -78,12 +78,7 @@ export class Recipe {
   }
 
   /** The operations if the key's create revision is this one, else the others. */
-  async txn(
-    key: Uint8Array,
-    createRevision: bigint,
-    success: Op[],
-    failure: Op[],
-  ): Promise<etcdserverpb.TxnResponse> {
+  async txn(key: Uint8Array, createRevision: bigint, success: Op[], failure: Op[]): Promise<etcdserverpb.TxnResponse> {
     return this.#txn(key, createRevision, success, failure, await this.#caller());
   }
 
