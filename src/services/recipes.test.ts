@@ -1,7 +1,7 @@
 // Lock and Election over a store that is a map: who gets it, who waits, and what those who give up leave behind.
 
 import { EventEmitter } from "node:events";
-import { status } from "@grpc/grpc-js";
+import { Metadata, status } from "@grpc/grpc-js";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
@@ -169,8 +169,10 @@ interface Started<S> {
 type Handler = (call: never, callback: never) => void;
 
 /** Makes a unary call as grpc-js would. */
-function start<S>(handler: Handler, request: object): Started<S> {
-  const call = Object.assign(new EventEmitter(), { request, metadata: { get: () => [] }, cancelled: false });
+function start<S>(handler: Handler, request: object, token?: string): Started<S> {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set("token", token);
+  const call = Object.assign(new EventEmitter(), { request, metadata, cancelled: false });
   const answer = new Promise<S>((resolve, reject) => {
     const callback = (error: Error | null, response: S) => (error ? reject(error) : resolve(response));
     handler(call as never, callback as never);
@@ -289,5 +291,52 @@ describe("election", () => {
     await expect(proclaim({ leader: null, value: Buffer.from("x") })).rejects.toMatchObject({ details: none });
     const leads = start(electionHandlers(context).leader as Handler, { name: Buffer.from("e") }).answer;
     await expect(leads).rejects.toMatchObject({ code: status.UNKNOWN, details: "election: no leader" });
+  });
+});
+
+describe("a caller who is gone while he waits", () => {
+  const wait = (handler: Handler) => start(handler, { name: Buffer.from("own"), lease: toInt64(11) }, "own");
+  /** Every operation is asked for by who waits but the last, which is nobody's wish. */
+  const expectGivenUp = () => {
+    expect(asked.length).toBeGreaterThan(1);
+    expect(
+      asked.slice(0, -1).every((caller) => caller !== null && caller !== "internal" && caller.user === "own"),
+    ).toBe(true);
+    expect(asked.at(-1)).toBe("internal");
+    expect(keys()).toEqual(["own/a"]);
+  };
+
+  beforeEach(async () => {
+    await lock("own", 10).answer;
+    users = new Users();
+    context = { ...context, auth: users.auth };
+    asked.length = 0;
+  });
+
+  const recipes = [
+    ["lock", () => lockHandlers(context).lock as Handler],
+    ["campaign", () => electionHandlers(context).campaign as Handler],
+  ] as const;
+
+  it.each(recipes)("leaves nothing behind in %s when he gives up", async (_name, handler) => {
+    const waiter = wait(handler());
+    await settled();
+    expect(keys()).toEqual(["own/a", "own/b"]);
+    await users.auth.change("userDelete", { name: "own" }, "internal");
+    waiter.cancel();
+    await expect(waiter.answer).rejects.toMatchObject({ code: status.CANCELLED });
+    expectGivenUp();
+  });
+
+  it.each(recipes)("does not get what %s is for", async (_name, handler) => {
+    const waiter = wait(handler());
+    await settled();
+    await users.auth.change("userDelete", { name: "own" }, "internal");
+    // He is woken, and asks whether he is the first now.
+    store.deletions.push({ key: "own/a", revision: store.revision + 1n });
+    store.changed.emit("change");
+    const refused = { code: status.UNKNOWN, details: "etcdserver: invalid auth token" };
+    await expect(waiter.answer).rejects.toMatchObject(refused);
+    expectGivenUp();
   });
 });
