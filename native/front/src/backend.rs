@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use netcd_engine::auth::Caller;
 use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::Store;
 pub use netcd_engine::mvcc::{Chunks, RangeAnswer};
@@ -48,7 +49,7 @@ pub trait Backend: Send + Sync + 'static {
 
 impl Backend for Pipeline<Store> {
     fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
-        (**self).submit(kind, request, token)
+        (**self).submit(kind, request, token, &Caller::Nobody)
     }
 
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
@@ -56,15 +57,18 @@ impl Backend for Pipeline<Store> {
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        self.store().range(request, (**self).raft_term())
+        self.store()
+            .range(request, &Caller::Nobody, (**self).raft_term())
     }
 
     fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        self.store().range_stream(request, (**self).raft_term())
+        self.store()
+            .range_stream(request, &Caller::Nobody, (**self).raft_term())
     }
 
     fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        self.store().read_txn(request, (**self).raft_term())
+        self.store()
+            .read_txn(request, &Caller::Nobody, (**self).raft_term())
     }
 
     fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {

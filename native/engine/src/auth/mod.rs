@@ -119,9 +119,14 @@ impl Auth {
         &self,
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), RowError> {
-        let _changing = self.changing.lock();
-        self.put_in_place(Table::load(rows)?);
+        self.replace(Table::load(rows)?);
         Ok(())
+    }
+
+    /// Replaces the table.
+    pub(crate) fn replace(&self, table: Table) {
+        let _changing = self.changing.lock();
+        self.put_in_place(table);
     }
 
     /// One row was written, or deleted (None).

@@ -76,7 +76,7 @@ impl User {
 
 impl Table {
     /// The table of all rows.
-    pub(super) fn load<'a>(
+    pub(crate) fn load<'a>(
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, RowError> {
         Self::default().changed(rows.map(|(key, value)| (key, Some(value))))
