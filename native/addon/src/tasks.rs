@@ -112,7 +112,14 @@ impl Task for ReadEntries {
 }
 
 /// `range`.
-pub struct Range(pub Arc<Shared>, pub Bytes);
+pub struct Range {
+    /// The engine.
+    pub shared: Arc<Shared>,
+    /// Encoded.
+    pub request: Bytes,
+    /// Who asks.
+    pub caller: Caller,
+}
 
 #[napi]
 impl Task for Range {
@@ -120,12 +127,12 @@ impl Task for Range {
     type JsValue = Buffer;
 
     fn compute(&mut self) -> Result<Vec<u8>> {
-        let running = self.0.running()?;
-        let request = RangeRequest::decode(self.1.clone()).map_err(reason)?;
+        let running = self.shared.running()?;
+        let request = RangeRequest::decode(self.request.clone()).map_err(reason)?;
         let term = running.pipeline.raft_term();
         match running
             .store
-            .range(&request, &Caller::Nobody, term)
+            .range(&request, &self.caller, term)
             .map_err(reason)?
         {
             RangeAnswer::Whole(bytes) => Ok(bytes.into()),
