@@ -122,6 +122,11 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
     gates: resolveGates(new Map()),
     native: () => "etcd_mvcc_put_total 1\n",
     lessor: { expiredTotal: 3 },
+    auth: {
+      revision: 9,
+      figures: { failedLogins: 11, delayedLogins: 12, refusedLogins: 13, hashings: 14, cachedLogins: 15 },
+    },
+    authTokens: () => 16,
     links: { tally },
   });
   return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT });
@@ -340,6 +345,13 @@ describe("/metrics", () => {
     for (const line of [
       'etcd_network_known_peers{Local="bdae9bbc11dd390d",Remote="2"} 1',
       'etcd_debugging_server_alarms{server_id="3",alarm_type="NOSPACE"} 1',
+      "etcd_debugging_auth_revision 9",
+      "netcd_auth_tokens 16",
+      "netcd_auth_failed_logins_total 11",
+      "netcd_auth_delayed_logins_total 12",
+      "netcd_auth_refused_logins_total 13",
+      "netcd_auth_hashings_total 14",
+      "netcd_auth_cached_logins_total 15",
       "etcd_server_learner_promote_successes 1",
       'etcd_server_learner_promote_failures{Reason="too early"} 1',
       "etcd_server_snapshot_apply_in_progress_total 1",

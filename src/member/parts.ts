@@ -75,10 +75,11 @@ export function buildParts(base: Foundation): Parts {
   const { config, log, engine, recovered, identity, membership } = base;
   const alarms = Alarms.restore(recovered.meta);
   // The data plane does not read the alarms itself.
+  const tokens = engine.auth;
   const auth = new Auth({
     config,
     rows: recovered.meta,
-    native: engine.auth,
+    native: tokens,
     log,
     clock: systemClock,
     replica: () => replica,
@@ -135,6 +136,8 @@ export function buildParts(base: Foundation): Parts {
     context,
     gates: config.gates,
     native: () => engine.metrics(),
+    auth,
+    authTokens: () => tokens.tokens(),
     lessor,
     links: clustering.links,
   });
