@@ -58,8 +58,10 @@ export const limits = {
   loginTriesMax: 100,
   /** Election timeouts that a token waits for the index that it names. */
   tokenWaitElections: 3,
-  /** Calls of this member's services, and questions of its data plane, that wait for the index of a token. */
-  waitingTokensMax: 10_000,
+  /** Tokens that wait for the index that they name; of more it is said at once that they are not known. */
+  waitingTokensMax: 1_000,
+  /** Questions of the data plane about tokens that wait for their turn; more are refused. */
+  tokenQuestionsMax: 10_000,
   /** Questions of the data plane about tokens that are answered in one turn of the event loop. */
   tokensATurnMax: 64,
 } as const;
