@@ -99,8 +99,6 @@ impl WatchCall {
         if let Poll::Ready(error) = self.stream.poll_gone(cx) {
             return self.end(&error);
         }
-        let worker = &self.stream.worker;
-        self.permissions.recheck(worker, &mut self.session);
         loop {
             if let Err(error) = self.receive(cx) {
                 return self.end(&error);
@@ -115,7 +113,9 @@ impl WatchCall {
                 Poll::Ready(Ok(())) => {}
             }
             let was_full = self.session.is_full();
-            let term = self.stream.worker.shared.backend.raft_term();
+            let worker = &self.stream.worker;
+            let term = worker.shared.backend.raft_term();
+            self.permissions.recheck(worker, &mut self.session);
             self.session
                 .write(&mut self.frames, WATCH_WRITE_BYTES, term);
             if self.frames.is_empty() && !was_full {
