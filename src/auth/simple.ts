@@ -21,7 +21,8 @@ export class SimpleTokens implements Tokens {
     ttlSeconds: number,
     private readonly isApplied: IndexWaiter,
   ) {
-    this.#ttlMs = (ttlSeconds === 0 ? DEFAULT_TTL_SECONDS : ttlSeconds) * 1_000;
+    const seconds = ttlSeconds === 0 ? DEFAULT_TTL_SECONDS : ttlSeconds;
+    this.#ttlMs = Math.min(seconds * 1_000, Number.MAX_SAFE_INTEGER);
   }
 
   prefix(): string {

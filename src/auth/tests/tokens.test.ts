@@ -194,6 +194,7 @@ describe("simple tokens", () => {
     for (const [given, ttlMs] of [
       [0, 300_000],
       [7, 7_000],
+      [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
     ] as const) {
       const { tokens, native } = side("simple", given);
       const prefixes = new Set(Array.from({ length: 50 }, () => tokens.prefix()));

@@ -56,15 +56,17 @@ export class Users {
 
   get auth(): ServiceContext["auth"] {
     const store = this.#store;
+    const demandAdmin = <T>(caller: Caller, answer: () => T): T => {
+      const error = store.adminError(caller);
+      if (error !== null) throw rpcError(error);
+      return answer();
+    };
     return {
       get enabled() {
         return store.enabled;
       },
       identify: async (metadata) => this.#identify(metadata),
-      checkAdmin: (caller) => {
-        const error = store.adminError(caller);
-        if (error !== null) throw rpcError(error);
-      },
+      checkAdmin: (caller) => demandAdmin(caller, () => {}),
       checkKnown: (caller) => {
         if (store.enabled && caller === null) throw rpcError("userEmpty");
       },
@@ -72,10 +74,10 @@ export class Users {
       change: async (name, request, caller) => this.#do(name, request, caller),
       status: async () => ({ enabled: store.enabled, revision: store.revision }),
       userGet: async (name, caller) => store.userRoles(name, caller),
-      userList: async (caller) => store.userNames(caller),
+      userList: async (caller) => demandAdmin(caller, () => store.userNames()),
       roleGet: async (name, caller) =>
         store.rolePermissions(name, caller).map(({ key, rangeEnd }) => ({ key: Buffer.from(key), rangeEnd })),
-      roleList: async (caller) => store.roleNames(caller),
+      roleList: async (caller) => demandAdmin(caller, () => store.roleNames()),
     };
   }
 
