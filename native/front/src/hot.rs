@@ -101,8 +101,7 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 );
             }
             Ok((request, message)) => {
-                let permitted =
-                    |table: &Table, caller: &Caller| table.check_txn(caller, &request);
+                let permitted = |table: &Table, caller: &Caller| table.check_txn(caller, &request);
                 submit(worker, call, (OpKind::Txn, message), Work::Write, permitted);
             }
             Err(error) => refuse(worker, call, &message, error),

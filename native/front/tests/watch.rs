@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::watching::{Stream, watch};
-use common::{Client, RANGE, Server, WATCH, leading, soon, until};
+use common::{Client, RANGE, Server, frame, leading, soon, until};
 use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
 use netcd_engine::proto::etcdserverpb::{
     CompactionRequest, PutRequest, RangeRequest, WatchCancelRequest, WatchCreateRequest,
-    WatchProgressRequest, WatchRequest, WatchResponse,
+    WatchProgressRequest,
 };
 use netcd_engine::types::OpKind;
 use netcd_front::{FrontConfig, ServingState};

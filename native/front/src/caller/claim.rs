@@ -114,10 +114,7 @@ pub(crate) async fn wait(
 ) -> Identified {
     let allowed = worker.now() + worker.shared.config.request_timeout;
     let by_client = timeout.filter(|timeout| *timeout <= allowed);
-    let answered = tokio::time::timeout_at(
-        by_client.unwrap_or(allowed).into(),
-        asking?.answered(),
-    );
+    let answered = tokio::time::timeout_at(by_client.unwrap_or(allowed).into(), asking?.answered());
     let late = match by_client {
         Some(_) => error::DEADLINE,
         None => error::TIMEOUT,

@@ -32,7 +32,8 @@ impl Permissions {
     /// Who opens a watch now.
     pub(super) fn asker(&mut self, worker: &Worker) -> Result<Asker, EtcdError> {
         let asker = Asker::of(worker, self.claim())?;
-        self.watcher.identified(&worker.shared.auth, worker.now_ms());
+        self.watcher
+            .identified(&worker.shared.auth, worker.now_ms());
         Ok(asker)
     }
 

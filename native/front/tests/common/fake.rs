@@ -336,7 +336,8 @@ impl Backend for Fake {
     }
 
     fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError> {
-        self.auth.admit(|table| table.check_range(caller, request))?;
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         let key = std::str::from_utf8(&request.key).unwrap_or_default();
         let n = key
             .split_once(':')
@@ -361,7 +362,8 @@ impl Backend for Fake {
     }
 
     fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError> {
-        self.auth.admit(|table| table.check_range(caller, request))?;
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         let read = self.chunks_read.clone();
         let n = request.limit.max(1);
         let large = request.key.strip_prefix(b"large:").is_some();

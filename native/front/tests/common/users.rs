@@ -64,7 +64,10 @@ fn row(prefix: &[u8], name: &str, message: &impl Message) -> (Vec<u8>, Option<Ve
 }
 
 fn revision(revision: u64) -> (Vec<u8>, Option<Vec<u8>>) {
-    (AUTH_REVISION.to_vec(), Some(revision.to_be_bytes().to_vec()))
+    (
+        AUTH_REVISION.to_vec(),
+        Some(revision.to_be_bytes().to_vec()),
+    )
 }
 
 /// Registers a token that always stands for the current revision.
@@ -108,7 +111,10 @@ pub fn enable(auth: &Auth) {
 /// Takes `team/` from alice; `shared` she may still read.
 pub fn revoke(auth: &Auth) {
     let left = role(team().split_off(1));
-    write(auth, &[revision(REVISION + 1), row(ROLE_PREFIX, "team", &left)]);
+    write(
+        auth,
+        &[revision(REVISION + 1), row(ROLE_PREFIX, "team", &left)],
+    );
 }
 
 pub fn alice(revision: u64) -> Caller {

@@ -13,7 +13,8 @@ pub struct Stream {
     pub send: h2::SendStream<Bytes>,
     response: Option<h2::client::ResponseFuture>,
     body: Option<h2::RecvStream>,
-    data: BytesMut,
+    /// What is left of a message that is not whole.
+    pub data: BytesMut,
     messages: VecDeque<WatchResponse>,
     /// DATA frames received.
     pub frames: usize,
