@@ -2,6 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
+import { Auth } from "../auth/auth.js";
 import { Alarms, AlarmType } from "../cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "../cluster/apply.js";
 import type { Membership } from "../cluster/membership.js";
@@ -58,6 +59,7 @@ export interface Parts {
   readonly identity: Identity;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly auth: Auth;
   readonly replica: Replica;
   readonly clustering: Clustering;
   readonly server: NativeServer;
@@ -73,6 +75,15 @@ export function buildParts(base: Foundation): Parts {
   const { config, log, engine, recovered, identity, membership } = base;
   const alarms = Alarms.restore(recovered.meta);
   // The data plane does not read the alarms itself.
+  const tokens = engine.auth;
+  const auth = new Auth({
+    config,
+    rows: recovered.meta,
+    native: tokens,
+    log,
+    clock: systemClock,
+    replica: () => replica,
+  });
   const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
   const announceProbes = () => engine.transport.setProbes(router.probes());
   const clustering = new Clustering({
@@ -80,7 +91,11 @@ export function buildParts(base: Foundation): Parts {
     engine,
     identity,
     membership,
-    alarms,
+    replaceRows: (meta) => {
+      membership.replace(meta);
+      alarms.replace(meta);
+      auth.replace(meta);
+    },
     requestTimeoutMs: requestTimeoutMs(config),
     log,
     removed: base.removed,
@@ -88,7 +103,7 @@ export function buildParts(base: Foundation): Parts {
   });
   announceAlarms();
   logRecovered(log, recovered, membership, identity);
-  const replica = buildReplica(base, clustering, alarms, { announceAlarms, announceProbes });
+  const replica = buildReplica(base, { clustering, alarms, auth, announceAlarms, announceProbes });
   const lessor = buildLessor(base, replica);
   const watches = new WatchStreams(engine);
   const context = serviceContext({
@@ -97,6 +112,7 @@ export function buildParts(base: Foundation): Parts {
     identity,
     membership,
     alarms,
+    auth,
     members: clustering.changes(replica),
     transferLeader: (to) => clustering.transferLeader(replica, to),
     quotaBytes: backendQuotaBytes(config),
@@ -121,26 +137,29 @@ export function buildParts(base: Foundation): Parts {
     context,
     gates: config.gates,
     native: () => engine.metrics(),
+    auth,
+    authTokens: () => tokens.tokens(),
     lessor,
     links: clustering.links,
   });
   const router = buildRouter(base, context, () => replica.status());
   announceProbes();
   const server = buildServer(base, context, health, router);
-  return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
+  return { identity, membership, alarms, auth, replica, clustering, server, health, lessor, noSpace, watches };
 }
 
-/** Tells the data plane what it cannot know by itself, each time that it may have changed. */
-interface Announcements {
+/** What applied entries change beside the members, and what tells the data plane of it. */
+interface Applied {
+  readonly clustering: Clustering;
+  readonly alarms: Alarms;
+  readonly auth: Auth;
   readonly announceAlarms: () => void;
   readonly announceProbes: () => void;
 }
 
 function buildReplica(
   base: Foundation,
-  clustering: Clustering,
-  alarms: Alarms,
-  { announceAlarms, announceProbes }: Announcements,
+  { clustering, alarms, auth, announceAlarms, announceProbes }: Applied,
 ): Replica {
   const { config, log, engine, recovered, identity, membership, metrics } = base;
   const state: ClusterState = {
@@ -171,7 +190,7 @@ function buildReplica(
       bytesMax: config.maxWals === 0 ? Number.POSITIVE_INFINITY : config.maxWals * limits.walSegmentBytes,
     },
     initialMembers: base.first.initial?.map((member) => ({ id: member.id, context: member })) ?? null,
-    handlers: controlHandlers(state),
+    handlers: { ...controlHandlers(state), auth: auth.handler },
     membership: membershipHandler(state),
     transport: clustering.links,
     clock: systemClock,

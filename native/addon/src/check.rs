@@ -7,7 +7,7 @@ use napi::bindgen_prelude::BigInt;
 use napi::{Error, Result};
 use netcd_engine::mvcc::MetaTable;
 use netcd_engine::types::{EntryKind, OpKind};
-use netcd_front::ProbeKind;
+use netcd_front::{ProbeKind, TokenKind};
 
 /// An error for JavaScript.
 pub fn reason(error: impl std::fmt::Display) -> Error {
@@ -54,7 +54,8 @@ pub fn duration(name: &str, milliseconds: f64) -> Result<Duration> {
     })
 }
 
-fn refused(name: &str, form: &str) -> Error {
+/// An error that says which field is not what it has to be.
+pub fn refused(name: &str, form: &str) -> Error {
     reason(format!("{name} {form}"))
 }
 
@@ -87,6 +88,16 @@ pub fn probe_kind(name: &str) -> Result<ProbeKind> {
         "livez" => Ok(ProbeKind::Livez),
         "readyz" => Ok(ProbeKind::Readyz),
         other => Err(reason(format!("there is no probe {other}"))),
+    }
+}
+
+/// What tokens look like, by its name.
+pub fn token_kind(name: &str) -> Result<TokenKind> {
+    match name {
+        "simple" => Ok(TokenKind::Simple),
+        "jwt" => Ok(TokenKind::Jwt),
+        "none" => Ok(TokenKind::None),
+        other => Err(reason(format!("there are no tokens of the kind {other}"))),
     }
 }
 

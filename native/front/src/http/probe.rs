@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Response, request};
+use netcd_engine::auth::Caller;
 use netcd_engine::proto::etcdserverpb::RangeRequest;
 
 use crate::call::ActiveCall;
@@ -40,7 +41,12 @@ pub(super) async fn answer(
         return Probed::HandOver(None);
     };
     let _active = ActiveCall::new(&worker.calls, conn);
-    if probe.reads_store && shared.backend.range(&store_read()).is_err() {
+    if probe.reads_store
+        && shared
+            .backend
+            .range(&store_read(), &Caller::Internal)
+            .is_err()
+    {
         return Probed::HandOver(None);
     }
     if probe.reads_quorum {
