@@ -22,8 +22,8 @@ const (
 	authRetryPause = 50 * time.Millisecond
 	// authCallMax is longer than an election, and short enough to ask again.
 	authCallMax = 5 * time.Second
-	// keptSeconds is a lease that is renewed every three seconds.
-	keptSeconds = 9
+	// renewedSeconds is a lease that is renewed every three seconds.
+	renewedSeconds = 9
 )
 
 // TestUserOverEverything is the life of a user of the Go client, on netcd and on etcd: his token runs out, every member
@@ -48,7 +48,7 @@ func userStory(t *testing.T, label, binary string) string {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	events := app.Watch(watching, "app/", clientv3.WithPrefix())
-	renewals, err := app.KeepAlive(ctx, grant(t, ctx, app, keptSeconds, "app/leased"))
+	renewals, err := app.KeepAlive(ctx, grant(t, ctx, app, renewedSeconds, "app/leased"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func (s *userLife) renewed(renewals <-chan *clientv3.LeaseKeepAliveResponse) {
 	}
 	select {
 	case renewal, open := <-renewals:
-		if !open || renewal.TTL != keptSeconds {
+		if !open || renewal.TTL != renewedSeconds {
 			s.t.Fatalf("the lease is not renewed any more: %v", renewal)
 		}
 	case <-s.ctx.Done():

@@ -72,7 +72,10 @@ func (s session) forbid(key string) error {
 	return err
 }
 
-func (s session) enable() error { _, err := s.auth().AuthEnable(s, &pb.AuthEnableRequest{}); return err }
+func (s session) enable() error {
+	_, err := s.auth().AuthEnable(s, &pb.AuthEnableRequest{})
+	return err
+}
 func (s session) disable() error {
 	_, err := s.auth().AuthDisable(s, &pb.AuthDisableRequest{})
 	return err

@@ -66,6 +66,10 @@ func betterThanEtcd() []better {
 			why:   "etcd looks at the revision where keys are asked for, not where users are: a token of before root's password was changed goes on ruling",
 			flags: hmacFlags,
 			tell:  rootOfBefore, etcd: "OK", netcd: oldRevision},
+		{name: "a JWT of a user who was deleted",
+			why:   "etcd asks where keys are touched whether there is such a user, and elsewhere only for a token",
+			flags: hmacFlags,
+			tell:  deletedUser, etcd: "OK", netcd: denied},
 		{name: "a watch ends with the permission",
 			why:  "etcd asks once: events go on to who may no longer read them",
 			tell: watchAfter(forbidCall("reader", "a", "b")), etcd: "goes on", netcd: cancelReason},
@@ -139,7 +143,7 @@ func anonymousFill(t *testing.T, server *member.Member) string {
 	for range 2 {
 		refused = onServer(t, server, nil, large)
 	}
-	list := alarmCall(pb.AlarmRequest_GET, pb.AlarmType_NONE)
+	list := alarmCall(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE)
 	list.Metadata = root
 	alarms := list.Send(server.Connect(t)).Messages[0].(*pb.AlarmResponse).Alarms
 	return fmt.Sprintf("put: %s; alarms: %d; root's put: %s", refused, len(alarms),
@@ -236,6 +240,14 @@ func rootOfBefore(t *testing.T, server *member.Member) string {
 		t.Fatal(outcome)
 	}
 	return onServer(t, server, root, userListCall())
+}
+
+func deletedUser(t *testing.T, server *member.Member) string {
+	root, reader := authOn(t, server), loggedIn(t, server, "reader", "readerpw")
+	if outcome := onServer(t, server, root, userDeleteCall("reader")); outcome != "OK" {
+		t.Fatal(outcome)
+	}
+	return onServer(t, server, reader, alarmCall(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE))
 }
 
 // watchAfter tells what becomes of reader's watch on [a, b) after the call, when root puts a key of it.

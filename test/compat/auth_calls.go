@@ -104,10 +104,6 @@ func maintenanceCall(name string, request, answer proto.Message) Call {
 	return Call{Method: "/etcdserverpb.Maintenance/" + name, Request: request, Answer: func() proto.Message { return proto.Clone(answer) }}
 }
 
-func alarmCall(action pb.AlarmRequest_AlarmAction, alarm pb.AlarmType) Call {
-	return maintenanceCall("Alarm", &pb.AlarmRequest{Action: action, Alarm: alarm}, &pb.AlarmResponse{})
-}
-
 // bare is the call of which only the outcome is compared.
 func bare(call Call) Call {
 	call.Bare = true
@@ -124,9 +120,9 @@ func maintenanceCalls() map[string]Call {
 	snapshot.Streams = true
 	return map[string]Call{
 		"Status":           bare(maintenanceCall("Status", &pb.StatusRequest{}, &pb.StatusResponse{})),
-		"Alarm GET":        alarmCall(pb.AlarmRequest_GET, pb.AlarmType_NONE),
-		"Alarm ACTIVATE":   alarmCall(pb.AlarmRequest_ACTIVATE, pb.AlarmType_NOSPACE),
-		"Alarm DEACTIVATE": alarmCall(pb.AlarmRequest_DEACTIVATE, pb.AlarmType_NOSPACE),
+		"Alarm GET":        alarmCall(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE),
+		"Alarm ACTIVATE":   alarmCall(pb.AlarmRequest_ACTIVATE, 0, pb.AlarmType_NOSPACE),
+		"Alarm DEACTIVATE": alarmCall(pb.AlarmRequest_DEACTIVATE, 0, pb.AlarmType_NOSPACE),
 		"Defragment":       bare(maintenanceCall("Defragment", &pb.DefragmentRequest{}, &pb.DefragmentResponse{})),
 		"Hash":             bare(maintenanceCall("Hash", &pb.HashRequest{}, &pb.HashResponse{})),
 		"HashKV":           bare(maintenanceCall("HashKV", &pb.HashKVRequest{}, &pb.HashKVResponse{})),

@@ -16,8 +16,6 @@ import (
 type asked struct {
 	who  account
 	call Call
-	// logIn is a call that gives its account to later calls.
-	logIn bool
 }
 
 type rangeOfKeys struct{ key, end string }
@@ -25,9 +23,11 @@ type rangeOfKeys struct{ key, end string }
 type authGenerator struct {
 	*generator
 	jwt, enabled bool
-	// passwords are those of the users that are there; "": one that cannot log in, or with an empty password.
+	// passwords are those of the users that are there; noLogin: none that he could log in with.
 	passwords map[string]string
-	roles     map[string][]rangeOfKeys
+	// without are the users who were made to have none.
+	without map[string]bool
+	roles   map[string][]rangeOfKeys
 	// accounts are the newest of each user, retired those before.
 	accounts map[string]account
 	retired  []account
@@ -37,29 +37,39 @@ type authGenerator struct {
 	changes int64
 	alarms  map[pb.AlarmType]bool
 	names   int
+	// wrong counts logins that fail, which netcd delays when there are many.
+	wrong int
 	// trapped counts grants that make etcd keep two permissions of the same range.
 	trapped int
 }
 
 func newAuthGenerator(seed uint64, jwt bool) *authGenerator {
-	return &authGenerator{generator: newGenerator(seed), jwt: jwt, passwords: map[string]string{}, roles: map[string][]rangeOfKeys{},
+	return &authGenerator{generator: newGenerator(seed), jwt: jwt, passwords: map[string]string{}, without: map[string]bool{}, roles: map[string][]rangeOfKeys{},
 		accounts: map[string]account{}, alarms: map[pb.AlarmType]bool{}}
 }
 
-// next makes one call. A JWT of an older revision is renewed before a call that needs an administrator: that is where
-// netcd looks at the revision and etcd does not, see betterThanEtcd.
+const (
+	noLogin = "\x00"
+	// wrongLogins is how many of a run may fail.
+	wrongLogins = 8
+)
+
+// next makes one call. A JWT of an older revision is renewed before a call that needs an administrator, and one of a user
+// who is gone is not used: there netcd looks closer than etcd, see betterThanEtcd.
 func (g *authGenerator) next() asked {
-	if len(g.queue) == 0 {
+	for len(g.queue) == 0 {
 		g.queue = append(g.queue, g.chance()...)
 	}
 	first := g.queue[0]
-	if who := first.who; g.jwt && g.enabled && needsAdmin(first.call) && !first.logIn && who.revision >= 0 {
-		if newest := g.accounts[who.name]; newest.revision == g.changes {
-			first.who = newest
-		} else if password := g.passwords[who.name]; password != "" {
-			return asked{call: authenticateCall(who.name, password), logIn: true}
-		} else {
+	if who := first.who; g.jwt && g.enabled && who != nobody && who.revision >= 0 {
+		switch newest := g.accounts[who.name]; {
+		case !g.canLogIn(who.name):
 			first.who = nobody
+		case !needsAdmin(first.call):
+		case newest.revision == g.changes:
+			first.who = newest
+		default:
+			return asked{call: authenticateCall(who.name, g.passwords[who.name])}
 		}
 	}
 	g.queue = g.queue[1:]
@@ -81,7 +91,7 @@ func (g *authGenerator) chance() []asked {
 		}
 		return g.by(who, g.change())
 	case n < 225:
-		return []asked{g.logIn(g.user())}
+		return g.logIn(g.user())
 	case n < 300:
 		return g.by(who, g.question())
 	case n < 340:
@@ -120,12 +130,22 @@ func (g *authGenerator) caller() account {
 	return who
 }
 
-func (g *authGenerator) logIn(name string) asked {
+func (g *authGenerator) canLogIn(name string) bool {
+	password, there := g.passwords[name]
+	return there && password != noLogin
+}
+
+// logIn has a right password, but for a few.
+func (g *authGenerator) logIn(name string) []asked {
 	password := g.passwords[name]
-	if g.oneIn(40) {
+	if !g.canLogIn(name) || !g.enabled || g.oneIn(100) {
+		if g.enabled && g.wrong == wrongLogins {
+			return nil
+		}
+		g.wrong++
 		password += "x"
 	}
-	return asked{call: authenticateCall(name, password), logIn: true}
+	return []asked{{call: authenticateCall(name, password)}}
 }
 
 // switchOn makes root what he must be, whatever became of him.
@@ -140,7 +160,7 @@ func (g *authGenerator) switchOn() []asked {
 func (g *authGenerator) disarm() []asked {
 	var calls []asked
 	for _, alarm := range slices.Sorted(maps.Keys(g.alarms)) {
-		calls = append(calls, g.by(g.accounts["root"], alarmCall(pb.AlarmRequest_DEACTIVATE, alarm))...)
+		calls = append(calls, g.by(g.accounts["root"], alarmCall(pb.AlarmRequest_DEACTIVATE, 0, alarm))...)
 	}
 	return calls
 }
@@ -162,7 +182,9 @@ func (g *authGenerator) follow(made asked, ours, theirs Answer) {
 		if !g.enabled {
 			g.enabled = true
 			for _, name := range slices.Sorted(maps.Keys(g.passwords)) {
-				g.queue = append(g.queue, g.logIn(name))
+				if g.canLogIn(name) {
+					g.queue = append(g.queue, g.logIn(name)...)
+				}
 			}
 		}
 		return
@@ -186,10 +208,9 @@ func (g *authGenerator) alarm(request *pb.AlarmRequest) {
 
 // refused logs in again whom a server no longer knows, as clients do, though not always.
 func (g *authGenerator) refused(made asked, theirs Answer) {
-	name := made.who.name
-	password, there := g.passwords[name]
-	if outcome := theirs.Outcome(); (outcome == invalidToken || outcome == oldRevision) && there && password != "" && !g.oneIn(4) {
-		g.queue = append(g.queue, asked{call: authenticateCall(name, password), logIn: true})
+	outcome := theirs.Outcome()
+	if (outcome == invalidToken || outcome == oldRevision) && g.canLogIn(made.who.name) && !g.oneIn(4) {
+		g.queue = append(g.queue, g.logIn(made.who.name)...)
 	}
 }
 
@@ -208,15 +229,12 @@ func (g *authGenerator) changed(made asked) {
 		g.enabled = false
 	case *pb.AuthUserAddRequest:
 		g.passwords[request.Name] = request.Password
-		if request.Options.GetNoPassword() {
-			g.passwords[request.Name] = ""
+		if g.without[request.Name] = request.Options.GetNoPassword(); g.without[request.Name] {
+			g.passwords[request.Name] = noLogin
 		}
 		g.welcome(request.Name)
 	case *pb.AuthUserChangePasswordRequest:
-		g.passwords[request.Name] = request.Password
-		if request.HashedPassword == hashOfSecret && request.Password == "" {
-			g.passwords[request.Name] = "secret"
-		}
+		g.passwords[request.Name] = g.passwordAfter(request)
 		g.welcome(request.Name)
 	case *pb.AuthUserDeleteRequest:
 		delete(g.passwords, request.Name)
@@ -234,9 +252,23 @@ func (g *authGenerator) changed(made asked) {
 	}
 }
 
+// passwordAfter is what a user can log in with after a change: who is without one stays so.
+func (g *authGenerator) passwordAfter(request *pb.AuthUserChangePasswordRequest) string {
+	switch {
+	case g.without[request.Name]:
+		return noLogin
+	case request.Password != "":
+		return request.Password
+	case request.HashedPassword == hashOfSecret:
+		return "secret"
+	default:
+		return noLogin
+	}
+}
+
 func (g *authGenerator) welcome(name string) {
-	if g.enabled && g.passwords[name] != "" && !g.oneIn(5) {
-		g.queue = append(g.queue, g.logIn(name))
+	if g.enabled && g.canLogIn(name) && !g.oneIn(5) {
+		g.queue = append(g.queue, g.logIn(name)...)
 	}
 }
 

@@ -93,9 +93,9 @@ func (g *authGenerator) maintenance() Call {
 	case n < 55:
 		return bare(maintenanceCall("MoveLeader", &pb.MoveLeaderRequest{TargetID: 7}, &pb.MoveLeaderResponse{}))
 	case n < 75:
-		return alarmCall(pb.AlarmRequest_GET, pb.AlarmType_NONE)
+		return alarmCall(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE)
 	default:
-		return alarmCall(pick(g.generator, pb.AlarmRequest_ACTIVATE, pb.AlarmRequest_DEACTIVATE), pick(g.generator, pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT))
+		return alarmCall(pick(g.generator, pb.AlarmRequest_ACTIVATE, pb.AlarmRequest_DEACTIVATE), 0, pick(g.generator, pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT))
 	}
 }
 

@@ -42,12 +42,12 @@ func claimsOf(token string) (found claims) {
 	return found
 }
 
-// secret signs tokens by HS256; the file is taken as it is.
-const secret = "a secret that signs tokens"
+// signingSecret signs tokens by HS256; the file is taken as it is.
+const signingSecret = "a secret that signs tokens"
 
 func secretFile(t *testing.T) string {
 	t.Helper()
-	return written(t, "secret", []byte(secret))
+	return written(t, "secret", []byte(signingSecret))
 }
 
 func written(t *testing.T, name string, content []byte) string {
@@ -96,7 +96,7 @@ func unsigned(method string, body any) string {
 
 func signedHS256(body any) string {
 	text := unsigned("HS256", body)
-	mac := hmac.New(sha256.New, []byte(secret))
+	mac := hmac.New(sha256.New, []byte(signingSecret))
 	mac.Write([]byte(text))
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
