@@ -48,7 +48,7 @@ func betterThanEtcd() []better {
 		{name: "a token of a future index",
 			why:   "etcd waits for the index as long as the client does",
 			flags: quickElections,
-			tell:  tokenOfFuture, etcd: "DeadlineExceeded: context deadline exceeded", netcd: invalidToken},
+			tell:  tokenOfFuture, etcd: "nothing until the client gives up", netcd: invalidToken},
 		{name: "nobody raises no alarm",
 			why:   "etcd looks at the quota before it looks who asks: whoever reaches the port stops all writes",
 			flags: func(*testing.T) []string { return []string{fmt.Sprintf("--quota-backend-bytes=%d", quotaBytes)} },
@@ -125,17 +125,17 @@ func tokenOfFuture(t *testing.T, server *member.Member) string {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "token", "abcdefghijklmnop.1000000000"), futureWaitMax)
 	defer cancel()
 	_, err := pb.NewKVClient(server.Connect(t)).Range(ctx, &pb.RangeRequest{Key: []byte("a")})
+	if ctx.Err() != nil {
+		return "nothing until the client gives up"
+	}
 	return member.Outcome(err)
 }
 
 // anonymousFill has the store nearly full and then asks, as nobody, for more than there is room.
 func anonymousFill(t *testing.T, server *member.Member) string {
 	root := authOn(t, server)
-	large := putCall(&pb.PutRequest{Key: []byte("a"), Value: make([]byte, 1<<20)})
-	var fill []Call
-	for range 3 {
-		fill = append(fill, large)
-	}
+	large := putCall(&pb.PutRequest{Key: []byte("a"), Value: make([]byte, 1400<<10)})
+	fill := []Call{large, large}
 	if outcome := onServer(t, server, root, fill...); outcome != "OK" {
 		t.Fatalf("%s is full too early: %s", server.Label, outcome)
 	}

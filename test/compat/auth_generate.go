@@ -384,12 +384,21 @@ func (g *authGenerator) permit() Call {
 	if g.oneIn(40) {
 		what = pick(g.generator, authpb.Permission_Type(3), 99, -1)
 	}
-	key := g.key()
-	end := g.rangeEnd(key)
-	if g.oneIn(10) {
-		key, end = []byte{0}, []byte{0}
+	role, key := g.role(), g.key()
+	// Mostly something new, else what was granted before, or another range that begins there.
+	given := g.roles[role]
+	if len(given) > 0 && g.oneIn(4) {
+		key = []byte(pick(g.generator, given...).key)
 	}
-	return permitRequest(g.role(), &authpb.Permission{PermType: what, Key: key, RangeEnd: end})
+	end := g.rangeEnd(key)
+	switch {
+	case g.oneIn(10):
+		key, end = []byte{0}, []byte{0}
+	case len(given) > 0 && g.oneIn(6):
+		again := pick(g.generator, given...)
+		key, end = []byte(again.key), []byte(again.end)
+	}
+	return permitRequest(role, &authpb.Permission{PermType: what, Key: key, RangeEnd: end})
 }
 
 // forbid takes mostly something that was granted.

@@ -50,9 +50,19 @@ func secretFile(t *testing.T) string {
 	return written(t, "secret", []byte(signingSecret))
 }
 
+// written is the path of a file, in which the name of the test may not be: --auth-token takes no further `=`.
 func written(t *testing.T, name string, content []byte) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
+	directory, err := os.MkdirTemp("", "netcd-auth-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(directory); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(directory, name)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
