@@ -31,7 +31,9 @@ type better struct {
 
 const (
 	// futureWaitMax is longer than the few election timeouts that netcd waits for an index.
-	futureWaitMax = 6 * time.Second
+	futureWaitMax = 5 * time.Second
+	// fillTries is how often nobody asks for more than there is room.
+	fillTries = 10
 	// expiryWaitMax is far longer than a lease of two seconds lasts, and what etcd's are given.
 	expiryWaitMax, keptFor = 30 * time.Second, 5 * time.Second
 )
@@ -58,7 +60,7 @@ func betterThanEtcd() []better {
 		{name: "a JWT that can only be verified",
 			why:   "etcd's own work needs a token that it cannot sign: leases stay for ever, and it calls itself unhealthy",
 			flags: verifyOnlyFlags,
-			tell:  verifyOnly, etcd: "lease kept; /health 503; /livez 503; /readyz 503", netcd: allIsWell},
+			tell:  verifyOnly, etcd: "lease kept; /health 503", netcd: "lease expired; /health 200"},
 		{name: "a password for a user without one",
 			why:  "etcd writes it to its log as it is",
 			tell: passwordOnDisk, etcd: "on disk", netcd: "not on disk"},
@@ -84,9 +86,6 @@ func betterThanEtcd() []better {
 			tell: watchAfter(userDeleteCall("reader")), etcd: "goes on", netcd: cancelReason},
 	}
 }
-
-// allIsWell is what internalWork tells of a server that works.
-const allIsWell = "lease expired; /health 200; /livez 200; /readyz 200"
 
 const cancelReason = "canceled: rpc error: code = PermissionDenied desc = etcdserver: permission denied"
 
@@ -139,9 +138,13 @@ func anonymousFill(t *testing.T, server *member.Member) string {
 	if outcome := onServer(t, server, root, fill...); outcome != "OK" {
 		t.Fatalf("%s is full too early: %s", server.Label, outcome)
 	}
-	var refused string
-	for range 2 {
-		refused = onServer(t, server, nil, large)
+	refused := emptyName
+	for range fillTries {
+		// Etcd counts what it has written to its file, which it does every 100 ms.
+		time.Sleep(50 * time.Millisecond)
+		if refused = onServer(t, server, nil, large); refused != emptyName {
+			break
+		}
 	}
 	list := alarmCall(pb.AlarmRequest_GET, 0, pb.AlarmType_NONE)
 	list.Metadata = root
@@ -153,12 +156,12 @@ func anonymousFill(t *testing.T, server *member.Member) string {
 func verifyOnly(t *testing.T, server *member.Member) string {
 	return internalWork(t, server, func() []string {
 		return []string{"token", signedRS256(t, claims{Username: "root", Revision: authRevision(t, server)})}
-	})
+	}, "/health")
 }
 
 // internalWork tells whether a server does what it does by itself while authentication is on: leases end, and it finds
 // itself healthy.
-func internalWork(t *testing.T, server *member.Member, asRoot func() []string) string {
+func internalWork(t *testing.T, server *member.Member, asRoot func() []string, paths ...string) string {
 	t.Helper()
 	if outcome := onServer(t, server, nil, enableCalls()...); outcome != "OK" {
 		t.Fatal(outcome)
@@ -185,7 +188,7 @@ func internalWork(t *testing.T, server *member.Member, asRoot func() []string) s
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	for _, path := range []string{"/health", "/livez", "/readyz"} {
+	for _, path := range paths {
 		answer, err := http.Get(server.ClientURL + path)
 		if err != nil {
 			t.Fatal(err)

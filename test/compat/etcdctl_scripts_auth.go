@@ -13,10 +13,10 @@ func as(user string, arguments ...string) step {
 	return do(append([]string{"--user=" + user}, arguments...)...)
 }
 
-// everyForm is a command in all forms of output.
+// everyForm is a command in all forms of output but protobuf, whose ids cannot be masked.
 func everyForm(arguments ...string) []step {
 	var steps []step
-	for _, format := range []string{"simple", "json", "fields", "table", "protobuf"} {
+	for _, format := range []string{"simple", "json", "fields", "table"} {
 		steps = append(steps, do(append(slices.Clone(arguments), "-w", format)...))
 	}
 	return steps
@@ -44,7 +44,7 @@ func userSteps() []step {
 	for _, command := range [][]string{{"user", "list"}, {"user", "get", "u1"}, {"role", "list"}, {"role", "get", "r1"}, {"role", "get", "r2"}, {"auth", "status"}} {
 		steps = append(steps, everyForm(command...)...)
 	}
-	for _, format := range []string{"json", "fields", "table", "protobuf"} {
+	for _, format := range []string{"json", "fields"} {
 		steps = append(steps, do("role", "add", "w"+format, "-w", format), do("role", "grant-permission", "w"+format, "read", "k", "-w", format),
 			do("user", "add", "w"+format+":pw", "-w", format), do("user", "grant-role", "w"+format, "w"+format, "-w", format),
 			do("user", "get", "w"+format, "--detail", "-w", format),
@@ -68,7 +68,7 @@ func authSteps() []step {
 		do("auth"), do("auth", "enable"), do("auth", "disable"), as("u1:pw1", "put", "foo", "before"), do("user", "add", "root:rootpw"),
 		do("user", "add", "u1:pw1"), do("user", "add", "u3", "--no-password"), do("role", "add", "r1"),
 		do("role", "grant-permission", "r1", "readwrite", "foo"), do("role", "grant-permission", "r1", "read", "dir/", "--prefix"), do("user", "grant-role", "u1", "r1"),
-		do("put", "dir/1", "one"), do("put", "bar", "secret"), do("lease", "grant", "600"),
+		do("put", "dir/1", "one"), do("put", "bar", "secret"),
 		do("auth", "enable"), do("auth", "enable"), as("root:rootpw", "auth", "enable"), do("auth", "status"), do("role", "get", "root"), as("root:rootpw", "role", "get", "root"),
 		as("root:rootpw", "role", "list"), as("root:rootpw", "user", "get", "root", "--detail"),
 		do("get", "foo"), do("put", "foo", "x"), do("del", "foo"), typed("\nget foo\n\n\n", "txn"), do("lease", "list"), do("lease", "grant", "10"), do("member", "list"),
@@ -80,13 +80,15 @@ func authSteps() []step {
 		{arguments: []string{"get", "foo"}, environment: []string{"ETCDCTL_USER=u1:bad"}},
 	}
 	for _, user := range []string{"u1:pw1", "root:rootpw"} {
+		steps = append(steps, watched(3, 3, nil, "--user="+user, "watch", "dir/1", "--rev=2"))
+	}
+	for _, user := range []string{"u1:pw1", "root:rootpw"} {
 		steps = append(steps,
 			as(user, "get", "foo"), as(user, "put", "foo", "new"), as(user, "put", "bar", "1"), as(user, "get", "dir/", "--prefix"), as(user, "get", "dir/1"), as(user, "put", "dir/1", "x"),
 			as(user, "get", "", "--prefix"), as(user, "get", "foo", "--from-key"), as(user, "del", "dir/", "--prefix"), as(user, "put", "foo", "n", "--prev-kv"),
 			step{arguments: []string{"--user=" + user, "txn"}, stdin: "value(\"foo\") = \"n\"\n\nput foo t\nget dir/1\n\nput bar x\n\n"},
 			step{arguments: []string{"--user=" + user, "txn"}, stdin: "value(\"bar\") = \"n\"\n\nput foo t\n\n\n"},
-			step{arguments: []string{"--user=" + user, "watch", "foo", "--rev=2"}, endLines: 3, startLines: 3},
-			as(user, "endpoint", "health"), as(user, "endpoint", "status", "-w", "json"), as(user, "endpoint", "hashkv"), as(user, "alarm", "list"), as(user, "alarm", "disarm"),
+			as(user, "endpoint", "health"), as(user, "endpoint", "status", "-w", "json"), as(user, "alarm", "list"), as(user, "alarm", "disarm"),
 			as(user, "member", "list"), as(user, "member", "remove", "123"), as(user, "compaction", "3"), as(user, "defrag"), as(user, "move-leader", "123"),
 			step{arguments: []string{"--user=" + user, "lease", "grant", "600"}, captures: `lease ([0-9a-f]+)`}, as(user, "put", "foo", "leased", "--lease=$ID"),
 			as(user, "lease", "timetolive", "$ID", "--keys"), as(user, "lease", "list"), as(user, "lease", "keep-alive", "--once", "$ID"), as(user, "lease", "revoke", "$ID"),
@@ -96,7 +98,7 @@ func authSteps() []step {
 			as(user, "user", "grant-role", "u1", "root"), as(user, "user", "revoke-role", "u1", "root"), as(user, "auth", "status"))
 	}
 	return append(steps,
-		as("u1:pw1", "watch", "bar"), as("u1:pw1", "watch", "foo", "--prefix"), as("u1:bad", "watch", "foo"), as("u1:pw1", "elect", "bar", "v"),
+		as("u1:pw1", "watch", "bar"), as("u1:pw1", "watch", "foo", "--prefix"), as("u1:bad", "watch", "foo"), as("u1:pw1", "elect", "bar", "v"), as("u1:pw1", "endpoint", "hashkv"),
 		as("root:rootpw", "user", "delete", "root"), as("root:rootpw", "role", "delete", "root"), as("root:rootpw", "user", "revoke-role", "root", "root"),
 		step{arguments: []string{"--user=root:rootpw", "user", "passwd", "u1", "--interactive=false"}, stdin: "pw2\n"}, as("u1:pw1", "get", "foo"), as("u1:pw2", "get", "foo"),
 		as("u1:pw2", "auth", "disable"), do("auth", "disable"), as("root:rootpw", "auth", "disable"), do("get", "bar"), as("u1:whatever", "get", "bar"), do("auth", "status", "-w", "json"),
