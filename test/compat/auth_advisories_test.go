@@ -328,3 +328,26 @@ func tokensInMetadata(g *guarded) {
 		}
 	}
 }
+
+// TestEmptyRanges is about ranges that end before, or where, they begin: they hold nothing, and are for those who have one
+// grant that reaches over both ends.
+func TestEmptyRanges(t *testing.T) {
+	p, _ := startWithAuth(t, "empty ranges", withUser("u", "pw",
+		permitCall("u", authpb.READWRITE, "b", "f"), permitCall("u", authpb.READWRITE, "m", "")))
+	defer p.report()
+	u := p.logIn("u", "pw")
+	keys := []string{"a", "b", "c", "d", "f", "g", "m", "m\x00", "n"}
+	for _, key := range keys {
+		for _, end := range keys {
+			if end > key {
+				continue
+			}
+			read := &pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end)}
+			remove := &pb.DeleteRangeRequest{Key: []byte(key), RangeEnd: []byte(end)}
+			for _, call := range []Call{rangeCall(read), deleteCall(remove), txnCall(&pb.TxnRequest{Success: []*pb.RequestOp{rangeOp(read), deleteOp(remove)}}),
+				watchCall(&pb.WatchCreateRequest{Key: read.Key, RangeEnd: read.RangeEnd})} {
+				p.compareAs(u, call)
+			}
+		}
+	}
+}

@@ -36,7 +36,7 @@ func isQuestion(call Call) bool {
 	return false
 }
 
-// needsAdmin tells whose caller must have the role root, or is compared with who is asked for.
+// needsAdmin tells the calls whose caller must have the role root, or is asked for no more if he has it.
 func needsAdmin(call Call) bool {
 	name := call.Method[strings.LastIndex(call.Method, "/")+1:]
 	if alarm, ok := call.Request.(*pb.AlarmRequest); ok {
@@ -47,13 +47,16 @@ func needsAdmin(call Call) bool {
 		return false
 	}
 	return strings.HasPrefix(call.Method, "/etcdserverpb.Auth/") ||
-		slices.Contains([]string{"Compact", "Defragment", "Hash", "HashKV", "MoveLeader", "MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"}, name)
+		slices.Contains([]string{"Compact", "Defragment", "Hash", "HashKV", "MoveLeader", "MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote",
+			"LeaseLeases", "LeaseTimeToLive", "LeaseRevoke", "LeaseKeepAlive"}, name)
 }
 
 func (g *authGenerator) watch() Call {
 	key := g.key()
-	return watchCall(&pb.WatchCreateRequest{Key: key, RangeEnd: g.rangeEnd(key), PrevKv: g.oneIn(3), ProgressNotify: g.oneIn(5),
+	call := watchCall(&pb.WatchCreateRequest{Key: key, RangeEnd: g.rangeEnd(key), PrevKv: g.oneIn(3), ProgressNotify: g.oneIn(5),
 		StartRevision: pick(g.generator, 0, 0, 0, g.revision, g.revision+1000, g.compacted, 1, -1)})
+	straighten(call.Request.ProtoReflect())
+	return call
 }
 
 // recipe gives every lock and election a name of its own, so that none waits for another.

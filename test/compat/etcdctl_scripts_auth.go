@@ -92,13 +92,13 @@ func authSteps() []step {
 			as(user, "member", "list"), as(user, "member", "remove", "123"), as(user, "compaction", "3"), as(user, "defrag"), as(user, "move-leader", "123"),
 			step{arguments: []string{"--user=" + user, "lease", "grant", "600"}, captures: `lease ([0-9a-f]+)`}, as(user, "put", "foo", "leased", "--lease=$ID"),
 			as(user, "lease", "timetolive", "$ID", "--keys"), as(user, "lease", "list"), as(user, "lease", "keep-alive", "--once", "$ID"), as(user, "lease", "revoke", "$ID"),
-			as(user, "lock", "foo", "echo", "locked"),
 			as(user, "user", "list"), as(user, "user", "get", "u1"), as(user, "user", "get", "root"), as(user, "role", "get", "r1"), as(user, "role", "get", "nope"), as(user, "role", "list"),
 			as(user, "user", "add", "u9:pw"), as(user, "user", "delete", "u9"), as(user, "role", "add", "r9"), as(user, "role", "delete", "r9"),
 			as(user, "user", "grant-role", "u1", "root"), as(user, "user", "revoke-role", "u1", "root"), as(user, "auth", "status"))
 	}
 	return append(steps,
 		as("u1:pw1", "watch", "bar"), as("u1:pw1", "watch", "foo", "--prefix"), as("u1:bad", "watch", "foo"), as("u1:pw1", "elect", "bar", "v"), as("u1:pw1", "endpoint", "hashkv"),
+		as("u1:pw1", "lock", "foo", "echo", "locked"), as("root:rootpw", "lock", "foo", "echo", "locked"),
 		as("root:rootpw", "user", "delete", "root"), as("root:rootpw", "role", "delete", "root"), as("root:rootpw", "user", "revoke-role", "root", "root"),
 		step{arguments: []string{"--user=root:rootpw", "user", "passwd", "u1", "--interactive=false"}, stdin: "pw2\n"}, as("u1:pw1", "get", "foo"), as("u1:pw2", "get", "foo"),
 		as("u1:pw2", "auth", "disable"), do("auth", "disable"), as("root:rootpw", "auth", "disable"), do("get", "bar"), as("u1:whatever", "get", "bar"), do("auth", "status", "-w", "json"),
