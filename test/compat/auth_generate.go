@@ -115,8 +115,8 @@ func (g *authGenerator) chance() []asked {
 	}
 }
 
-// straighten turns ranges round that end before they begin. Those hold nothing; who may ask for one depends, in etcd, on
-// whether a single grant has both its ends, which TestEmptyRanges compares.
+// straighten turns ranges round that end before they begin. Those hold nothing, and to whom etcd permits one depends on
+// the shape of its tree of grants; with a single grant TestEmptyRanges compares them.
 func straighten(message protoreflect.Message) {
 	fields := message.Descriptor().Fields()
 	key, end := fields.ByName("key"), fields.ByName("range_end")
