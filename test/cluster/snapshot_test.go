@@ -128,6 +128,10 @@ func killed(t *testing.T, one *member.Member) uint64 {
 func writePast(t *testing.T, members []*member.Member, index uint64) string {
 	t.Helper()
 	connection := members[0].Connect(t)
+	ctx, err := members[0].Identified(t.Context(), connection)
+	if err != nil {
+		t.Fatal(err)
+	}
 	kv := pb.NewKVClient(connection)
 	value := bytes.Repeat([]byte("v"), snapshotValueBytes)
 	for round := range compactRoundsMax {
@@ -135,7 +139,7 @@ func writePast(t *testing.T, members []*member.Member, index uint64) string {
 		for at := range putsPerRound {
 			// One after the other: requests at the same time would share an entry.
 			last = fmt.Sprintf("k-%d-%d", round, at)
-			if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte(last), Value: value}); err != nil {
+			if _, err := kv.Put(ctx, &pb.PutRequest{Key: []byte(last), Value: value}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -66,10 +66,13 @@ func moveTo(ctx context.Context, t *testing.T, leader, next *member.Member) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	maintenance, _ := dial(t, leader)
+	connection := leader.Connect(t)
 	ctx, cancel := context.WithTimeout(ctx, loadCallMax)
 	defer cancel()
-	if _, err := maintenance.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: status.Header.MemberId}); err != nil {
+	if ctx, err = leader.Identified(ctx, connection); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pb.NewMaintenanceClient(connection).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: status.Header.MemberId}); err != nil {
 		t.Fatalf("moving the leader to %s: %v", next.Label, err)
 	}
 }

@@ -5,13 +5,8 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/protobuf/proto"
 	"netcd.test/member"
 )
-
-func authCall(name string, request, answer proto.Message) Call {
-	return Call{Method: "/etcdserverpb.Auth/" + name, Request: request, Answer: func() proto.Message { return proto.Clone(answer) }}
-}
 
 func TestAuthWhileItIsOff(t *testing.T) {
 	p := newPair(t, "auth while it is off")

@@ -12,6 +12,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -32,6 +34,12 @@ type Call struct {
 	Answer func() proto.Message
 	// Streams is set when the server answers with a stream of messages.
 	Streams bool
+	// Open is set when the stream goes on for as long as the client wants: its first message is the answer.
+	Open bool
+	// Bare is set when what the servers answer is their own matter, and only whether they do is compared.
+	Bare bool
+	// Metadata are names and values that go along.
+	Metadata []string
 }
 
 // Answer is what one server said: the messages (one, unless it streams) and the gRPC status.
@@ -56,6 +64,14 @@ func (a Answer) String() string {
 	return "ok {" + strings.Join(texts, "} {") + "}"
 }
 
+// Outcome is how the call ended, in the words of member.Outcome.
+func (a Answer) Outcome() string {
+	if a.Code == 0 {
+		return "OK"
+	}
+	return fmt.Sprintf("%v: %s", codes.Code(a.Code), a.Text)
+}
+
 func abridged(message proto.Message) string {
 	text := prototext.MarshalOptions{}.Format(message)
 	if len(text) <= textBytesMax {
@@ -68,7 +84,8 @@ func abridged(message proto.Message) string {
 func (c Call) Send(connection *grpc.ClientConn) Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), callWaitMax)
 	defer cancel()
-	if c.Streams {
+	ctx = metadata.AppendToOutgoingContext(ctx, c.Metadata...)
+	if c.Streams || c.Open {
 		return c.sendStreaming(ctx, connection)
 	}
 	message := c.Answer()
@@ -79,12 +96,15 @@ func (c Call) Send(connection *grpc.ClientConn) Answer {
 }
 
 func (c Call) sendStreaming(ctx context.Context, connection *grpc.ClientConn) Answer {
-	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, c.Method)
+	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: c.Open}, c.Method)
 	if err != nil {
 		return failed(nil, err)
 	}
 	if err := stream.SendMsg(c.Request); err != nil && !errors.Is(err, io.EOF) {
 		return failed(nil, err)
+	}
+	if c.Open {
+		return c.first(stream)
 	}
 	if err := stream.CloseSend(); err != nil {
 		return failed(nil, err)
@@ -101,6 +121,14 @@ func (c Call) sendStreaming(ctx context.Context, connection *grpc.ClientConn) An
 		}
 		messages = append(messages, message)
 	}
+}
+
+func (c Call) first(stream grpc.ClientStream) Answer {
+	message := c.Answer()
+	if err := stream.RecvMsg(message); err != nil {
+		return failed(nil, err)
+	}
+	return Answer{Messages: []proto.Message{message}}
 }
 
 func failed(messages []proto.Message, err error) Answer {

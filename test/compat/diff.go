@@ -46,17 +46,34 @@ func newPair(t *testing.T, what string, flags ...string) *pair {
 // generator can follow revisions.
 func (p *pair) compare(call Call) Answer {
 	p.t.Helper()
+	return p.compareAs(nobody, call)
+}
+
+// compareAs is compare for a caller, whose token each server has given him itself.
+func (p *pair) compareAs(who account, call Call) Answer {
+	p.t.Helper()
+	ours, theirs := p.ask(who, call)
+	return p.judge(who, call, ours, theirs)
+}
+
+// ask sends the call to both.
+func (p *pair) ask(who account, call Call) (ours, theirs Answer) {
 	p.turn()
-	var ours, theirs Answer
 	var both sync.WaitGroup
-	both.Add(2)
-	go func() { defer both.Done(); ours = normalized(call, call.Send(p.netcd)) }()
-	go func() { defer both.Done(); theirs = normalized(call, call.Send(p.etcd)) }()
+	both.Go(func() { ours = who.calls(call, who.netcd).Send(p.netcd) })
+	both.Go(func() { theirs = who.calls(call, who.etcd).Send(p.etcd) })
 	both.Wait()
+	return ours, theirs
+}
+
+// judge compares two answers and returns that of etcd, normalized.
+func (p *pair) judge(who account, call Call, ours, theirs Answer) Answer {
+	p.t.Helper()
+	ours, theirs = normalized(call, ours), normalized(call, theirs)
 	p.compared++
 	p.codes[theirs.Code]++
 	if !equal(ours, theirs) {
-		p.differ(call.String(), ours.String(), theirs.String())
+		p.differ(call.String()+who.String(), ours.String(), theirs.String())
 	}
 	return theirs
 }

@@ -20,6 +20,7 @@ import (
 	"netcd.test/member"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/sys/unix"
 )
 
 // commandWaitMax bounds one command, a long-running one included.
@@ -29,6 +30,8 @@ const commandWaitMax = 30 * time.Second
 type step struct {
 	arguments []string
 	stdin     string
+	// terminal has stdin typed at one, where passwords are asked for.
+	terminal bool
 	// environment adds NAME=value pairs.
 	environment []string
 	// captures is a pattern whose first group is remembered for $ID in later arguments and masked in output.
@@ -74,17 +77,14 @@ func (target *target) run(t *testing.T, etcdctl string, step step) string {
 	var stderr bytes.Buffer
 	stdout := &lineCounter{grown: make(chan struct{}, 1)}
 	command.Stdout, command.Stderr = stdout, &stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stdin := stdinOf(t, command, step)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(stdin, step.stdin); err != nil && !errors.Is(err, syscall.EPIPE) {
 		t.Fatal(err)
 	}
-	if step.endLines == 0 {
+	if step.endLines == 0 && !step.terminal {
 		stdin.Close()
 	}
 	ended := make(chan error, 1)
@@ -118,6 +118,43 @@ func (target *target) run(t *testing.T, etcdctl string, step step) string {
 	}
 	return fmt.Sprintf("%sexit %d\n  stdout %q\n  stderr %q", during, command.ProcessState.ExitCode(),
 		target.masked(strings.Join(lines, "\n")), target.masked(withoutWarnings(stderr.String())))
+}
+
+// stdinOf is where the command's input is written: a pipe or a terminal.
+func stdinOf(t *testing.T, command *exec.Cmd, step step) io.WriteCloser {
+	t.Helper()
+	if step.terminal {
+		typed, read := terminal(t)
+		command.Stdin = read
+		return typed
+	}
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stdin
+}
+
+// terminal is one whose input is what is written to `typed`.
+func terminal(t *testing.T) (typed, read *os.File) {
+	t.Helper()
+	typed, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { typed.Close() })
+	if err := unix.IoctlSetPointerInt(int(typed.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(typed.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { read.Close() })
+	return typed, read
 }
 
 func environment() []string {

@@ -34,6 +34,10 @@ func scripts(etcdctl string) []script {
 		{"lock", locks, lockSteps()},
 		{"elect", locks, electSteps()},
 		{"member", clusters, memberSteps()},
+		{"user and role", users, userSteps()},
+		{"auth", users, authSteps()},
+		{"password at a prompt", users, promptSteps()},
+		{"the walk's users", users, walkSteps()},
 	}
 	if etcdctl == "etcdctl" {
 		all = append(all, script{"watch with progress", watches, watchProgressSteps()}) // 3.4 has no flag for it.

@@ -17,6 +17,7 @@ const (
 	leases        feature = "lease"
 	locks         feature = "lock"
 	clusters      feature = "cluster"
+	users         feature = "auth"
 )
 
 // landed is where a feature is turned on, with the issue that brings it.
@@ -26,6 +27,7 @@ var landed = map[feature]bool{
 	leases:        true, // issue 4
 	locks:         true, // issue 4
 	clusters:      true, // issue 5
+	users:         true, // issue 17
 }
 
 // has tells whether a feature is turned on; COMPAT_FEATURES=watch,lease turns more on for one run.

@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 const (
@@ -31,8 +32,10 @@ type watchStream struct {
 	said map[int64][]string
 	// created and canceled count responses; progress is the highest revision of an answer to progress.
 	created, canceled int
-	progress          int64
-	lastCreated       *pb.WatchResponse
+	// reason is that of the last end.
+	reason      string
+	progress    int64
+	lastCreated *pb.WatchResponse
 	// fragments of a response that is not complete yet, by watcher.
 	fragments map[int64]*pb.WatchResponse
 	lastEvent map[int64]int64
@@ -42,8 +45,8 @@ type watchStream struct {
 	ended  error
 }
 
-func openWatch(connection *grpc.ClientConn) (*watchStream, error) {
-	ctx, cancel := context.WithCancel(context.Background())
+func openWatch(connection *grpc.ClientConn, with ...string) (*watchStream, error) {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(context.Background(), with...))
 	stream, err := pb.NewWatchClient(connection).Watch(ctx)
 	if err != nil {
 		cancel()
@@ -97,6 +100,7 @@ func (w *watchStream) take(response *pb.WatchResponse) {
 	if response.Canceled {
 		w.canceled++
 		w.over[id] = true
+		w.reason = response.CancelReason
 		w.say(id, "canceled reason=%q compacted=%d header=%d", response.CancelReason, response.CompactRevision, response.GetHeader().GetRevision())
 		return
 	}

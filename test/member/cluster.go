@@ -194,6 +194,9 @@ func (m *Member) Status() (*pb.StatusResponse, error) {
 	defer connection.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	if ctx, err = m.Identified(ctx, connection); err != nil {
+		return nil, err
+	}
 	return pb.NewMaintenanceClient(connection).Status(ctx, &pb.StatusRequest{})
 }
 

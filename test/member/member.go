@@ -39,6 +39,7 @@ type Member struct {
 	DataDir, LogPath string
 
 	place   Place
+	user    *User
 	binary  string
 	extra   []string
 	process *exec.Cmd
@@ -161,7 +162,9 @@ func (m *Member) AwaitServing() error {
 	deadline := time.Now().Add(ServeWaitMax)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		_, err = kv.Range(ctx, &pb.RangeRequest{Key: []byte("serving?"), Limit: 1})
+		if ctx, err = m.Identified(ctx, connection); err == nil {
+			_, err = kv.Range(ctx, &pb.RangeRequest{Key: []byte("serving?"), Limit: 1})
+		}
 		cancel()
 		if err == nil {
 			return nil

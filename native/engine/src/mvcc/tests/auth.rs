@@ -363,9 +363,13 @@ fn reads_are_asked_where_they_are_served() {
     write(&mut kit, &[rows::role("r", &[]), rows::revision(6)]);
     let denied = all(Err(error::PERMISSION_DENIED));
     assert_eq!(read_all(&kit, &caller_at("u", 6)), denied);
-    // Who asks for nothing is asked for nothing.
+    // Who asks for nothing is asked for nothing, but what he carries must be of now.
     let nothing = TxnRequest::default();
-    kit.store.read_txn(&nothing, &Caller::Nobody, TERM).unwrap();
+    let ask = |caller: &Caller| kit.store.read_txn(&nothing, caller, TERM).map(drop);
+    assert_eq!(ask(&Caller::Nobody), Ok(()));
+    assert_eq!(ask(&caller_at("u", 6)), Ok(()));
+    assert_eq!(ask(&caller_at("u", 5)), Err(error::AUTH_OLD_REVISION));
+    assert_eq!(ask(&caller_at("u", 0)), Ok(()));
 }
 
 /// The pieces of an answer that is too large for one.
