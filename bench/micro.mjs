@@ -48,6 +48,7 @@ async function oneVoter(dir) {
     warningUnaryRequestDurationMs: 300,
     logRequests: false,
     warningApplyDurationMs: 100,
+    audit: null,
     peerReadTimeoutMs: 5000,
     peerWriteTimeoutMs: 3000,
     backendBatchIntervalMs: 100,

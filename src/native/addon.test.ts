@@ -46,6 +46,7 @@ function options(dir: string, changes: Partial<EngineOptions> = {}): EngineOptio
     warningUnaryRequestDurationMs: 300,
     logRequests: false,
     warningApplyDurationMs: 100,
+    audit: null,
     peerReadTimeoutMs: 5000,
     peerWriteTimeoutMs: 3000,
     backendBatchIntervalMs: 100,
