@@ -56,6 +56,7 @@ async function oneVoter(dir) {
     compactionBatchLimit: null,
     compactionSleepIntervalMs: 10,
     watchProgressNotifyIntervalMs: 600_000,
+    authToken: "simple",
     frontThreads: 1,
     appendGrant: true,
   });

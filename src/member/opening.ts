@@ -8,7 +8,7 @@ import type { AuditOptions, DirectoryLock, EngineOptions, NativeBinding, Recover
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { tryLock } from "./datalock.js";
-import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
+import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs, tokenKind } from "./derived.js";
 
 /** The largest count that the data plane takes; no limit beyond it could be reached. */
 const COUNT_MAX = 2 ** 32 - 1;
@@ -63,6 +63,7 @@ function engineOptions(config: Config, { clusterId, memberId }: Identity): Engin
     electionTimeoutMs: config.electionTimeoutMs,
     leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     extensiveMetrics: config.extensiveMetrics,
+    authToken: tokenKind(config),
     frontThreads: 0,
     appendGrant: true,
   };

@@ -51,10 +51,10 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     store: () => engine.storeStatus(),
     linearizable: () => replica.readIndex(),
     serializableRead: async () => {
-      await engine.range(PROBE);
+      await engine.range(PROBE, "internal");
     },
-    propose: (kind, request) => replica.proposeOp(kind, request),
-    range: (request) => engine.range(request),
+    propose: (kind, request) => replica.proposeOp(kind, request, null),
+    range: (request) => engine.range(request, null),
     leases: {
       ttlSecondsMin: parts.leaseTtlSecondsMin,
       nextId: () => table.nextId(),

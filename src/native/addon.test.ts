@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, expect, test } from "vitest";
-import { type EngineOptions, EntryKind, type NativeEvent, OpKind, type Recovered } from "./binding.js";
+import { type Caller, type EngineOptions, EntryKind, type NativeEvent, OpKind, type Recovered } from "./binding.js";
 import { Engine } from "./engine.js";
 import { loadBinding } from "./load.js";
 import { NativeServer } from "./server.js";
@@ -54,6 +54,7 @@ function options(dir: string, changes: Partial<EngineOptions> = {}): EngineOptio
     compactionBatchLimit: null,
     compactionSleepIntervalMs: 10,
     watchProgressNotifyIntervalMs: 600_000,
+    authToken: "simple",
     frontThreads: 1,
     appendGrant: true,
     ...changes,
@@ -117,13 +118,17 @@ class Voter {
     else this.server.handle(event);
   }
 
-  propose(kind: OpKind, request: Uint8Array): Promise<Extract<NativeEvent, { type: "proposed" }>> {
+  propose(
+    kind: OpKind,
+    request: Uint8Array,
+    caller: Caller = null,
+  ): Promise<Extract<NativeEvent, { type: "proposed" }>> {
     this.#token += 1;
     const token = this.#token;
     const answer = new Promise<Extract<NativeEvent, { type: "proposed" }>>((resolve) => {
       this.#waiting.set(token, resolve);
     });
-    this.engine.native.propose(kind, request, token);
+    this.engine.native.propose(kind, request, token, caller);
     return answer;
   }
 
@@ -176,7 +181,7 @@ for (const appendGrant of [true, false]) {
     expect(proposed.error).toBeNull();
     const range = await unary(client, "/etcdserverpb.KV/Range", field(1, "from-js"));
     expect(range.includes("value")).toBe(true);
-    expect(Buffer.from(await first.engine.native.range(field(1, "k49"))).includes("k49")).toBe(true);
+    expect(Buffer.from(await first.engine.native.range(field(1, "k49"), null)).includes("k49")).toBe(true);
     const status = first.engine.native.storeStatus();
     expect(status).toMatchObject({ revision: 52, keys: 51, compactRevision: -1 });
     expect(first.seen.some((event) => event.type === (appendGrant ? "appended" : "batch"))).toBe(true);
@@ -194,7 +199,7 @@ for (const appendGrant of [true, false]) {
     const [read] = await second.engine.native.log.readEntries(entry?.index ?? 0, entry?.index ?? 0);
     expect(read?.meta).toEqual(entry);
     expect(read?.data.length).toBe(entry?.bytes);
-    expect(Buffer.from(await second.engine.native.range(field(1, "from-js"))).includes("value")).toBe(true);
+    expect(Buffer.from(await second.engine.native.range(field(1, "from-js"), null)).includes("value")).toBe(true);
   });
 }
 
@@ -304,7 +309,7 @@ test("what is wrong is an error of its call and breaks nothing", async () => {
   expect(() => log.commit(-1)).toThrow("index is a whole number");
   expect(() => log.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
   expect(() => log.grant(1, 99, null)).toThrow("a grant is held");
-  await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");
+  await expect(native.range(Buffer.from([255]), null)).rejects.toThrow("decode");
   const refused = await voter.propose(OpKind.Put, Buffer.alloc(2_000_000));
   expect(refused.error).toEqual({ code: 3, message: "etcdserver: request is too large" });
   expect((await voter.propose(OpKind.Put, put("still", "works"))).error).toBeNull();

@@ -95,7 +95,7 @@ export class Recipe {
     range: { key: Uint8Array; rangeEnd?: Uint8Array },
     startRevision: bigint,
   ): AsyncGenerator<etcdserverpb.WatchResponse, void> {
-    const stream = this.#context.watches.open();
+    const stream = this.#context.watches.open(null);
     const close = () => stream.close();
     this.signal.addEventListener("abort", close);
     if (this.signal.aborted) close();

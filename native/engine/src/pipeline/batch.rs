@@ -1,9 +1,12 @@
 //! The payload of a Batch entry: many clients' requests in one raft log entry (drawn in docs/replication.md).
 //!
-//! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind`, `u64 token`, `u32 length`
-//! and the protobuf request as the client sent it; little endian.
+//! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind and caller`, `u64 token`,
+//! `u32 length`, the user if the caller is one (`u64 auth revision`, `u32 length`, his name), and the protobuf request
+//! as the client sent it; little endian. A request without a caller is what it was before there were any.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::auth::Caller;
 
 use crate::types::{OpKind, Token};
 
@@ -11,8 +14,14 @@ use crate::types::{OpKind, Token};
 pub const BATCH_VERSION: u8 = 1;
 /// Bytes before the first request.
 pub const BATCH_HEADER_BYTES: usize = 1 + 8 + 8 + 4;
-/// Bytes before each request's protobuf message.
+/// Bytes before each request's protobuf message, but for its user.
 pub const REQUEST_HEADER_BYTES: usize = 1 + 8 + 4;
+/// Bytes before the name of a user.
+const USER_HEADER_BYTES: usize = 8 + 4;
+/// In the byte of the kind: a user is named.
+const OF_USER: u8 = 0x80;
+/// In the byte of the kind: the member itself asks.
+const OF_MEMBER: u8 = 0x40;
 
 const COUNT_OFFSET: usize = 1 + 8 + 8;
 
@@ -59,12 +68,23 @@ impl OpenBatch {
     }
 
     /// Appends one request.
-    pub fn push(&mut self, kind: OpKind, request: &[u8], token: Token) {
-        self.buffer.reserve(REQUEST_HEADER_BYTES + request.len());
-        self.buffer.put_u8(kind as u8);
-        self.buffer.put_u64_le(token.0);
+    pub fn push(&mut self, kind: OpKind, request: &[u8], token: Token, caller: &Caller) {
+        let length = |of: &[u8]| u32::try_from(of.len()).expect("requests are far below 4 GiB");
+        let user = match caller {
+            Caller::User { name, revision } => Some((name, *revision)),
+            Caller::Nobody | Caller::Internal => None,
+        };
+        let user_bytes = user.map_or(0, |(name, _)| USER_HEADER_BYTES + name.len());
         self.buffer
-            .put_u32_le(u32::try_from(request.len()).expect("requests are far below 4 GiB"));
+            .reserve(REQUEST_HEADER_BYTES + user_bytes + request.len());
+        self.buffer.put_u8(kind as u8 | caller_bits(caller));
+        self.buffer.put_u64_le(token.0);
+        self.buffer.put_u32_le(length(request));
+        if let Some((name, revision)) = user {
+            self.buffer.put_u64_le(revision);
+            self.buffer.put_u32_le(length(name));
+            self.buffer.put_slice(name);
+        }
         self.buffer.put_slice(request);
         self.count += 1;
     }
@@ -92,6 +112,14 @@ impl OpenBatch {
     pub fn finish(mut self) -> Bytes {
         self.buffer[COUNT_OFFSET..BATCH_HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
         self.buffer.freeze()
+    }
+}
+
+fn caller_bits(caller: &Caller) -> u8 {
+    match caller {
+        Caller::Nobody => 0,
+        Caller::User { .. } => OF_USER,
+        Caller::Internal => OF_MEMBER,
     }
 }
 
@@ -138,6 +166,8 @@ pub struct BatchRequest {
     pub token: Token,
     /// The encoded request message.
     pub request: Bytes,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// Iterator of [`requests`]; after an error it ends.
@@ -148,6 +178,28 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Who asks, after the header of a request; None: the payload ends before.
+    fn caller(&mut self, byte: u8) -> Option<Caller> {
+        if byte & OF_USER == 0 {
+            let of_member = byte & OF_MEMBER != 0;
+            return Some(if of_member {
+                Caller::Internal
+            } else {
+                Caller::Nobody
+            });
+        }
+        if self.rest.len() < USER_HEADER_BYTES {
+            return None;
+        }
+        let revision = self.rest.get_u64_le();
+        let length = self.rest.get_u32_le() as usize;
+        let named = self.rest.len() >= length;
+        named.then(|| Caller::User {
+            name: self.rest.split_to(length),
+            revision,
+        })
+    }
+
     fn fail(&mut self, error: BatchError) -> Option<Result<BatchRequest, BatchError>> {
         self.left = 0;
         self.rest.clear();
@@ -168,11 +220,15 @@ impl Iterator for Requests {
         if self.rest.len() < REQUEST_HEADER_BYTES {
             return self.fail(BatchError::Length(self.total));
         }
-        let kind = self.rest.get_u8();
+        let byte = self.rest.get_u8();
         let token = Token(self.rest.get_u64_le());
         let length = self.rest.get_u32_le() as usize;
-        let Some(kind) = OpKind::from_u8(kind) else {
-            return self.fail(BatchError::Kind(kind));
+        let kind = OpKind::from_u8(byte & !(OF_USER | OF_MEMBER));
+        let (Some(kind), true) = (kind, byte & OF_USER == 0 || byte & OF_MEMBER == 0) else {
+            return self.fail(BatchError::Kind(byte));
+        };
+        let Some(caller) = self.caller(byte) else {
+            return self.fail(BatchError::Length(self.total));
         };
         if self.rest.len() < length {
             return self.fail(BatchError::Length(self.total));
@@ -183,6 +239,7 @@ impl Iterator for Requests {
             kind,
             token,
             request,
+            caller,
         }))
     }
 }
@@ -193,8 +250,8 @@ mod tests {
 
     fn sample() -> Bytes {
         let mut batch = OpenBatch::new(7, 3, 0);
-        batch.push(OpKind::Put, b"abc", Token(1));
-        batch.push(OpKind::Txn, b"", Token(u64::MAX));
+        batch.push(OpKind::Put, b"abc", Token(1), &Caller::Nobody);
+        batch.push(OpKind::Txn, b"", Token(u64::MAX), &Caller::Internal);
         batch.finish()
     }
 
@@ -220,10 +277,10 @@ mod tests {
     #[test]
     fn an_open_batch_can_be_looked_at() {
         let mut batch = OpenBatch::new(7, 3, 0);
-        batch.push(OpKind::Put, b"abc", Token(1));
+        batch.push(OpKind::Put, b"abc", Token(1), &Caller::Nobody);
         let seen: Vec<_> = own_requests(&batch.so_far()).collect();
         assert_eq!((seen.len(), seen[0].token), (1, Token(1)));
-        batch.push(OpKind::Txn, b"", Token(2));
+        batch.push(OpKind::Txn, b"", Token(2), &Caller::Nobody);
         assert_eq!(own_requests(&batch.finish()).count(), 2);
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use netcd_engine::auth::Caller;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::mvcc::{Applied, ApplyContext, LogLevel, Store, StoreConfig, StoreEvents};
 use netcd_engine::proto::etcdserverpb::{
@@ -124,9 +125,12 @@ impl Fake {
             mark: LogMark { index, term: 1 },
             raft_term: TERM,
         };
-        let applied = self
-            .store()
-            .apply_op(kind, request.encode_to_vec().into(), &context);
+        let applied = self.store().apply_op(
+            kind,
+            request.encode_to_vec().into(),
+            &Caller::Nobody,
+            &context,
+        );
         assert!(matches!(applied, Applied::Done(Ok(_))), "{applied:?}");
         self.store().entry_applied(context.mark);
     }

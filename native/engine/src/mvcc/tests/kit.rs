@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
 
+use crate::auth::Caller;
 use crate::error::EtcdError;
 use crate::mvcc::*;
 use crate::proto::etcdserverpb::request_op::Request;
@@ -167,10 +168,19 @@ impl Kit {
 
     /// Applies one operation as an entry of its own.
     pub fn apply(&mut self, kind: OpKind, request: &impl Message) -> Result<Bytes, EtcdError> {
+        self.apply_as(&Caller::Nobody, kind, request)
+    }
+
+    pub fn apply_as(
+        &mut self,
+        caller: &Caller,
+        kind: OpKind,
+        request: &impl Message,
+    ) -> Result<Bytes, EtcdError> {
         let context = self.next_context();
         let applied = self
             .store
-            .apply_op(kind, request.encode_to_vec().into(), &context);
+            .apply_op(kind, request.encode_to_vec().into(), caller, &context);
         self.store.entry_applied(self.mark());
         match applied {
             Applied::Done(result) => result,
@@ -231,17 +241,19 @@ impl Kit {
     }
 
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
-        Ok(decode(match self.store.range(request, TERM)? {
-            RangeAnswer::Whole(bytes) => bytes,
-            RangeAnswer::Chunked { bytes, chunks, .. } => {
-                let mut all = Vec::new();
-                for chunk in chunks {
-                    all.extend_from_slice(&chunk?);
+        Ok(decode(
+            match self.store.range(request, &Caller::Nobody, TERM)? {
+                RangeAnswer::Whole(bytes) => bytes,
+                RangeAnswer::Chunked { bytes, chunks, .. } => {
+                    let mut all = Vec::new();
+                    for chunk in chunks {
+                        all.extend_from_slice(&chunk?);
+                    }
+                    assert_eq!(all.len() as u64, bytes);
+                    all.into()
                 }
-                assert_eq!(all.len() as u64, bytes);
-                all.into()
-            }
-        }))
+            },
+        ))
     }
 
     /// key=value of every key at a revision (0 = now).
