@@ -134,9 +134,11 @@ impl NativeAuth {
     ) -> Result<Option<FoundStatus>> {
         let caller = self::caller(caller)?;
         let running = self.0.running()?;
-        Ok(refusal(running.store.auth().admit(|table| match access(write) {
-            Access::Read => table.check_read(&caller, &key, &range_end),
-            Access::Write => table.check_write(&caller, &key, &range_end),
+        Ok(refusal(running.store.auth().admit(|table| {
+            match access(write) {
+                Access::Read => table.check_read(&caller, &key, &range_end),
+                Access::Write => table.check_write(&caller, &key, &range_end),
+            }
         })))
     }
 

@@ -130,6 +130,9 @@ const _: () = assert!(
 );
 // The lengths of texts have 16 bits in a record.
 const _: () = assert!(AUDIT_TEXT_BYTES_MAX <= u16::MAX as usize);
-const _: () = assert!(AUDIT_WRITE_BYTES < 1 << 20, "the smallest file is a megabyte");
+const _: () = assert!(
+    AUDIT_WRITE_BYTES < 1 << 20,
+    "the smallest file is a megabyte"
+);
 const _: () = assert!(CALL_BYTES_UNDRAINED_MAX <= CALLS_BYTES_UNDRAINED_MAX);
 const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);

@@ -72,8 +72,8 @@ mod tests {
     use netcd_engine::proto::etcdserverpb::{
         PutResponse, RangeResponse, ResponseHeader, TxnResponse,
     };
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
 

@@ -59,6 +59,8 @@ pub(crate) struct LogFile {
     age_max: Option<Duration>,
     backups_max: Option<usize>,
     open: Open,
+    /// The time in the name of the file that was rotated last.
+    named: Duration,
     /// When it was looked whether the file is still at its path.
     looked: Instant,
 }
@@ -73,6 +75,7 @@ impl LogFile {
             age_max: config.age_max,
             backups_max: config.backups_max,
             open: Open::at(&config.path)?,
+            named: Duration::ZERO,
             looked: Instant::now(),
         })
     }
@@ -80,12 +83,13 @@ impl LogFile {
     /// Opens the path anew if another file is there, or none.
     fn follow(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
-        let same = |found: Metadata, own: Metadata| (found.dev(), found.ino()) == (own.dev(), own.ino());
+        let same =
+            |found: &Metadata, own: &Metadata| (found.dev(), found.ino()) == (own.dev(), own.ino());
         let own = self.open.file.metadata()?;
         // Somebody may have cut it short, as logrotate's copytruncate does.
         self.open.bytes = own.len();
         match std::fs::metadata(&self.path) {
-            Ok(found) if same(found, own) => {}
+            Ok(found) if same(&found, &own) => {}
             Ok(_) => self.open = Open::at(&self.path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.open = Open::at(&self.path)?;
@@ -96,41 +100,45 @@ impl LogFile {
     }
 
     fn is_due(&self, bytes: usize, now: SystemTime) -> bool {
-        let Open { bytes: there, began, .. } = self.open;
-        let is_large = self
-            .bytes_max
-            .is_some_and(|max| there + bytes as u64 > max);
+        let Open {
+            bytes: there,
+            began,
+            ..
+        } = self.open;
+        let is_large = self.bytes_max.is_some_and(|max| there + bytes as u64 > max);
         let is_old = self.age_max.is_some()
             && now.duration_since(began).unwrap_or_default() >= AUDIT_FILE_AGE_MAX;
         there > 0 && (is_large || is_old)
     }
 
     fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
-        std::fs::rename(&self.path, self.free_name(now))?;
+        let name = self.free_name(now);
+        std::fs::rename(&self.path, name)?;
         self.open = Open::at(&self.path)?;
         self.remove_old(now)
     }
 
-    /// `audit-2006-01-02T15-04-05.000.log` for `audit.log`.
-    fn free_name(&self, now: SystemTime) -> PathBuf {
+    /// `audit-2006-01-02T15-04-05.000.log` for `audit.log`; later than that of the last one, whatever the time is.
+    fn free_name(&mut self, now: SystemTime) -> PathBuf {
         let (stem, extension) = self.names();
-        let mut since = since_1970(now);
+        const STEP: Duration = Duration::from_millis(1);
+        let mut since = since_1970(now).max(self.named + STEP);
         loop {
+            self.named = since;
             let second = seconds(since.as_secs(), *b"--T--");
             let name = format!("{stem}-{second}.{:03}{extension}", since.subsec_millis());
             let path = self.path.with_file_name(name);
             if !path.exists() {
                 return path;
             }
-            since += Duration::from_millis(1);
+            since += STEP;
         }
     }
 
     /// The file's name before and after the time.
     fn names(&self) -> (String, String) {
-        let name = |part: Option<&std::ffi::OsStr>| {
-            part.map(|part| part.to_string_lossy().into_owned())
-        };
+        let name =
+            |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
         let stem = name(self.path.file_stem()).unwrap_or_default();
         let extension = name(self.path.extension()).map_or_else(String::new, |it| format!(".{it}"));
         (stem, extension)
@@ -149,7 +157,11 @@ impl LogFile {
             let name = entry.file_name();
             let time = name
                 .to_str()
-                .and_then(|name| name.strip_prefix(&stem)?.strip_prefix('-')?.strip_suffix(&extension))
+                .and_then(|name| {
+                    name.strip_prefix(&stem)?
+                        .strip_prefix('-')?
+                        .strip_suffix(&extension)
+                })
                 .filter(|time| is_time(time));
             if let Some(time) = time {
                 found.push((time.to_owned(), entry.path()));
@@ -165,7 +177,11 @@ impl LogFile {
         }
         let oldest = self.age_max.map(|age| {
             let since = since_1970(now).saturating_sub(age);
-            format!("{}.{:03}", seconds(since.as_secs(), *b"--T--"), since.subsec_millis())
+            format!(
+                "{}.{:03}",
+                seconds(since.as_secs(), *b"--T--"),
+                since.subsec_millis()
+            )
         });
         for (at, (time, path)) in self.rotated()?.into_iter().enumerate() {
             let too_many = self.backups_max.is_some_and(|max| at >= max);
@@ -281,7 +297,10 @@ mod tests {
         /// Texts of the rotated files, the newest first.
         fn rotated(&self) -> Vec<String> {
             let files = self.file.rotated().unwrap();
-            files.iter().map(|(_, path)| read_to_string(path).unwrap()).collect()
+            files
+                .iter()
+                .map(|(_, path)| read_to_string(path).unwrap())
+                .collect()
         }
     }
 
@@ -303,13 +322,21 @@ mod tests {
             config.bytes_max = Some(10);
             config.backups_max = Some(2);
         });
-        for line in ["1234\n", "5678\n", "a\n", "a line of more than that\n", "b\n", "cdefghijk\n"] {
+        for line in [
+            "1234\n",
+            "5678\n",
+            "a\n",
+            "a line of more than that\n",
+            "b\n",
+            "cdefghijk\n",
+        ] {
             rig.write(line);
         }
         assert_eq!(rig.text(), "cdefghijk\n");
         // Of four the two newest; a line that is too long for any file has one of its own.
         assert_eq!(rig.rotated(), ["b\n", "a line of more than that\n"]);
-        let (names, _): (Vec<String>, Vec<PathBuf>) = rig.file.rotated().unwrap().into_iter().unzip();
+        let (names, _): (Vec<String>, Vec<PathBuf>) =
+            rig.file.rotated().unwrap().into_iter().unzip();
         assert!(names[0] > names[1], "each at a time of its own: {names:?}");
     }
 
@@ -318,7 +345,10 @@ mod tests {
         let mut rig = rig(|config| config.age_max = Some(3 * DAY));
         let start = SystemTime::now();
         for day in 0..6 {
-            rig.write_at(&format!("{day}\n"), start + day * DAY + Duration::from_secs(day.into()));
+            rig.write_at(
+                &format!("{day}\n"),
+                start + day * DAY + Duration::from_secs(day.into()),
+            );
             // The system's own time does not move with ours.
             rig.file.open.began = start + day * DAY;
         }
@@ -362,7 +392,10 @@ mod tests {
         rig.write("two\n");
         rig.look();
         rig.write("three\n");
-        assert_eq!(read_to_string(rig.path("audit.log.1")).unwrap(), "one\ntwo\n");
+        assert_eq!(
+            read_to_string(rig.path("audit.log.1")).unwrap(),
+            "one\ntwo\n"
+        );
         assert_eq!(rig.text(), "three\n");
         fs::remove_file(rig.path("audit.log")).unwrap();
         fs::write(rig.path("audit.log"), "another\n").unwrap();

@@ -222,7 +222,11 @@ fn hex(nibble: u8) -> u8 {
 
 fn id(out: &mut Vec<u8>, id: i64) {
     out.push(b'"');
-    out.extend((0..u64::BITS / 4).rev().map(|at| hex((id as u64 >> (4 * at)) as u8 & 0xf)));
+    out.extend(
+        (0..u64::BITS / 4)
+            .rev()
+            .map(|at| hex((id as u64 >> (4 * at)) as u8 & 0xf)),
+    );
     out.push(b'"');
 }
 

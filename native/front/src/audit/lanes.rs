@@ -101,6 +101,11 @@ impl Lanes {
         }
     }
 
+    /// Whether a request that gets a line may go on at once.
+    pub(crate) fn has_room(&self, worker: usize) -> bool {
+        !self.lanes[worker].full.load(Ordering::Relaxed)
+    }
+
     /// Ready when a request that gets a line may go on.
     pub(crate) fn poll_room(
         &self,
@@ -109,7 +114,7 @@ impl Lanes {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let lane = &self.lanes[worker];
-        if !lane.full.load(Ordering::Relaxed) {
+        if self.has_room(worker) {
             return Poll::Ready(());
         }
         let mut state = lane.state.lock();
@@ -197,26 +202,28 @@ mod tests {
     use super::*;
     use crate::grpc::methods::MethodId;
 
-    fn record(told: &[u8]) -> Record<'_> {
+    /// An empty name, and no facts.
+    const NOBODY: [u8; 6] = [0; 6];
+
+    fn record(noted: &[u8]) -> Record<'_> {
         Record {
             at: 7,
             method: MethodId(0),
             code: 0,
             revision: 0,
             succeeded: None,
-            user: b"",
             address: b"",
             message: b"",
-            told,
+            noted,
         }
     }
 
     /// Pushes records until the lane is full; how many they were.
     fn fill(lanes: &Lanes, worker: usize) -> u64 {
-        let told = vec![0; 1 << 20];
+        let noted = [&NOBODY[..], &vec![0; 1 << 20]].concat();
         let mut pushed = 0;
         while lanes.lanes[worker].state.lock().records.len() < AUDIT_QUEUE_BYTES_MAX {
-            lanes.push(worker, &record(&told));
+            lanes.push(worker, &record(&noted));
             pushed += 1;
         }
         pushed
@@ -234,15 +241,18 @@ mod tests {
         let lanes = Lanes::new(2, false);
         let kept = fill(&lanes, 0);
         for _ in 0..3 {
-            lanes.push(0, &record(b""));
+            lanes.push(0, &record(&NOBODY));
         }
-        lanes.push(1, &record(b""));
+        lanes.push(1, &record(&NOBODY));
         let mut wait = Wait::default();
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(lanes.poll_room(0, &mut wait, &mut cx).is_ready(), "nobody waits");
+        assert!(
+            lanes.poll_room(0, &mut wait, &mut cx).is_ready(),
+            "nobody waits"
+        );
         assert_eq!(lanes.dropped(), 3);
         assert_eq!(taken(&lanes), [(kept, 3), (1, 0)]);
-        lanes.push(0, &record(b""));
+        lanes.push(0, &record(&NOBODY));
         assert_eq!(taken(&lanes), [(1, 0), (0, 0)], "there is room again");
         assert_eq!(lanes.dropped(), 3);
     }
@@ -268,9 +278,12 @@ mod tests {
         assert!(lanes.poll_room(0, &mut wait, &mut cx).is_pending());
         assert!(lanes.poll_room(0, &mut wait, &mut cx).is_pending());
         let mut other = Wait::default();
-        assert!(lanes.poll_room(1, &mut other, &mut cx).is_ready(), "each has its own");
+        assert!(
+            lanes.poll_room(1, &mut other, &mut cx).is_ready(),
+            "each has its own"
+        );
         // What was admitted before is not lost.
-        lanes.push(0, &record(b""));
+        lanes.push(0, &record(&NOBODY));
         assert_eq!(taken(&lanes), [(kept + 1, 0), (0, 0)]);
         assert_eq!(woken.0.load(Ordering::SeqCst), 1, "once");
         assert!(lanes.poll_room(0, &mut wait, &mut cx).is_ready());
@@ -292,7 +305,7 @@ mod tests {
             let lanes = lanes.clone();
             std::thread::spawn(move || (lanes.wait(), lanes.wait()))
         };
-        lanes.push(0, &record(b""));
+        lanes.push(0, &record(&NOBODY));
         while lanes.due.lock().some {
             std::thread::yield_now();
         }

@@ -27,14 +27,13 @@ use std::task::{Context, Poll};
 use std::thread::Builder;
 use std::time::Instant;
 
-use bytes::Bytes;
 use netcd_engine::metrics::{head, line};
 use parking_lot::Mutex;
 
 pub(crate) use answer::Facts;
 pub use config::{AuditConfig, AuditResult, AuditRule};
 pub(crate) use lanes::Wait;
-pub(crate) use requests::{Silent, Tells};
+pub(crate) use requests::{Silent, Tells, decoded};
 
 use crate::events::FrontEvents;
 use crate::grpc::methods::MethodId;
@@ -43,12 +42,11 @@ use file::{LogFile, Output};
 use lanes::Lanes;
 use policy::{Policy, Verdict};
 use record::Record;
-use requests::decoded;
-use told::Telling;
-use writer::{Written, Writer};
+use told::{Telling, put_text};
+use writer::{Writer, Written};
 
-/// What is known of a request before its end: whether it gets a line, and what that tells of it. Kept with calls whose
-/// request is gone when they are answered.
+/// What is kept of a request until its end, since the request is gone by then: for which results it gets a line, and who
+/// asked for what.
 #[derive(Debug)]
 pub(crate) struct Note(Vec<u8>);
 
@@ -57,9 +55,20 @@ impl Note {
         Verdict(self.0[0])
     }
 
-    fn told(&self) -> &[u8] {
+    fn noted(&self) -> &[u8] {
         &self.0[1..]
     }
+}
+
+/// What is noted of a call.
+#[derive(Debug, Default)]
+pub(crate) enum Noted {
+    /// Nothing yet.
+    #[default]
+    Not,
+    /// It gets no line, or has it.
+    Quiet,
+    Due(Note),
 }
 
 /// A request that has ended.
@@ -67,8 +76,6 @@ pub(crate) struct Ended<'a> {
     pub(crate) worker: usize,
     pub(crate) now: Instant,
     pub(crate) method: MethodId,
-    /// Nobody: the empty name.
-    pub(crate) user: &'a [u8],
     pub(crate) address: &'a str,
     pub(crate) code: u8,
     pub(crate) message: &'a str,
@@ -140,67 +147,48 @@ impl Audit {
         self.policy.may_log(method)
     }
 
-    /// What is to be kept of a request until its end; None if it gets no line whatever comes of it.
+    /// Whether requests of this RPC may get a line when this comes of them.
+    pub(crate) fn may_log_code(&self, method: MethodId, code: u8) -> bool {
+        self.policy.may_log_result(method, AuditResult::of(code))
+    }
+
+    /// What is to be kept of a request of this user (nobody's name is empty); None if it gets no line whatever comes of it.
     pub(crate) fn note(&self, method: MethodId, user: &[u8], request: &dyn Tells) -> Option<Note> {
         const USUAL_BYTES: usize = 96;
-        if !self.policy.may_log(method) {
-            return None;
-        }
         let verdict = self.policy.verdict(method, user, request);
         verdict.logs_any().then(|| {
             let mut note = Vec::with_capacity(USUAL_BYTES);
             note.push(verdict.0);
+            put_text(&mut note, user);
             request.tell(&mut Telling(&mut note));
             Note(note)
         })
     }
 
-    /// The same of a request that is still encoded.
-    pub(crate) fn note_encoded(
-        &self,
-        method: MethodId,
-        user: &[u8],
-        request: &Bytes,
-    ) -> Option<Note> {
-        if !self.policy.may_log(method) {
-            return None;
-        }
-        self.note(method, user, &*decoded(method, request))
-    }
-
     /// Gives a request that was noted its line, if one is due for what came of it.
     pub(crate) fn ended(&self, ended: &Ended<'_>, note: &Note) {
         if note.verdict().logs(AuditResult::of(ended.code)) {
-            self.push(ended, note.told());
+            self.push(ended, note.noted());
         }
     }
 
-    /// The same for a request that is still there.
-    pub(crate) fn ended_now(&self, ended: &Ended<'_>, request: impl FnOnce(&Self) -> Option<Note>) {
-        let result = AuditResult::of(ended.code);
-        if self.policy.may_log_result(ended.method, result)
-            && let Some(note) = request(self)
-        {
-            self.ended(ended, &note);
-        }
-    }
-
-    fn push(&self, ended: &Ended<'_>, told: &[u8]) {
+    fn push(&self, ended: &Ended<'_>, noted: &[u8]) {
         let record = Record {
-            at: ended
-                .now
-                .saturating_duration_since(self.opened)
-                .as_nanos() as u64,
+            at: ended.now.saturating_duration_since(self.opened).as_nanos() as u64,
             method: ended.method,
             code: ended.code,
             revision: ended.answer.revision,
             succeeded: ended.answer.succeeded,
-            user: ended.user,
             address: ended.address.as_bytes(),
             message: ended.message.as_bytes(),
-            told,
+            noted,
         };
         self.lanes.push(ended.worker, &record);
+    }
+
+    /// Whether a request that may get a line can be served now.
+    pub(crate) fn has_room(&self, worker: usize) -> bool {
+        self.lanes.has_room(worker)
     }
 
     /// Ready when a request that may get a line can be served; always where records are rather left out.
@@ -251,6 +239,12 @@ impl Audit {
             line(&mut out, format_args!("{name} {n}"));
         }
         out
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

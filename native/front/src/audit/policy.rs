@@ -66,7 +66,10 @@ impl Rule {
         }
         Ok(Self {
             calls,
-            results: rule.results.iter().fold(0, |all, result| all | 1 << *result as u8),
+            results: rule
+                .results
+                .iter()
+                .fold(0, |all, result| all | 1 << *result as u8),
             users: rule.users.clone().map(HashSet::from_iter),
             prefixes: rule.prefixes.clone(),
             logged: rule.logged,
@@ -86,7 +89,9 @@ impl Rule {
     fn touches(&self, prefixes: &[Bytes], request: &dyn Tells) -> bool {
         let (mut any, mut all) = (false, true);
         request.ranges(&mut |key, range_end| {
-            any |= prefixes.iter().any(|prefix| overlaps(prefix, key, range_end));
+            any |= prefixes
+                .iter()
+                .any(|prefix| overlaps(prefix, key, range_end));
             all &= prefixes.iter().any(|prefix| covers(prefix, key, range_end));
         });
         any && (self.logged || all)
@@ -257,7 +262,10 @@ mod tests {
                 .logs(result)
         };
         assert!(!logs("bot", "/status/a", AuditResult::Ok));
-        assert!(logs("bot", "/status/a", AuditResult::Refused), "another result");
+        assert!(
+            logs("bot", "/status/a", AuditResult::Refused),
+            "another result"
+        );
         assert!(logs("bot", "/stat", AuditResult::Ok), "another key");
         assert!(logs("eve", "/status/a", AuditResult::Ok), "another user");
         assert!(logs("", "/status/a", AuditResult::Ok), "nobody is no user");
@@ -285,7 +293,11 @@ mod tests {
         assert!(logs(vec![range(), write]));
         let policy = Policy::compile(&[rule(&[TXN_READ], true)]).unwrap();
         assert!(policy.may_log(method(TXN)));
-        assert!(policy.verdict(method(TXN), b"", &txn(vec![range()])).logs_any());
+        assert!(
+            policy
+                .verdict(method(TXN), b"", &txn(vec![range()]))
+                .logs_any()
+        );
     }
 
     #[test]

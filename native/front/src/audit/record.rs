@@ -14,13 +14,11 @@ pub(crate) struct Record<'a> {
     pub(crate) revision: i64,
     /// Which branch of a txn ran.
     pub(crate) succeeded: Option<bool>,
-    /// Nobody: the empty name.
-    pub(crate) user: &'a [u8],
     pub(crate) address: &'a [u8],
     /// gRPC's text of an error.
     pub(crate) message: &'a [u8],
-    /// Facts of the request.
-    pub(crate) told: &'a [u8],
+    /// Who asked for what: a name (nobody's is empty) as `put_text` writes it, then facts.
+    pub(crate) noted: &'a [u8],
 }
 
 /// A record as it is read again.
@@ -31,9 +29,9 @@ pub(crate) struct Read<'a> {
     pub(crate) code: u8,
     pub(crate) revision: i64,
     pub(crate) succeeded: Option<bool>,
-    pub(crate) user: Kept<'a>,
     pub(crate) address: Kept<'a>,
     pub(crate) message: Kept<'a>,
+    pub(crate) user: Kept<'a>,
     pub(crate) told: &'a [u8],
 }
 
@@ -47,10 +45,9 @@ impl Record<'_> {
         out.extend_from_slice(&self.revision.to_le_bytes());
         let succeeded = self.succeeded.map_or(UNKNOWN, u8::from);
         out.extend_from_slice(&[self.method.0, self.code, succeeded]);
-        for text in [self.user, self.address, self.message] {
-            put_text(out, text);
-        }
-        out.extend_from_slice(self.told);
+        put_text(out, self.address);
+        put_text(out, self.message);
+        out.extend_from_slice(self.noted);
         let length = (out.len() - start - size_of::<u32>()) as u32;
         out[start..start + size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
     }
@@ -88,9 +85,9 @@ impl<'a> Iterator for Records<'a> {
                 UNKNOWN => None,
                 yes => Some(yes != 0),
             },
-            user: record.text(),
             address: record.text(),
             message: record.text(),
+            user: record.text(),
             told: record.0,
         })
     }
@@ -112,33 +109,42 @@ mod tests {
             )
         ) {
             let mut lane = Vec::new();
+            let noted: Vec<Vec<u8>> = fields
+                .iter()
+                .map(|(.., text)| {
+                    let mut noted = Vec::new();
+                    put_text(&mut noted, text);
+                    noted.extend_from_slice(&text[text.len() / 3..]);
+                    noted
+                })
+                .collect();
             let records: Vec<Record<'_>> = fields
                 .iter()
-                .map(|(at, method, code, revision, succeeded, text)| Record {
+                .zip(&noted)
+                .map(|((at, method, code, revision, succeeded, text), noted)| Record {
                     at: *at,
                     method: MethodId(*method),
                     code: *code,
                     revision: *revision,
                     succeeded: *succeeded,
-                    user: text,
                     address: &text[..text.len() / 2],
                     message: &[],
-                    told: &text[text.len() / 3..],
+                    noted,
                 })
                 .collect();
             for record in &records {
                 record.put(&mut lane);
             }
             let mut reads = Records(&lane);
-            for record in &records {
+            for (record, (.., text)) in records.iter().zip(&fields) {
                 prop_assert_eq!(reads.next_at(), Some(record.at));
                 let read = reads.next().unwrap();
                 prop_assert_eq!((read.at, read.method, read.code), (record.at, record.method, record.code));
                 prop_assert_eq!((read.revision, read.succeeded), (record.revision, record.succeeded));
-                prop_assert_eq!(read.user.bytes, record.user);
+                prop_assert_eq!(read.user.bytes, text.as_slice());
                 prop_assert_eq!(read.address.bytes, record.address);
                 prop_assert_eq!(read.message.bytes, record.message);
-                prop_assert_eq!(read.told, record.told);
+                prop_assert_eq!(read.told, &text[text.len() / 3..]);
             }
             prop_assert_eq!((reads.next_at(), reads.next()), (None, None));
         }
@@ -154,12 +160,15 @@ mod tests {
             code: 0,
             revision: 0,
             succeeded: None,
-            user: &long,
             address: &long,
             message: &long,
-            told: &[],
+            noted: &[],
         };
         record.put(&mut lane);
-        assert!(lane.len() < 3 * AUDIT_TEXT_BYTES_MAX + 100, "{}", lane.len());
+        assert!(
+            lane.len() < 2 * AUDIT_TEXT_BYTES_MAX + 100,
+            "{}",
+            lane.len()
+        );
     }
 }

@@ -170,7 +170,10 @@ impl Tells for AuthRoleGrantPermissionRequest {
         telling.text(Fact::TargetRole, self.name.as_bytes());
         if let Some(granted) = &self.perm {
             let kind = permission::Type::try_from(granted.perm_type);
-            telling.text(Fact::Permission, kind.map_or("?", |kind| kind.as_str_name()).as_bytes());
+            telling.text(
+                Fact::Permission,
+                kind.map_or("?", |kind| kind.as_str_name()).as_bytes(),
+            );
             telling.range(&granted.key, &granted.range_end);
         }
     }
@@ -199,10 +202,16 @@ fn urls(telling: &mut Telling<'_>, urls: &[String]) {
 impl Tells for AlarmRequest {
     fn tell(&self, telling: &mut Telling<'_>) {
         let action = AlarmAction::try_from(self.action);
-        telling.text(Fact::Action, action.map_or("?", |action| action.as_str_name()).as_bytes());
+        telling.text(
+            Fact::Action,
+            action.map_or("?", |action| action.as_str_name()).as_bytes(),
+        );
         telling.number(Fact::Member, self.member_id as i64);
         let alarm = AlarmType::try_from(self.alarm);
-        telling.text(Fact::Alarm, alarm.map_or("?", |alarm| alarm.as_str_name()).as_bytes());
+        telling.text(
+            Fact::Alarm,
+            alarm.map_or("?", |alarm| alarm.as_str_name()).as_bytes(),
+        );
     }
 
     fn only_looks(&self) -> bool {
@@ -213,7 +222,10 @@ impl Tells for AlarmRequest {
 impl Tells for DowngradeRequest {
     fn tell(&self, telling: &mut Telling<'_>) {
         let action = DowngradeAction::try_from(self.action);
-        telling.text(Fact::Action, action.map_or("?", |action| action.as_str_name()).as_bytes());
+        telling.text(
+            Fact::Action,
+            action.map_or("?", |action| action.as_str_name()).as_bytes(),
+        );
         telling.text(Fact::Version, self.version.as_bytes());
     }
 }

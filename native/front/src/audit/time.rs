@@ -18,7 +18,10 @@ pub(crate) struct Civil {
 impl Civil {
     /// So many seconds after the beginning of 1970.
     pub(crate) fn of(unix_seconds: u64) -> Self {
-        let (days, seconds) = (unix_seconds / SECONDS_PER_DAY, unix_seconds % SECONDS_PER_DAY);
+        let (days, seconds) = (
+            unix_seconds / SECONDS_PER_DAY,
+            unix_seconds % SECONDS_PER_DAY,
+        );
         // Years that begin in March have their leap day last; 400 of them have always as many days.
         const DAYS_TO_1970: u64 = 719_468;
         const DAYS_PER_ERA: u64 = 146_097;
@@ -30,7 +33,11 @@ impl Civil {
             (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let month = if from_march < 10 {
+            from_march + 3
+        } else {
+            from_march - 9
+        };
         Self {
             year: era * 400 + year_of_era + u64::from(month <= 2),
             month,
@@ -70,6 +77,11 @@ impl Clock {
         Self {
             start: since_1970(SystemTime::now()).saturating_sub(opened.elapsed()),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn starting(start: Duration) -> Self {
+        Self { start }
     }
 
     /// Time since the beginning of 1970.

@@ -131,7 +131,10 @@ impl Telling<'_> {
 
     /// Nothing is told of 0, which stands for what was not said.
     pub(crate) fn number(&mut self, fact: Fact, number: i64) {
-        debug_assert!(matches!(fact.shape(), Shape::Number | Shape::Flag | Shape::Id));
+        debug_assert!(matches!(
+            fact.shape(),
+            Shape::Number | Shape::Flag | Shape::Id
+        ));
         if number != 0 {
             self.0.push(fact as u8);
             self.0.extend_from_slice(&number.to_le_bytes());
@@ -280,12 +283,19 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         for shift in 0..4 {
-            let text = format!("{}{}", "x".repeat(shift), "\u{1f600}".repeat(AUDIT_TEXT_BYTES_MAX));
+            let text = format!(
+                "{}{}",
+                "x".repeat(shift),
+                "\u{1f600}".repeat(AUDIT_TEXT_BYTES_MAX)
+            );
             let mut out = Vec::new();
             put_text(&mut out, text.as_bytes());
             let kept = Reading(&out).text();
             assert_eq!(kept.length, text.len());
-            assert!(kept.bytes.len() <= AUDIT_TEXT_BYTES_MAX && kept.bytes.len() > AUDIT_TEXT_BYTES_MAX - 4);
+            assert!(
+                kept.bytes.len() <= AUDIT_TEXT_BYTES_MAX
+                    && kept.bytes.len() > AUDIT_TEXT_BYTES_MAX - 4
+            );
             assert!(text.starts_with(std::str::from_utf8(kept.bytes).unwrap()));
         }
         let mut out = Vec::new();

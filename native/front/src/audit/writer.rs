@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::file::Output;
 use super::json::Lines;
@@ -142,7 +142,9 @@ impl<O: Output> Writer<O> {
     fn account(&mut self, out: &[u8], left: &[u8]) {
         let saying = std::mem::take(&mut self.saying);
         if left.is_empty() {
-            self.written.lines.fetch_add(self.out_lines, Ordering::Relaxed);
+            self.written
+                .lines
+                .fetch_add(self.out_lines, Ordering::Relaxed);
             self.missing -= saying;
             return;
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use netcd_engine::auth::{Auth, Caller, Table, TokenEntry};
 use netcd_engine::error::{self, EtcdError};
 
@@ -41,6 +42,14 @@ impl Claim {
             }
             Self::Nobody | Self::Refused(_) => None,
         }
+    }
+
+    /// The name behind the claim, for whoever only wants to know; nobody's is empty.
+    pub(crate) fn user(&self, auth: &Auth) -> Bytes {
+        let bearer = self.bearer().filter(|_| auth.is_enabled());
+        bearer
+            .and_then(|bearer| bearer.user(auth.tokens()))
+            .unwrap_or_default()
     }
 
     /// Who calls under this table. That is a use of the token.
@@ -114,10 +123,7 @@ pub(crate) async fn wait(
 ) -> Identified {
     let allowed = worker.now() + worker.shared.config.request_timeout;
     let by_client = timeout.filter(|timeout| *timeout <= allowed);
-    let answered = tokio::time::timeout_at(
-        by_client.unwrap_or(allowed).into(),
-        asking?.answered(),
-    );
+    let answered = tokio::time::timeout_at(by_client.unwrap_or(allowed).into(), asking?.answered());
     let late = match by_client {
         Some(_) => error::DEADLINE,
         None => error::TIMEOUT,

@@ -301,10 +301,7 @@ mod tests {
             (&[("authorization", "a.1")][..], Some("a.1")),
             (&[("authorization", "Bearer a.1")][..], Some("a.1")),
             (&[("token", "Bearer a.1")][..], Some("a.1")),
-            (
-                &[("token", "Bearer Bearer a.1")][..],
-                Some("Bearer a.1"),
-            ),
+            (&[("token", "Bearer Bearer a.1")][..], Some("Bearer a.1")),
             (&[("token", "bearer a.1")][..], Some("bearer a.1")),
             (&[("token", "a.1"), ("token", "b.1")][..], Some("a.1")),
             (
