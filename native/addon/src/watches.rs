@@ -223,6 +223,9 @@ impl Streams {
             if open.paused {
                 return;
             }
+            if open.session.is_outdated() {
+                open.recheck(&self.pipeline.store().auth().table());
+            }
             let mut output = Messages::default();
             let term = self.pipeline.raft_term();
             let more = open.session.write(&mut output, WATCH_TURN_BYTES, term);
@@ -239,25 +242,26 @@ impl Streams {
 
     /// Looks again at what all may watch.
     fn recheck(&mut self) {
-        let table = self.pipeline.store().auth().table();
         let streams: Vec<u64> = self.open.keys().copied().collect();
         for stream in streams {
-            if let Some(open) = self.open.get_mut(&stream) {
-                open.recheck(&table);
-                self.write(stream);
-            }
+            self.write(stream);
         }
     }
 
     fn forget(&mut self, user: Option<&[u8]>) {
-        for open in self.open.values_mut() {
-            open.forgotten |= match (open.caller.name(), user) {
-                (Some(name), Some(user)) => name == user,
-                (Some(_), None) => true,
-                (None, _) => false,
-            };
+        let table = self.pipeline.store().auth().table();
+        let mut forgotten = Vec::new();
+        for (stream, open) in &mut self.open {
+            let own = open.caller.name();
+            if own.is_some_and(|own| user.is_none_or(|user| own == user)) {
+                open.forgotten = true;
+                open.recheck(&table);
+                forgotten.push(*stream);
+            }
         }
-        self.recheck();
+        for stream in forgotten {
+            self.write(stream);
+        }
     }
 
     fn drained(&mut self) {

@@ -190,6 +190,11 @@ impl Grants {
         }
     }
 
+    /// Bytes that this takes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.keys.len() + size_of_val(&*self.bounds)
+    }
+
     /// Bounds that are not after `key`.
     fn reached(&self, key: &[u8]) -> usize {
         self.bounds

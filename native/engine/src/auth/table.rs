@@ -67,6 +67,12 @@ impl User {
         }
     }
 
+    fn memory_bytes(&self) -> usize {
+        let roles = self.roles.iter().map(|role| size_of_val(role) + role.len());
+        let merged = self.merged.get().map_or(0, Grants::memory_bytes);
+        size_of::<Self>() + roles.sum::<usize>() + size_of_val(&*self.parts) + merged
+    }
+
     fn has_one_of(&self, roles: &HashSet<&[u8]>) -> bool {
         self.roles
             .iter()
@@ -143,6 +149,18 @@ impl Table {
             }
             None => drop(self.users.remove(name)),
         }
+    }
+
+    /// About how many bytes the table takes.
+    pub fn memory_bytes(&self) -> usize {
+        // Of an entry of a map: what it holds, and two counters beside each thing that is shared.
+        const SHARED_BYTES: usize = 4 * size_of::<usize>();
+        let entry = |name: &Arc<[u8]>| size_of_val(name) + name.len() + SHARED_BYTES;
+        let users = self.users.iter();
+        let users = users.map(|(name, user)| entry(name) + user.memory_bytes());
+        let roles = self.roles.iter();
+        let roles = roles.map(|(name, role)| entry(name) + role.memory_bytes());
+        users.sum::<usize>() + roles.sum::<usize>()
     }
 
     /// Whether there is such a user.

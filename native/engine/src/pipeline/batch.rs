@@ -248,9 +248,17 @@ impl Iterator for Requests {
 mod tests {
     use super::*;
 
+    fn user() -> Caller {
+        Caller::User {
+            name: Bytes::from_static("n\u{e9}".as_bytes()),
+            revision: 1 << 40,
+        }
+    }
+
     fn sample() -> Bytes {
         let mut batch = OpenBatch::new(7, 3, 0);
         batch.push(OpKind::Put, b"abc", Token(1), &Caller::Nobody);
+        batch.push(OpKind::DeleteRange, b"de", Token(5), &user());
         batch.push(OpKind::Txn, b"", Token(u64::MAX), &Caller::Internal);
         batch.finish()
     }
@@ -263,7 +271,7 @@ mod tests {
             BatchHeader {
                 origin: 7,
                 sequence: 3,
-                count: 2
+                count: 3
             }
         );
         let read: Vec<_> = requests(&payload).unwrap().map(Result::unwrap).collect();
@@ -271,7 +279,45 @@ mod tests {
         assert_eq!(read[0].request.as_ref(), b"abc");
         assert_eq!(read[1].kind, OpKind::Txn);
         let tokens: Vec<_> = own_requests(&payload).map(|it| it.token).collect();
-        assert_eq!(tokens, vec![Token(1), Token(u64::MAX)]);
+        assert_eq!(tokens, vec![Token(1), Token(5), Token(u64::MAX)]);
+        let callers: Vec<_> = read.iter().map(|it| it.caller.clone()).collect();
+        assert_eq!(callers, [Caller::Nobody, user(), Caller::Internal]);
+        assert_eq!(read[1].request.as_ref(), b"de");
+    }
+
+    #[test]
+    fn a_payload_from_before_there_were_callers_is_read_and_still_written() {
+        let payload = b"\x01\x07\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0\
+            \x01\x09\0\0\0\0\0\0\0\x02\0\0\0ab";
+        let payload = Bytes::from_static(payload);
+        let read: Vec<_> = own_requests(&payload).collect();
+        let request = BatchRequest {
+            kind: OpKind::Put,
+            token: Token(9),
+            request: Bytes::from_static(b"ab"),
+            caller: Caller::Nobody,
+        };
+        assert_eq!(read, [request]);
+        let mut batch = OpenBatch::new(7, 3, 0);
+        batch.push(OpKind::Put, b"ab", Token(9), &Caller::Nobody);
+        assert_eq!(batch.finish(), payload);
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_carried() {
+        for length in [0, 1, 70_000] {
+            let caller = Caller::User {
+                name: vec![b'n'; length].into(),
+                revision: 2,
+            };
+            let mut batch = OpenBatch::new(7, 3, 0);
+            batch.push(OpKind::Put, b"ab", Token(9), &caller);
+            let read: Vec<_> = own_requests(&batch.finish()).collect();
+            assert_eq!(
+                (&read[0].caller, &read[0].request[..]),
+                (&caller, &b"ab"[..])
+            );
+        }
     }
 
     #[test]
@@ -306,8 +352,11 @@ mod tests {
         bytes[0] = 9;
         assert_eq!(header(&bytes), Err(BatchError::Version(9)));
         bytes[0] = BATCH_VERSION;
-        bytes[BATCH_HEADER_BYTES] = 200;
-        let first = requests(&bytes.freeze()).unwrap().next().unwrap();
-        assert_eq!(first, Err(BatchError::Kind(200)));
+        // Also the caller is no other than a user or the member.
+        for byte in [0, 200, OF_USER, OF_USER | OF_MEMBER | 1] {
+            bytes[BATCH_HEADER_BYTES] = byte;
+            let first = requests(&bytes.clone().freeze()).unwrap().next().unwrap();
+            assert_eq!(first, Err(BatchError::Kind(byte)));
+        }
     }
 }

@@ -101,7 +101,6 @@ impl WatchCall {
         if let Poll::Ready(error) = self.stream.poll_gone(cx) {
             return self.end(&error);
         }
-        self.recheck();
         loop {
             if let Err(error) = self.receive(cx) {
                 return self.end(&error);
@@ -117,6 +116,7 @@ impl WatchCall {
             }
             let was_full = self.session.is_full();
             let term = self.stream.worker.shared.backend.raft_term();
+            self.recheck();
             self.session
                 .write(&mut self.frames, WATCH_WRITE_BYTES, term);
             if self.frames.is_empty() && !was_full {

@@ -69,6 +69,13 @@ impl Kit {
     }
 
     fn open_with(dir: Arc<tempfile::TempDir>, change: impl FnOnce(&mut StoreConfig)) -> Self {
+        Self::try_open(dir, change).unwrap()
+    }
+
+    fn try_open(
+        dir: Arc<tempfile::TempDir>,
+        change: impl FnOnce(&mut StoreConfig),
+    ) -> Result<Self, OpenError> {
         let told = Arc::new(Told::default());
         let events: Arc<dyn StoreEvents> = told.clone();
         let mut config = StoreConfig {
@@ -87,14 +94,14 @@ impl Kit {
             events,
         };
         change(&mut config);
-        let (store, recovered) = Store::open(config).unwrap();
-        Self {
+        let (store, recovered) = Store::open(config)?;
+        Ok(Self {
             dir,
             store,
             told,
             index: recovered.applied.index,
             recovered,
-        }
+        })
     }
 
     /// Watches every key from now on.
@@ -142,6 +149,15 @@ impl Kit {
         assert_eq!(*self.told.fatal.lock(), Vec::<String>::new());
         drop(self);
         Self::open(dir)
+    }
+
+    /// Closes the store; the error if it cannot be opened again.
+    pub fn reopening_fails_with(self) -> Option<OpenError> {
+        self.store.close();
+        self.store.abandon();
+        let dir = Arc::clone(&self.dir);
+        drop(self);
+        Self::try_open(dir, |_| {}).err()
     }
 
     /// Closes the store and opens it again.
