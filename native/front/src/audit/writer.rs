@@ -115,9 +115,9 @@ impl<O: Output> Writer<O> {
         if let Err(error) = self.output.prepare(self.out.len()) {
             self.problem("cannot change the file of the audit log", &error);
         }
-        if self.is_torn {
+        let was_torn = std::mem::take(&mut self.is_torn);
+        if was_torn {
             self.out.insert(0, b'\n');
-            self.is_torn = false;
         }
         let out = std::mem::take(&mut self.out);
         let mut left = out.as_slice();
@@ -132,14 +132,14 @@ impl<O: Output> Writer<O> {
                 self.problem("cannot change the file of the audit log", &error);
             }
         }
-        self.account(&out, left);
+        self.account(&out, left, was_torn);
         self.out = out;
         self.out.clear();
         self.out_lines = 0;
     }
 
     /// Counts what was written, and what is lost.
-    fn account(&mut self, out: &[u8], left: &[u8]) {
+    fn account(&mut self, out: &[u8], left: &[u8], was_torn: bool) {
         let saying = std::mem::take(&mut self.saying);
         if left.is_empty() {
             self.written
@@ -148,16 +148,18 @@ impl<O: Output> Writer<O> {
             self.missing -= saying;
             return;
         }
+        let written = &out[..out.len() - left.len()];
+        // What is torn ends with the next line break, be it its own.
+        self.is_torn = written.last().map_or(was_torn, |last| *last != b'\n');
+        let left = left.strip_prefix(b"\n").unwrap_or(left);
         let ends = left.iter().filter(|byte| **byte == b'\n').count() as u64;
         // The line that says how many are missing comes last, and is none of theirs.
-        let lost = ends - u64::from(saying > 0);
+        let lost = ends.saturating_sub(u64::from(saying > 0));
         self.written
             .lines
             .fetch_add(self.out_lines - lost, Ordering::Relaxed);
         self.lanes.count_dropped(lost);
         self.missing += lost;
-        let written = &out[..out.len() - left.len()];
-        self.is_torn = written.last().is_some_and(|last| *last != b'\n');
     }
 
     fn problem(&self, message: &str, error: &std::io::Error) {
