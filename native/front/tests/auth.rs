@@ -337,7 +337,7 @@ async fn the_control_planes_refusal_is_the_answer_and_an_answer_that_does_not_he
     for (answer, expected) in [
         (
             Err(error::TOO_MANY_REQUESTS),
-            (8, "etcdserver: too many requests"),
+            (2, "etcdserver: too many requests"),
         ),
         (Err(error::INVALID_AUTH_TOKEN), INVALID_TOKEN),
         // It says that the token is registered, and it is not.

@@ -277,7 +277,7 @@ mod tests {
         let read: Vec<_> = requests(&payload).unwrap().map(Result::unwrap).collect();
         assert_eq!(read[0].kind, OpKind::Put);
         assert_eq!(read[0].request.as_ref(), b"abc");
-        assert_eq!(read[1].kind, OpKind::Txn);
+        assert_eq!(read[2].kind, OpKind::Txn);
         let tokens: Vec<_> = own_requests(&payload).map(|it| it.token).collect();
         assert_eq!(tokens, vec![Token(1), Token(5), Token(u64::MAX)]);
         let callers: Vec<_> = read.iter().map(|it| it.caller.clone()).collect();

@@ -207,8 +207,6 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn the_table_agrees_with_its_twin(
         entries in changes(),

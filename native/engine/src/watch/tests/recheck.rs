@@ -99,7 +99,9 @@ fn progress_goes_on_without_them() {
 #[test]
 fn one_that_a_compaction_ended_is_not_cancelled_twice() {
     let mut stream = Stream::new();
-    (0..4).for_each(|_| drop(stream.put("b", "1")));
+    for value in ["1", "2", "3", "4"] {
+        stream.put("b", value);
+    }
     stream.compact(4);
     stream.send(RequestUnion::CreateRequest(from(2, watch("b", ""))));
     let said = stream.said_until(|said| said.iter().any(|it| it.canceled));
