@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import type Long from "long";
 import { afterEach, expect, test } from "vitest";
+import { Bench, type Running } from "../src/member/tests/kit.js";
 import { authpb } from "../src/proto/index.js";
 import {
   authService,
@@ -17,7 +18,6 @@ import {
   maintenanceService,
 } from "../src/services/definitions.js";
 import { toInt64 } from "../src/wire/int64.js";
-import { Bench, type Running } from "../src/member/tests/kit.js";
 
 const bench = new Bench();
 afterEach(() => bench.close());

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use netcd_engine::auth::{Auth, Caller, Table, TokenEntry};
 use netcd_engine::error::{self, EtcdError};
 
@@ -36,6 +37,14 @@ impl Claim {
             }
             Self::Nobody | Self::Refused(_) => None,
         }
+    }
+
+    /// The name behind the claim, for whoever only wants to know; nobody's is empty.
+    pub(crate) fn user(&self, auth: &Auth) -> Bytes {
+        let bearer = self.bearer().filter(|_| auth.is_enabled());
+        bearer
+            .and_then(|bearer| bearer.user(auth.tokens()))
+            .unwrap_or_default()
     }
 
     /// Who calls under this table. That is a use of the token.
