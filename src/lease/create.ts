@@ -36,7 +36,8 @@ export function createLessor(parts: LessorParts): Lessor {
     requestTimeoutMs,
     checkpointIntervalMs: checkpoints ? CHECKPOINT_INTERVAL_MS : null,
     revoke: async (id) => {
-      await replica.proposeOp(OpKind.LeaseRevoke, LeaseRevokeRequest.encode({ ID: toInt64(id) }).finish());
+      const request = LeaseRevokeRequest.encode({ ID: toInt64(id) }).finish();
+      await replica.proposeOp(OpKind.LeaseRevoke, request, "internal");
     },
     checkpoint: async (due) => {
       const rows = due.map(({ id, remainingTtlSeconds }) => ({
@@ -44,7 +45,7 @@ export function createLessor(parts: LessorParts): Lessor {
         remaining_TTL: toInt64(remainingTtlSeconds),
       }));
       const request = LeaseCheckpointRequest.encode({ checkpoints: rows }).finish();
-      await replica.proposeOp(OpKind.LeaseCheckpoint, request);
+      await replica.proposeOp(OpKind.LeaseCheckpoint, request, "internal");
     },
     forwarder: forwarder ?? null,
     log: { warn: (message, fields) => log.warn(message, fields) },

@@ -18,5 +18,11 @@ export const requestTimeoutMs = (config: Timing) => REQUEST_TIMEOUT_BASE_MS + 2 
 /** The shortest time to live that a lease is granted: one and a half election timeouts, so that it outlives an election. */
 export const leaseTtlSecondsMin = (config: Timing) => Math.ceil((3 * config.electionTimeoutMs) / 2_000);
 
+/** What tokens look like. A type that there is not ends the start elsewhere. */
+export function tokenKind({ authToken }: Pick<Config, "authToken">): "simple" | "jwt" | "none" {
+  const [type] = authToken.split(",", 1);
+  return type === "simple" || type === "jwt" ? type : "none";
+}
+
 export const backendQuotaBytes = (config: Config) =>
   config.quotaBackendBytes === 0 ? DEFAULT_QUOTA_BYTES : config.quotaBackendBytes;

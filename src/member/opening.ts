@@ -7,7 +7,7 @@ import type { DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { tryLock } from "./datalock.js";
-import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs } from "./derived.js";
+import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs, tokenKind } from "./derived.js";
 
 /** The largest count that the data plane takes; no limit beyond it could be reached. */
 const COUNT_MAX = 2 ** 32 - 1;
@@ -51,6 +51,7 @@ export function engineOptions(config: Config, { clusterId, memberId }: Identity)
     electionTimeoutMs: config.electionTimeoutMs,
     leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     extensiveMetrics: config.extensiveMetrics,
+    authToken: tokenKind(config),
     frontThreads: 0,
     appendGrant: true,
   };

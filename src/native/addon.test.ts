@@ -1,167 +1,10 @@
 // The real addon in this process, with the control plane played by the test: the boundary as binding.ts promises it.
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { afterEach, expect, test } from "vitest";
-import { type EngineOptions, EntryKind, type NativeEvent, OpKind, type Recovered } from "./binding.js";
+import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { EntryKind, OpKind } from "./binding.js";
 import { Engine } from "./engine.js";
-import { loadBinding } from "./load.js";
-import { NativeServer } from "./server.js";
-
-const binding = loadBinding();
-const directories: string[] = [];
-const running = new Set<Voter>();
-
-function directory(): string {
-  const made = mkdtempSync(join(tmpdir(), "netcd-addon-"));
-  directories.push(made);
-  return made;
-}
-
-afterEach(async () => {
-  for (const voter of running) await voter.close();
-  for (const made of directories.splice(0)) rmSync(made, { recursive: true });
-});
-
-function options(dir: string, changes: Partial<EngineOptions> = {}): EngineOptions {
-  return {
-    memberDir: join(dir, "member"),
-    walDir: null,
-    clusterId: 0xcafen,
-    memberId: 0xbeefn,
-    unsafeNoFsync: true,
-    quotaBackendBytes: 0,
-    maxRequestBytes: 1_572_864,
-    maxTxnOps: 128,
-    maxConcurrentStreams: 4294967295,
-    grpcKeepaliveMinTimeMs: 5000,
-    grpcKeepaliveIntervalMs: 7_200_000,
-    grpcKeepaliveTimeoutMs: 20_000,
-    requestTimeoutMs: 7000,
-    electionTimeoutMs: 1000,
-    leaseTtlSecondsMin: 2,
-    extensiveMetrics: false,
-    warningUnaryRequestDurationMs: 300,
-    logRequests: false,
-    warningApplyDurationMs: 100,
-    peerReadTimeoutMs: 5000,
-    peerWriteTimeoutMs: 3000,
-    backendBatchIntervalMs: 100,
-    backendBatchLimit: null,
-    compactionBatchLimit: null,
-    compactionSleepIntervalMs: 10,
-    watchProgressNotifyIntervalMs: 600_000,
-    frontThreads: 1,
-    appendGrant: true,
-    ...changes,
-  };
-}
-
-/** Raft with one voter, as far as the data plane sees it. */
-class Voter {
-  readonly engine: Engine;
-  readonly server: NativeServer;
-  readonly seen: NativeEvent[] = [];
-  #term = 0;
-  #last = 0;
-  #seq = 0;
-  #persisting: { seq: number; index: number }[] = [];
-  readonly #waiting = new Map<number, (event: Extract<NativeEvent, { type: "proposed" }>) => void>();
-  #token = 0;
-
-  constructor(private readonly given: EngineOptions) {
-    this.engine = new Engine(binding, given);
-    this.server = new NativeServer(this.engine.native.transport);
-  }
-
-  async open(): Promise<Recovered> {
-    const found = await this.engine.native.open();
-    running.add(this);
-    this.engine.onWake(() => {
-      for (const event of this.engine.native.drain()) this.#step(event);
-    });
-    this.#term = found.hardState.term + 1;
-    this.#last = found.entries.at(-1)?.index ?? found.snapshotIndex;
-    const empty = { term: this.#term, kind: EntryKind.Empty, payload: 0, data: null };
-    this.#persist([{ ...empty, index: this.#last + 1 }], true);
-    if (this.given.appendGrant) this.engine.native.log.grant(this.#term, this.#last + 1, null);
-    this.engine.native.setServing({ term: this.#term, hasLeader: true, isLearner: false });
-    return found;
-  }
-
-  #persist(entries: Parameters<Engine["native"]["log"]["persist"]>[2], withHardState: boolean): void {
-    this.#seq += 1;
-    const hardState = withHardState ? { term: this.#term, vote: 0xbeefn, commit: this.#last } : null;
-    this.engine.native.log.persist(this.#seq, hardState, entries);
-    this.#last = entries.at(-1)?.index ?? this.#last;
-    this.#persisting.push({ seq: this.#seq, index: this.#last });
-  }
-
-  #step(event: NativeEvent): void {
-    this.seen.push(event);
-    const { log } = this.engine.native;
-    if (event.type === "appended") this.#last = event.entries.at(-1)?.index ?? this.#last;
-    else if (event.type === "batch") {
-      const entry = { index: this.#last + 1, term: this.#term, kind: EntryKind.Batch };
-      this.#persist([{ ...entry, payload: event.payload, data: null }], false);
-    } else if (event.type === "persisted") {
-      for (const { index } of this.#persisting.filter(({ seq }) => seq <= event.seq)) log.commit(index);
-      this.#persisting = this.#persisting.filter(({ seq }) => seq > event.seq);
-    } else if (event.type === "control") {
-      log.controlApplied(event.index, [{ table: "members", key: event.data, value: Buffer.from("v") }]);
-    } else if (event.type === "readRequest") log.readIndexReady(event.ctx, this.#last);
-    else if (event.type === "proposed") this.#waiting.get(event.token)?.(event);
-    else this.server.handle(event);
-  }
-
-  propose(kind: OpKind, request: Uint8Array): Promise<Extract<NativeEvent, { type: "proposed" }>> {
-    this.#token += 1;
-    const token = this.#token;
-    const answer = new Promise<Extract<NativeEvent, { type: "proposed" }>>((resolve) => {
-      this.#waiting.set(token, resolve);
-    });
-    this.engine.native.propose(kind, request, token);
-    return answer;
-  }
-
-  async listen(): Promise<string> {
-    const listener = {
-      role: "client",
-      address: "127.0.0.1:0",
-      unix: false,
-      grpc: true,
-      http: true,
-      held: false,
-    } as const;
-    const [address] = await this.engine.native.transport.listen([listener]);
-    return address ?? "";
-  }
-
-  async close(): Promise<void> {
-    running.delete(this);
-    await this.engine.native.close(1000);
-  }
-}
-
-/** One field of a protobuf message with a length. */
-function field(number: number, value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
-}
-
-const put = (key: string, value: string) => Buffer.concat([field(1, key), field(2, value)]);
-
-function unary(client: Client, path: string, request: Buffer): Promise<Buffer> {
-  const same = (bytes: Buffer) => bytes;
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, same, same, request, new Metadata(), (error: ServiceError | null, answer) => {
-      if (error) reject(error);
-      else resolve(answer ?? Buffer.alloc(0));
-    });
-  });
-}
+import { binding, directory, field, options, put, unary, Voter } from "./tests/voter.js";
 
 for (const appendGrant of [true, false]) {
   test(`puts from the wire and from TypeScript survive a restart (grant: ${appendGrant})`, async () => {
@@ -175,7 +18,7 @@ for (const appendGrant of [true, false]) {
     expect(proposed.error).toBeNull();
     const range = await unary(client, "/etcdserverpb.KV/Range", field(1, "from-js"));
     expect(range.includes("value")).toBe(true);
-    expect(Buffer.from(await first.engine.native.range(field(1, "k49"))).includes("k49")).toBe(true);
+    expect(Buffer.from(await first.engine.native.range(field(1, "k49"), null)).includes("k49")).toBe(true);
     const status = first.engine.native.storeStatus();
     expect(status).toMatchObject({ revision: 52, keys: 51, compactRevision: -1 });
     expect(first.seen.some((event) => event.type === (appendGrant ? "appended" : "batch"))).toBe(true);
@@ -193,7 +36,7 @@ for (const appendGrant of [true, false]) {
     const [read] = await second.engine.native.log.readEntries(entry?.index ?? 0, entry?.index ?? 0);
     expect(read?.meta).toEqual(entry);
     expect(read?.data.length).toBe(entry?.bytes);
-    expect(Buffer.from(await second.engine.native.range(field(1, "from-js"))).includes("value")).toBe(true);
+    expect(Buffer.from(await second.engine.native.range(field(1, "from-js"), null)).includes("value")).toBe(true);
   });
 }
 
@@ -289,6 +132,7 @@ test("an option or argument that cannot be is named, whatever is wrong with it",
   for (const name of ["maxTxnOps", "maxRequestBytes", "maxConcurrentStreams"]) {
     expect(create({ [name]: 2 ** 32 })).toThrow(`${name} is at most 4294967295, not 4294967296`);
   }
+  expect(create({ authToken: "opaque" })).toThrow("no tokens of the kind opaque");
   const { log } = create({ compactionSleepIntervalMs: 1.5 })();
   expect(() => log.commit(-5000)).toThrow("index is a whole number from 0 to 2^53 - 1, not -5000");
 });
@@ -303,10 +147,11 @@ test("what is wrong is an error of its call and breaks nothing", async () => {
   expect(() => log.commit(-1)).toThrow("index is a whole number");
   expect(() => log.proposeControl(9 as never, Buffer.alloc(0))).toThrow("no kind of entry");
   expect(() => log.grant(1, 99, null)).toThrow("a grant is held");
-  await expect(native.range(Buffer.from([255]))).rejects.toThrow("decode");
+  await expect(native.range(Buffer.from([255]), null)).rejects.toThrow("decode");
   const refused = await voter.propose(OpKind.Put, Buffer.alloc(2_000_000));
   expect(refused.error).toEqual({ code: 3, message: "etcdserver: request is too large" });
   expect((await voter.propose(OpKind.Put, put("still", "works"))).error).toBeNull();
+  expect(() => native.watchOpen(1, "somebody" as never)).toThrow("caller is no somebody");
   await voter.close();
   expect(() => native.metrics()).toThrow("the engine is closed");
   // What JavaScript still answers to events of before is dropped.

@@ -8,6 +8,8 @@
 
 import type { NativeEvent } from "./events.js";
 import type {
+  AuthUser,
+  Caller,
   EntryKind,
   EntryMeta,
   GrantQuorum,
@@ -76,6 +78,8 @@ export interface EngineOptions {
   compactionBatchLimit: number | null;
   compactionSleepIntervalMs: number;
   watchProgressNotifyIntervalMs: number;
+  /** What tokens look like (--auth-token): simple ones that name an index, those that `identify` is asked for, or none. */
+  authToken: "simple" | "jwt" | "none";
   /** Transport threads; 0 = chosen from the cores. */
   frontThreads: number;
   /** Whether raft may hand out the append grant (off in tests of the slow path). */
@@ -267,6 +271,25 @@ export interface NativeTransport {
   httpEnd(request: number): void;
 }
 
+/** Users, as far as the data plane knows them: tokens, and the table that it makes of the rows of "auth". */
+export interface NativeAuth {
+  /** The identity behind a token, which is renewed by that; null: it is not known here. */
+  identify(token: string): AuthUser | null;
+  /** Registers a token. revision null: always the current one (simple tokens); ttlMs null: no end. `renewed`: by use. */
+  register(token: string, user: string, revision: number | null, ttlMs: number | null, renewed: boolean): void;
+  /** The tokens of a user are void, and so are the watches that he has opened with them. */
+  forgetUser(user: string): void;
+  forgetAll(): void;
+  /** The answer to `identify`: null = look again, it is registered now; else the error of the calls that wait. */
+  identified(ask: number, error: NativeStatus | null): void;
+  /** Checks under the current table; null = permitted. */
+  checkRange(caller: Caller, key: Uint8Array, rangeEnd: Uint8Array, write: boolean): NativeStatus | null;
+  /** The same for each key of a lease; an identity is enough if there is none, or no such lease here. */
+  checkLease(caller: Caller, id: bigint, write: boolean): NativeStatus | null;
+  /** Registered tokens. */
+  tokens(): number;
+}
+
 /** One member's data plane: its life, its events, its store, and a handle for each of the other subjects. */
 export interface NativeEngine {
   // Every access makes a handle: whoever calls one often keeps it.
@@ -274,6 +297,7 @@ export interface NativeEngine {
   readonly leases: NativeLeases;
   readonly peers: NativePeers;
   readonly transport: NativeTransport;
+  readonly auth: NativeAuth;
 
   /** Opens or creates WAL and store off the main thread. Rejects with a message that names file and offset. */
   open(): Promise<Recovered>;
@@ -290,12 +314,15 @@ export interface NativeEngine {
   close(graceMs: number): Promise<void>;
 
   // --- the store ---
-  /** Propose one operation from TypeScript; answered by `proposed`. */
-  propose(kind: OpKind, request: Uint8Array, token: number): void;
+  /** Propose one operation from TypeScript as this caller; answered by `proposed`. */
+  propose(kind: OpKind, request: Uint8Array, token: number, caller: Caller): void;
   /** Answers the writes that the quota has refused so far. */
   quotaRefused(): void;
-  /** A serializable RangeRequest served off the main thread; resolves with the encoded RangeResponse. */
-  range(request: Uint8Array): Promise<Uint8Array>;
+  /**
+   * A serializable RangeRequest of this caller, served off the main thread; resolves with the encoded RangeResponse.
+   * Rejects with etcd's text if it is refused.
+   */
+  range(request: Uint8Array, caller: Caller): Promise<Uint8Array>;
   /** Which alarms are set: NOSPACE and CORRUPT change what the front and apply admit. */
   setAlarms(noSpace: boolean, corrupt: boolean): void;
   storeStatus(): StoreStatus;
@@ -303,8 +330,11 @@ export interface NativeEngine {
   hashKv(revision: number): Promise<StoreHash>;
   /** Gives back the database's free pages, off the main thread, while the store serves. Rejects with the reason. */
   defragment(): Promise<void>;
-  /** Opens a watch stream under a number that the caller chose and uses once. */
-  watchOpen(stream: number): void;
+  /**
+   * Opens a watch stream of this caller under a number that is used once. What he may not watch is refused, and what he
+   * may not watch any more is cancelled.
+   */
+  watchOpen(stream: number, caller: Caller): void;
   /** Gives the stream an encoded WatchRequest; what comes of it are `watchMessage` events. */
   watchSend(stream: number, request: Uint8Array): void;
   /** Ends the stream. Messages of it may still be in the event queue. */

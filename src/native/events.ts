@@ -28,6 +28,11 @@ export type NativeEvent =
   | { type: "proposed"; token: number; data: Uint8Array | null; error: NativeStatus | null }
   /** A keep-alive that this member does not decide on its own; answer with leaseRenewed. */
   | { type: "leaseRenew"; renewal: number; lease: bigint }
+  /**
+   * Calls came with a token that is not known here: one that names an index which is not applied yet, or a JWT. They
+   * wait for `auth.identified(ask)`. A token is asked for once at a time.
+   */
+  | { type: "identify"; ask: number; token: string }
   /** A message of a watch stream that `watchOpen` made: an encoded WatchResponse. */
   | { type: "watchMessage"; stream: number; data: Uint8Array }
   /** A write or sync failed, or data is damaged: the process must end with this message. */

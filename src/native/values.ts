@@ -77,6 +77,14 @@ export interface MetaRow {
   value: Uint8Array;
 }
 
+/** Who asks: a user and the auth revision that counts for him, "internal", or null: nobody. */
+export type Caller = AuthUser | "internal" | null;
+
+export interface AuthUser {
+  user: string;
+  revision: number;
+}
+
 /** gRPC status as it crosses: code and etcd's text. */
 export interface NativeStatus {
   code: number;

@@ -4,7 +4,7 @@
 import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
 import { etcdserverpb } from "../proto/index.js";
-import type { NativeEngine, NativeEvent } from "./binding.js";
+import type { Caller, NativeEngine, NativeEvent } from "./binding.js";
 
 export type WatchEngine = Pick<NativeEngine, "watchOpen" | "watchSend" | "watchClose">;
 export type WatchMessageEvent = Extract<NativeEvent, { type: "watchMessage" }>;
@@ -26,11 +26,11 @@ export class WatchStreams {
 
   constructor(private readonly engine: WatchEngine) {}
 
-  /** A stream without watchers. It must be closed, or iterated to an end. */
-  open(): WatchStream {
+  /** A stream of this caller without watchers. It must be closed, or iterated to an end. */
+  open(caller: Caller): WatchStream {
     this.#last += 1;
     const number = this.#last;
-    const stream = new WatchStream(this.engine, number, () => this.#open.delete(number));
+    const stream = new WatchStream(this.engine, number, caller, () => this.#open.delete(number));
     this.#open.set(number, stream);
     if (this.#ended !== null) stream.fail(this.#ended);
     return stream;
@@ -58,9 +58,10 @@ class WatchStream implements AsyncIterableIterator<etcdserverpb.WatchResponse> {
   constructor(
     private readonly engine: WatchEngine,
     private readonly number: number,
+    caller: Caller,
     private readonly forget: () => void,
   ) {
-    engine.watchOpen(number);
+    engine.watchOpen(number, caller);
   }
 
   /** Sends a request; does nothing once the stream is closed. */

@@ -2,7 +2,7 @@
 // batches, and what other members pass on. Proposes it, waits for what becomes of it, and gives it up in time.
 
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeLog, NativeStatus, OpKind } from "../native/binding.js";
+import type { Caller, NativeEngine, NativeLog, NativeStatus, OpKind } from "../native/binding.js";
 import { EntryKind } from "../raft/index.js";
 import type { Clock, Timer } from "./clock.js";
 import { type ControlCommand, encodeEnvelope, type MembershipChange } from "./commands.js";
@@ -80,12 +80,12 @@ export class Proposer {
     this.driver.act(() => {});
   }
 
-  operation(kind: OpKind, request: Uint8Array, reply: Reply<Uint8Array>): void {
+  operation(kind: OpKind, request: Uint8Array, caller: Caller, reply: Reply<Uint8Array>): void {
     if (this.#refuses(this.#ops.size, reply)) return;
     const token = this.#nextRequest;
     this.#nextRequest += 1;
     this.#ops.add(token, reply);
-    this.engine.propose(kind, request, token);
+    this.engine.propose(kind, request, token, caller);
   }
 
   #refuses(waiting: number, reply: Reply<never>): boolean {

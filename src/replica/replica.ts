@@ -2,7 +2,7 @@
 // and offers the services what they need: proposals, read indices, leadership. All time comes from the clock.
 
 import { limits } from "../limits.js";
-import type { NativeEngine, NativeEvent, NativeLog, OpKind, Recovered } from "../native/binding.js";
+import type { Caller, NativeEngine, NativeEvent, NativeLog, OpKind, Recovered } from "../native/binding.js";
 import {
   EntryKind,
   type MemberId,
@@ -185,13 +185,13 @@ export class Replica {
     if (!this.#isStoppedFor(reply)) this.#proposer.confChange(change, reply);
   }
 
-  /** One operation of the store; resolves with the encoded response. @throws ReplicaError with the store's status */
-  proposeOp(kind: OpKind, request: Uint8Array): Promise<Uint8Array> {
-    return promised((reply) => this.proposeOpThen(kind, request, reply));
+  /** One operation of the store as this caller; resolves with the encoded response. @throws ReplicaError with the store's status */
+  proposeOp(kind: OpKind, request: Uint8Array, caller: Caller): Promise<Uint8Array> {
+    return promised((reply) => this.proposeOpThen(kind, request, caller, reply));
   }
 
-  proposeOpThen(kind: OpKind, request: Uint8Array, reply: Reply<Uint8Array>): void {
-    if (!this.#isStoppedFor(reply)) this.#proposer.operation(kind, request, reply);
+  proposeOpThen(kind: OpKind, request: Uint8Array, caller: Caller, reply: Reply<Uint8Array>): void {
+    if (!this.#isStoppedFor(reply)) this.#proposer.operation(kind, request, caller, reply);
   }
 
   /** Resolves when this member has applied everything that was committed when the call was made. @throws ReplicaError */
@@ -228,6 +228,25 @@ export class Replica {
     }
     this.#appliedWaiters.push({ index, reply });
     this.#log.awaitApplied(index);
+  }
+
+  /** Whether this index is applied here by then; false also if too many wait already. */
+  appliedWithin(index: number, ms: number): Promise<boolean> {
+    if (this.#applied >= index) return Promise.resolve(true);
+    if (this.#stopped || this.#appliedWaiters.length >= limits.pendingRequestsMax) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ms, () => {
+        this.#appliedWaiters = this.#appliedWaiters.filter((other) => other !== waiter);
+        resolve(false);
+      });
+      const settled = (applied: boolean) => {
+        timer.cancel();
+        resolve(applied);
+      };
+      const waiter = { index, reply: { done: () => settled(true), failed: () => settled(false) } };
+      this.#appliedWaiters.push(waiter);
+      this.#log.awaitApplied(index);
+    });
   }
 
   #requestRead(reply: Reply<number>): void {

@@ -194,13 +194,13 @@ describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
     alone.scheduler.run(50);
     await expect(read).resolves.toBeUndefined();
     const op = encodeOperation({ type: "put", key: "a", value: 1 });
-    const put = alone.replica.proposeOp(OpKind.Put, op);
+    const put = alone.replica.proposeOp(OpKind.Put, op, "internal");
     alone.scheduler.run(50);
     expect(decodeJson(await put)).toBe(1);
     alone.replica.stop();
     await expect(alone.replica.readIndex()).rejects.toThrow("etcdserver: server stopped");
     await expect(
-      alone.replica.proposeOp(OpKind.Put, encodeOperation({ type: "put", key: "a", value: 1 })),
+      alone.replica.proposeOp(OpKind.Put, encodeOperation({ type: "put", key: "a", value: 1 }), "internal"),
     ).rejects.toThrow("etcdserver: server stopped");
   });
 

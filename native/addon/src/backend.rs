@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use netcd_engine::auth::{Auth, Caller, Table};
 use netcd_engine::error::{EtcdError, NO_SPACE};
 use netcd_engine::mvcc::{Chunks, RangeAnswer, Store, validate};
 use netcd_engine::pipeline::{Pipeline, ReadBarrier, ReadKind, SlowRead};
@@ -79,30 +80,71 @@ impl EngineBackend {
     }
 }
 
+impl EngineBackend {
+    /// A write of the control plane for this caller. Who may not write must not come to the quota either.
+    pub fn propose(
+        &self,
+        kind: OpKind,
+        request: &[u8],
+        token: Token,
+        caller: &Caller,
+    ) -> Result<(), EtcdError> {
+        let auth = self.store().auth();
+        auth.admit(|table| permit(table, caller, kind, request))?;
+        self.submit(kind, request, token, caller)
+    }
+}
+
+/// Whether a caller may do this, as far as the request says. One that cannot be decoded is refused by apply.
+fn permit(table: &Table, caller: &Caller, kind: OpKind, request: &[u8]) -> Result<(), EtcdError> {
+    fn decoded<T: Message + Default>(
+        request: &[u8],
+        check: impl FnOnce(&T) -> Result<(), EtcdError>,
+    ) -> Result<(), EtcdError> {
+        T::decode(request).map_or(Ok(()), |request| check(&request))
+    }
+    match kind {
+        OpKind::Put => decoded(request, |put| table.check_put(caller, put)),
+        OpKind::DeleteRange => decoded(request, |delete| table.check_delete(caller, delete)),
+        OpKind::Txn => wire::decode_txn(Bytes::copy_from_slice(request))
+            .map_or(Ok(()), |txn| table.check_txn(caller, &txn)),
+        OpKind::Compact => table.check_admin(caller),
+        OpKind::LeaseGrant | OpKind::LeaseRevoke | OpKind::LeaseCheckpoint => {
+            table.check_known(caller)
+        }
+    }
+}
+
 impl Backend for EngineBackend {
-    fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
+    fn submit(
+        &self,
+        kind: OpKind,
+        request: &[u8],
+        token: Token,
+        caller: &Caller,
+    ) -> Result<(), EtcdError> {
         if !self.admits(kind, request) {
             self.refused.lock().push(token);
             self.queue.put(|waiting| waiting.quota_exceeded = true);
             return Ok(());
         }
-        Backend::submit(&*self.pipeline, kind, request, token)
+        Backend::submit(&*self.pipeline, kind, request, token, caller)
     }
 
     fn read_barrier(&self, token: Token) -> Result<ReadBarrier, EtcdError> {
         Backend::read_barrier(&*self.pipeline, token)
     }
 
-    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
-        Backend::range(&*self.pipeline, request)
+    fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError> {
+        Backend::range(&*self.pipeline, request, caller)
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
-        Backend::range_stream(&*self.pipeline, request)
+    fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError> {
+        Backend::range_stream(&*self.pipeline, request, caller)
     }
 
-    fn read_txn(&self, request: &TxnRequest) -> OpResult {
-        Backend::read_txn(&*self.pipeline, request)
+    fn read_txn(&self, request: &TxnRequest, caller: &Caller) -> OpResult {
+        Backend::read_txn(&*self.pipeline, request, caller)
     }
 
     fn read_answered(&self, kind: ReadKind, success: bool, took: Duration) -> bool {
@@ -115,6 +157,22 @@ impl Backend for EngineBackend {
 
     fn waiting_requests(&self, tokens: &HashSet<Token>) -> Vec<(Token, Bytes)> {
         Backend::waiting_requests(&*self.pipeline, tokens)
+    }
+
+    fn auth(&self) -> &Arc<Auth> {
+        self.store().auth()
+    }
+
+    fn check_lease(&self, table: &Table, caller: &Caller, id: i64) -> Result<(), EtcdError> {
+        Backend::check_lease(&*self.pipeline, table, caller, id)
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.store().applied().index
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.store().now_ms()
     }
 
     fn watch_hub(&self) -> &Arc<WatchHub> {

@@ -7,6 +7,7 @@ use napi::bindgen_prelude::BigInt;
 use napi::{Error, Result};
 use netcd_engine::mvcc::MetaTable;
 use netcd_engine::types::{EntryKind, OpKind};
+use netcd_front::TokenKind;
 
 /// An error for JavaScript.
 pub fn reason(error: impl std::fmt::Display) -> Error {
@@ -53,7 +54,8 @@ pub fn duration(name: &str, milliseconds: f64) -> Result<Duration> {
     })
 }
 
-fn refused(name: &str, form: &str) -> Error {
+/// An error that says which field is not what it has to be.
+pub fn refused(name: &str, form: &str) -> Error {
     reason(format!("{name} {form}"))
 }
 
@@ -76,6 +78,16 @@ pub fn copy(data: &[u8]) -> Bytes {
 pub fn size(name: &str, value: Option<f64>) -> Result<Option<usize>> {
     let size = value.map(|value| number(name, value)).transpose()?;
     Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
+}
+
+/// What tokens look like, by its name.
+pub fn token_kind(name: &str) -> Result<TokenKind> {
+    match name {
+        "simple" => Ok(TokenKind::Simple),
+        "jwt" => Ok(TokenKind::Jwt),
+        "none" => Ok(TokenKind::None),
+        other => Err(reason(format!("there are no tokens of the kind {other}"))),
+    }
 }
 
 /// The name by which JavaScript knows a table.

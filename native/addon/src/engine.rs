@@ -11,6 +11,7 @@ use napi_derive::napi;
 use netcd_front::ServingState;
 use parking_lot::{Mutex, RwLock};
 
+use crate::auth::NativeAuth;
 use crate::check::number;
 use crate::event::Event;
 use crate::events::{NativeEvent, events};
@@ -77,6 +78,12 @@ impl NativeEngine {
     #[napi(getter)]
     pub fn transport(&self) -> NativeTransport {
         NativeTransport(Arc::clone(&self.shared))
+    }
+
+    /// Users and tokens.
+    #[napi(getter)]
+    pub fn auth(&self) -> NativeAuth {
+        NativeAuth(Arc::clone(&self.shared))
     }
 
     /// All events since the last call.

@@ -90,6 +90,10 @@ pub enum NativeEvent {
         renewal: f64,
         lease: BigInt,
     },
+    Identify {
+        ask: f64,
+        token: String,
+    },
     WatchMessage {
         stream: f64,
         #[napi(ts_type = "Buffer")]
@@ -344,6 +348,10 @@ impl From<FrontEvent> for NativeEvent {
             FrontEvent::LeaseRenew { renewal, lease } => Self::LeaseRenew {
                 renewal: number(renewal),
                 lease: lease.into(),
+            },
+            FrontEvent::Identify { ask, token } => Self::Identify {
+                ask: number(ask),
+                token,
             },
             FrontEvent::RequestStats(stats) => (*stats).into(),
             FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),

@@ -7,6 +7,7 @@
 // Before those who return promises: napi writes into index.d.ts what it has read by then of what they resolve to.
 mod tasks;
 
+mod auth;
 mod backend;
 mod buffer;
 mod check;

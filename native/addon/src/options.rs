@@ -67,6 +67,8 @@ pub struct EngineOptions {
     pub compaction_sleep_interval_ms: f64,
     /// Progress notifications of watches.
     pub watch_progress_notify_interval_ms: f64,
+    /// What tokens look like.
+    pub auth_token: String,
     /// Transport threads; 0 = chosen.
     pub front_threads: f64,
     /// Whether the append grant may be given.

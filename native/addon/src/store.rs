@@ -7,9 +7,9 @@ use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::types::Token;
-use netcd_front::Backend;
 use prost::Message;
 
+use crate::auth::{self, JsCaller};
 use crate::check::{copy, number, op_kind, reason};
 use crate::engine::NativeEngine;
 use crate::event::Event;
@@ -40,11 +40,18 @@ pub struct StoreStatus {
 impl NativeEngine {
     /// Proposes one operation; answered by `proposed`.
     #[napi]
-    pub fn propose(&self, kind: u8, request: Uint8Array, token: f64) -> Result<()> {
+    pub fn propose(
+        &self,
+        kind: u8,
+        request: Uint8Array,
+        token: f64,
+        #[napi(ts_arg_type = "AuthUser | string | null")] caller: JsCaller,
+    ) -> Result<()> {
         let (kind, number) = (op_kind(kind)?, number("token", token)?);
+        let caller = auth::caller(caller)?;
         let token = Token(number | Token::JS_BIT);
         self.shared.enqueue(|running| {
-            if let Err(error) = Backend::submit(&*running.backend, kind, &request, token) {
+            if let Err(error) = running.backend.propose(kind, &request, token, &caller) {
                 self.shared.queue.push(Event::Proposed {
                     token: number,
                     result: Err(error),
@@ -65,8 +72,16 @@ impl NativeEngine {
 
     /// A serializable range.
     #[napi]
-    pub fn range(&self, request: Uint8Array) -> AsyncTask<Range> {
-        AsyncTask::new(Range(Arc::clone(&self.shared), copy(&request)))
+    pub fn range(
+        &self,
+        request: Uint8Array,
+        #[napi(ts_arg_type = "AuthUser | string | null")] caller: JsCaller,
+    ) -> Result<AsyncTask<Range>> {
+        Ok(AsyncTask::new(Range {
+            shared: Arc::clone(&self.shared),
+            request: copy(&request),
+            caller: auth::caller(caller)?,
+        }))
     }
 
     /// The hash of the store at a revision, 0 = the current one.
@@ -108,10 +123,14 @@ impl NativeEngine {
 
     /// Opens a watch stream under a number that the caller chose.
     #[napi]
-    pub fn watch_open(&self, stream: f64) -> Result<()> {
-        let stream = number("stream", stream)?;
+    pub fn watch_open(
+        &self,
+        stream: f64,
+        #[napi(ts_arg_type = "AuthUser | string | null")] caller: JsCaller,
+    ) -> Result<()> {
+        let (stream, caller) = (number("stream", stream)?, auth::caller(caller)?);
         self.shared.enqueue(|running| {
-            running.watches.open(stream);
+            running.watches.open(stream, caller);
             Ok(())
         })
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use napi::bindgen_prelude::Buffer;
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
+use netcd_engine::auth::Caller;
 use netcd_engine::mvcc::{KvHash, RangeAnswer};
 use netcd_engine::pipeline::LogEntry;
 use netcd_engine::proto::etcdserverpb::RangeRequest;
@@ -111,7 +112,14 @@ impl Task for ReadEntries {
 }
 
 /// `range`.
-pub struct Range(pub Arc<Shared>, pub Bytes);
+pub struct Range {
+    /// The engine.
+    pub shared: Arc<Shared>,
+    /// Encoded.
+    pub request: Bytes,
+    /// Who asks.
+    pub caller: Caller,
+}
 
 #[napi]
 impl Task for Range {
@@ -119,10 +127,14 @@ impl Task for Range {
     type JsValue = Buffer;
 
     fn compute(&mut self) -> Result<Vec<u8>> {
-        let running = self.0.running()?;
-        let request = RangeRequest::decode(self.1.clone()).map_err(reason)?;
+        let running = self.shared.running()?;
+        let request = RangeRequest::decode(self.request.clone()).map_err(reason)?;
         let term = running.pipeline.raft_term();
-        match running.store.range(&request, term).map_err(reason)? {
+        match running
+            .store
+            .range(&request, &self.caller, term)
+            .map_err(reason)?
+        {
             RangeAnswer::Whole(bytes) => Ok(bytes.into()),
             RangeAnswer::Chunked { bytes, chunks, .. } => {
                 let mut whole = Vec::with_capacity(usize::try_from(bytes).map_err(reason)?);

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use netcd_engine::error::EtcdError;
+use netcd_engine::auth::{Auth, Caller, Table};
+use netcd_engine::error::{INVALID_AUTH_TOKEN, PERMISSION_DENIED};
 use netcd_engine::pipeline::Pipeline;
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::{SessionConfig, WatchOutput, WatchSession};
@@ -19,12 +20,16 @@ use crate::queue::EventQueue;
 
 /// What the thread is told. A stream has one wake in the channel at most; the rest is JavaScript's.
 enum Turn {
-    Open(u64),
+    Open(u64, Caller),
     Request(u64, WatchRequest),
     /// The hub has something for the stream.
     Wake(u64),
     /// JavaScript has taken all messages.
     Drained,
+    /// Users, roles or tokens have changed.
+    AuthChanged,
+    /// The tokens of this user are void (None: all), and with them what he has opened.
+    Forget(Option<Bytes>),
     Close(u64),
     Stop,
 }
@@ -46,6 +51,11 @@ impl Watches {
         fragment_bytes: usize,
     ) -> std::io::Result<Self> {
         let (turns, received) = unbounded();
+        let changed = turns.clone();
+        pipeline.store().auth().on_change(Box::new(move || {
+            // Nobody listens only after the end.
+            let _ended = changed.send(Turn::AuthChanged);
+        }));
         let identity = pipeline.store().identity();
         let mut streams = Streams {
             pipeline,
@@ -71,9 +81,14 @@ impl Watches {
         let _closed = self.turns.send(turn);
     }
 
-    /// Opens a stream under a number that JavaScript chose.
-    pub fn open(&self, stream: u64) {
-        self.tell(Turn::Open(stream));
+    /// Opens a stream of this caller under a number that JavaScript chose.
+    pub fn open(&self, stream: u64, caller: Caller) {
+        self.tell(Turn::Open(stream, caller));
+    }
+
+    /// What a user has opened is void; None: what anybody has.
+    pub fn forget(&self, user: Option<Bytes>) {
+        self.tell(Turn::Forget(user));
     }
 
     /// Gives a stream a request.
@@ -110,45 +125,88 @@ struct Streams {
 
 struct Stream {
     session: WatchSession,
+    caller: Caller,
+    /// The token with which the caller was known is void.
+    forgotten: bool,
     /// Bytes of messages that JavaScript has not drained.
     undrained: usize,
     /// It has more to say than the limit let it.
     paused: bool,
 }
 
-fn permitted(_: &[u8], _: &[u8]) -> Result<(), EtcdError> {
-    Ok(())
+impl Stream {
+    fn request(&mut self, auth: &Auth, request: WatchRequest) {
+        let Self {
+            session,
+            caller,
+            forgotten,
+            ..
+        } = self;
+        session.request(request, &|key, range_end| {
+            auth.admit(|table| match forgotten {
+                true => Err(INVALID_AUTH_TOKEN),
+                false => table.check_read(caller, key, range_end),
+            })
+        });
+    }
+
+    /// Cancels the watches that are not permitted any more.
+    fn recheck(&mut self, table: &Table) {
+        // That the table has changed since is no reason.
+        if let Caller::User { revision, .. } = &mut self.caller {
+            *revision = table.revision;
+        }
+        let Self {
+            session,
+            caller,
+            forgotten,
+            ..
+        } = self;
+        session.recheck(&|key, range_end| {
+            let checked = table.check_read(caller, key, range_end);
+            match checked {
+                Ok(()) if !(*forgotten && table.enabled) => Ok(()),
+                _ => Err(PERMISSION_DENIED),
+            }
+        });
+    }
 }
 
 impl Streams {
     fn run(&mut self, received: &Receiver<Turn>) {
         for turn in received {
             match turn {
-                Turn::Open(stream) => self.add(stream),
+                Turn::Open(stream, caller) => self.add(stream, caller),
                 Turn::Request(stream, request) => {
+                    let auth = self.pipeline.store().auth();
                     if let Some(open) = self.open.get_mut(&stream) {
-                        open.session.request(request, &permitted);
+                        open.request(auth, request);
                         self.write(stream);
                     }
                 }
                 Turn::Wake(stream) => self.write(stream),
                 Turn::Drained => self.drained(),
+                Turn::AuthChanged => self.recheck(),
+                Turn::Forget(user) => self.forget(user.as_deref()),
                 Turn::Close(stream) => drop(self.open.remove(&stream)),
                 Turn::Stop => return self.open.clear(),
             }
         }
     }
 
-    fn add(&mut self, stream: u64) {
+    fn add(&mut self, stream: u64, caller: Caller) {
         let turns = self.turns.clone();
         let wake = move || {
             // Nobody listens only after the end.
             let _ended = turns.send(Turn::Wake(stream));
         };
         let hub = self.pipeline.store().watch_hub().clone();
-        let session = WatchSession::new(hub, self.config, Box::new(wake));
+        let mut session = WatchSession::new(hub, self.config, Box::new(wake));
+        session.guard(self.pipeline.store().auth().clone());
         let open = Stream {
             session,
+            caller,
+            forgotten: false,
             undrained: 0,
             paused: false,
         };
@@ -165,6 +223,9 @@ impl Streams {
             if open.paused {
                 return;
             }
+            if open.session.is_outdated() {
+                open.recheck(&self.pipeline.store().auth().table());
+            }
             let mut output = Messages::default();
             let term = self.pipeline.raft_term();
             let more = open.session.write(&mut output, WATCH_TURN_BYTES, term);
@@ -176,6 +237,30 @@ impl Streams {
             if !more {
                 return;
             }
+        }
+    }
+
+    /// Looks again at what all may watch.
+    fn recheck(&mut self) {
+        let streams: Vec<u64> = self.open.keys().copied().collect();
+        for stream in streams {
+            self.write(stream);
+        }
+    }
+
+    fn forget(&mut self, user: Option<&[u8]>) {
+        let table = self.pipeline.store().auth().table();
+        let mut forgotten = Vec::new();
+        for (stream, open) in &mut self.open {
+            let own = open.caller.name();
+            if own.is_some_and(|own| user.is_none_or(|user| own == user)) {
+                open.forgotten = true;
+                open.recheck(&table);
+                forgotten.push(*stream);
+            }
+        }
+        for stream in forgotten {
+            self.write(stream);
         }
     }
 

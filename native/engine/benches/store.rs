@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use netcd_engine::auth::Caller;
 use netcd_engine::mvcc::{
     ApplyContext, LogLevel, RangeAnswer, Store, StoreConfig, StoreEvents, StoreRecovered,
 };
@@ -73,7 +74,10 @@ impl Applier<'_> {
             term: 2,
         };
         let context = ApplyContext { mark, raft_term: 2 };
-        black_box(self.store.apply_op(OpKind::Put, request, &context));
+        black_box(
+            self.store
+                .apply_op(OpKind::Put, request, &Caller::Nobody, &context),
+        );
         self.open_puts += 1;
         if self.open_puts == ENTRY_PUTS {
             self.end_entry();
@@ -101,7 +105,10 @@ impl Applier<'_> {
         };
         let context = ApplyContext { mark, raft_term: 2 };
         let request = request.encode_to_vec().into();
-        black_box(self.store.apply_op(OpKind::Compact, request, &context));
+        black_box(
+            self.store
+                .apply_op(OpKind::Compact, request, &Caller::Nobody, &context),
+        );
         self.store.entry_applied(mark);
     }
 }
@@ -129,7 +136,10 @@ fn range(from: usize, limit: i64) -> RangeRequest {
 }
 
 fn answer_bytes(store: &Arc<Store>, request: &RangeRequest) -> u64 {
-    match store.range(request, 2).expect("the range is answered") {
+    match store
+        .range(request, &Caller::Nobody, 2)
+        .expect("the range is answered")
+    {
         RangeAnswer::Whole(bytes) => bytes.len() as u64,
         RangeAnswer::Chunked { chunks, .. } => chunks
             .map(|chunk| chunk.expect("a chunk").len() as u64)

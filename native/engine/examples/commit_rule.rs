@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
+use netcd_engine::auth::Caller;
 use netcd_engine::error::{EtcdError, TIMEOUT};
 use netcd_engine::pipeline::message::{PeerMessage, ROUND_QUIET};
 use netcd_engine::pipeline::*;
@@ -70,7 +71,7 @@ impl LogRead for LateLog {
 struct NoStore;
 
 impl Apply for NoStore {
-    fn apply_op(&self, _: OpKind, request: Bytes, _: &ApplyContext) -> Applied {
+    fn apply_op(&self, _: OpKind, request: Bytes, _: &Caller, _: &ApplyContext) -> Applied {
         Applied::Done(Ok(request))
     }
     fn apply_meta(&self, _: LogMark, _: Vec<MetaWrite>) {}

@@ -1,6 +1,7 @@
 //! netcd's storage engine: the WAL, the tree index, the revision tree, MVCC, leases and watch, and the pipeline that
 //! takes a batch of requests through them. It knows neither network nor napi.
 
+pub mod auth;
 mod background;
 pub mod describe;
 pub mod disk;

@@ -150,6 +150,10 @@ pub const LEASE_LEADER_SILENCE_MS_MAX: u64 = 1_500;
 pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 /// Leases that a new leader lets expire in one second: three quarters of what is revoked in one, as etcd.
 pub const LEASE_EXPIRIES_PER_SECOND: usize = 750;
+/// Tokens that a member knows at once: all logins within their time.
+pub const TOKENS_MAX: usize = if cfg!(test) { 64 } else { 1 << 18 };
+/// Tokens that make room at once when there are so many: those whose time ends next.
+pub const TOKENS_EVICTED: usize = TOKENS_MAX / 8;
 
 const _: () = assert!(TAIL_FLUSH_BYTES < TAIL_BYTES_MAX);
 const _: () = assert!(2 * WAL_PAYLOAD_BYTES_MAX as u64 <= WAL_SEGMENT_BYTES);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use netcd_engine::error::{Code, EtcdError};
 use netcd_http2::Responder;
 
+use crate::caller::Claim;
 use crate::conn::ConnCtx;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
@@ -69,6 +70,8 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// From grpc-timeout.
     pub(crate) timeout: Option<Instant>,
+    /// Who makes it.
+    pub(crate) claim: Claim,
     pub(crate) active: ActiveCall,
 }
 

@@ -86,6 +86,8 @@ pub(crate) enum Message {
     Slow(Vec<(Token, Bytes)>),
     Reads(Vec<Token>, Result<(), EtcdError>),
     Serve(Arrival, Arc<ListenerInfo>),
+    /// Who may do what has changed.
+    AuthChanged,
     /// Since this many losses of the leader there is none.
     LeaderLost(u64),
     /// Stop accepting these, GOAWAY to those that are there, end connections as they become idle.

@@ -35,8 +35,21 @@ pub struct FrontConfig {
     pub slow_request: Duration,
     /// Every unary call is logged.
     pub log_requests: bool,
+    /// What tokens look like.
+    pub tokens: TokenKind,
     /// Never anything but the default outside tests, which cannot wait for minutes.
     pub patience: Patience,
+}
+
+/// What tokens look like (--auth-token), which says where one may be known that is not known here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenKind {
+    /// Random letters and the index of the entry that made the token: known everywhere when that is applied.
+    Simple,
+    /// Signed: the control plane can tell.
+    Jwt,
+    /// There are none.
+    None,
 }
 
 /// How long clients that do nothing are waited for; the defaults are the limits of the same names.
@@ -83,6 +96,7 @@ impl Default for FrontConfig {
             connections_max: limits::CONNECTIONS_MAX,
             slow_request: Duration::from_millis(300),
             log_requests: false,
+            tokens: TokenKind::Simple,
             patience: Patience::default(),
         }
     }

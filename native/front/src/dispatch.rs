@@ -13,6 +13,7 @@ use netcd_engine::error::{self, Code, EtcdError};
 use netcd_http2::{Body, Responder};
 
 use crate::call::{ActiveCall, Call, reply_error};
+use crate::caller::Claim;
 use crate::conn::ConnCtx;
 use crate::conn::driver::Request;
 use crate::grpc::deframe::{self, Deframer, Encoding};
@@ -57,6 +58,7 @@ pub(crate) fn accept(
         content_type: head.content_type.clone(),
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
+        claim: Claim::new(&request, head),
         active: ActiveCall::new(&worker.calls, conn),
     };
     if let Err(error) = intercept(worker, method, head) {

@@ -79,6 +79,8 @@ pub enum FrontEvent {
     HttpDrained { request: u64 },
     /// A lease is to be renewed that this member does not renew on its own; answered by `Front::lease_renewed`.
     LeaseRenew { renewal: u64, lease: i64 },
+    /// Calls wait for what a token stands for that is not known here; answered by `Front::identified`.
+    Identify { ask: u64, token: String },
     /// The line `request stats` of one call.
     RequestStats(Box<RequestStats>),
     /// A log line.

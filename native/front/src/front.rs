@@ -86,6 +86,12 @@ impl Front {
         let workers = completions.mailboxes.len();
         let shared = Shared::start(config, backend, events, completions.mailboxes.clone())?;
         let shared = Arc::new(shared);
+        let mailboxes = shared.mailboxes.clone();
+        shared.auth.on_change(Box::new(move || {
+            for mailbox in &mailboxes {
+                mailbox.push(Message::AuthChanged);
+            }
+        }));
         let mut threads = Vec::with_capacity(workers);
         for index in 0..workers {
             let shared = shared.clone();
@@ -212,6 +218,11 @@ impl Front {
     /// The answer to `LeaseRenew`: the lease's TTL in seconds, 0 if there is no such lease, or why the stream ends.
     pub fn lease_renewed(&self, renewal: u64, renewed: Result<i64, EtcdError>) {
         self.shared.renewals.answer(renewal, renewed);
+    }
+
+    /// The answer to `Identify`: the token is registered now, or why the calls that wait for it fail.
+    pub fn identified(&self, ask: u64, identified: Result<(), EtcdError>) {
+        self.shared.questions.answer(ask, identified);
     }
 
     fn http(&self, request: u64) -> Option<Arc<HttpOutbound>> {

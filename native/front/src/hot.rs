@@ -1,9 +1,13 @@
-//! The calls of the KV service, LeaseGrant and LeaseRevoke: decoded, validated, and given to the engine. The answer is written when it is there: at
-//! once, or when a completion names the call's token.
+//! The calls of the KV service, LeaseGrant and LeaseRevoke: decoded, validated, and given to the engine. The answer is
+//! written when it is there: at once, or when a completion names the call's token.
+//!
+//! A write is checked against the table of users here, before anything is asked of quota or log, and by apply once more.
+//! A read is checked where it is served.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
+use netcd_engine::auth::{Caller, Table};
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::mvcc::validate;
 use netcd_engine::proto::etcdserverpb::{
@@ -14,6 +18,7 @@ use prost::Message;
 
 use crate::backend::ReadBarrier;
 use crate::call::Call;
+use crate::caller::{self, Asker, Claim};
 use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
 use crate::lease;
@@ -21,11 +26,29 @@ use crate::limits::UNSENT_PER_CONNECTION_MAX;
 use crate::reads::{fail_read, serve_read};
 use crate::slots::{Slot, Work};
 use crate::stats::Asked;
-use crate::worker::{Outcome, Worker};
+use crate::worker::{Outcome, Worker, spawn};
 
 /// Serves a KV call whose message is there.
 pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
     worker.metrics.message_received(call.method, message.len());
+    let Some(asking) = caller::ask(worker, &call.claim) else {
+        return serve_claimed(worker, call, message);
+    };
+    let worker = worker.clone();
+    spawn(async move {
+        let mut call = call;
+        let identified = caller::wait(&worker, asking, call.timeout).await;
+        worker.tick();
+        // Whether that matters is seen where the caller is asked for: what is wrong with the request comes before.
+        if let Err(error) = identified {
+            call.claim = Claim::Refused(error);
+        }
+        serve_claimed(&worker, call, message);
+    });
+}
+
+/// The same once the control plane has nothing to say of the call's token, or has said it.
+fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
     let max_ops = worker.shared.config.max_txn_ops;
     let method = call.method;
     match method.get().route {
@@ -46,15 +69,13 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 Err(error) => call.finish(worker, Err(error)),
             }
         }
-        Route::Put => write::<PutRequest>(worker, call, OpKind::Put, message, validate::check_put),
+        Route::Put => {
+            let checks = (validate::check_put, Table::check_put);
+            write::<PutRequest>(worker, call, OpKind::Put, message, checks);
+        }
         Route::DeleteRange => {
-            write::<DeleteRangeRequest>(
-                worker,
-                call,
-                OpKind::DeleteRange,
-                message,
-                validate::check_delete_range,
-            );
+            let checks = (validate::check_delete_range, Table::check_delete);
+            write::<DeleteRangeRequest>(worker, call, OpKind::DeleteRange, message, checks);
         }
         Route::Compact => match decode(method, &message).and_then(checked_compaction) {
             Ok((request, message)) => {
@@ -63,7 +84,8 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                 } else {
                     Work::Write
                 };
-                submit(worker, call, OpKind::Compact, message, work);
+                let permitted = Table::check_admin;
+                submit(worker, call, (OpKind::Compact, message), work, permitted);
             }
             Err(error) => call.finish(worker, Err(error)),
         },
@@ -78,18 +100,25 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
                     Work::Txn(request),
                 );
             }
-            Ok((_, message)) => submit(worker, call, OpKind::Txn, message, Work::Write),
+            Ok((request, message)) => {
+                let permitted = |table: &Table, caller: &Caller| table.check_txn(caller, &request);
+                submit(worker, call, (OpKind::Txn, message), Work::Write, permitted);
+            }
             Err(error) => refuse(worker, call, &message, error),
         },
         Route::LeaseGrant => match decode(method, &message) {
             Ok((request, _)) => {
                 let request = lease::grant(&worker.shared, request);
-                submit(worker, call, OpKind::LeaseGrant, request, Work::Write);
+                let (write, permitted) = ((OpKind::LeaseGrant, request), Table::check_known);
+                submit(worker, call, write, Work::Write, permitted);
             }
             Err(error) => call.finish(worker, Err(error)),
         },
         Route::LeaseRevoke => {
-            write::<LeaseRevokeRequest>(worker, call, OpKind::LeaseRevoke, message, |_| Ok(()));
+            // Which keys it deletes is seen by apply.
+            let known = |table: &Table, caller: &Caller, _: &_| table.check_known(caller);
+            let checks = (|_: &_| Ok(()), known);
+            write::<LeaseRevokeRequest>(worker, call, OpKind::LeaseRevoke, message, checks);
         }
         Route::Watch | Route::LeaseKeepAlive | Route::HandOver => {
             call.finish(worker, Err(error::NOT_CAPABLE))
@@ -114,16 +143,23 @@ fn checked_compaction(
     validate::check_compaction(&request).map(|()| (request, message))
 }
 
+/// A write that is checked as a request, and then as this caller's.
 fn write<T: Message + Default>(
     worker: &Rc<Worker>,
     call: Call,
     kind: OpKind,
     message: Bytes,
-    check: impl FnOnce(&T) -> Result<(), EtcdError>,
+    (valid, permitted): (
+        impl FnOnce(&T) -> Result<(), EtcdError>,
+        impl FnOnce(&Table, &Caller, &T) -> Result<(), EtcdError>,
+    ),
 ) {
     let decoded = decode(call.method, &message);
-    match decoded.and_then(|(request, message)| check(&request).map(|()| message)) {
-        Ok(message) => submit(worker, call, kind, message, Work::Write),
+    match decoded.and_then(|(request, message)| valid(&request).map(|()| (request, message))) {
+        Ok((request, message)) => {
+            let permitted = |table: &Table, caller: &Caller| permitted(table, caller, &request);
+            submit(worker, call, (kind, message), Work::Write, permitted);
+        }
         Err(error) => refuse(worker, call, &message, error),
     }
 }
@@ -139,16 +175,30 @@ fn envelope_bytes(bytes: usize) -> usize {
     HEADER_BYTES + 1 + length_digits
 }
 
-fn submit(worker: &Rc<Worker>, call: Call, kind: OpKind, message: Bytes, work: Work) {
+fn submit(
+    worker: &Rc<Worker>,
+    call: Call,
+    (kind, message): (OpKind, Bytes),
+    work: Work,
+    permitted: impl FnOnce(&Table, &Caller) -> Result<(), EtcdError>,
+) {
+    let asker = match Asker::of(worker, &call.claim) {
+        Ok(asker) => asker,
+        Err(error) => return refuse(worker, call, &message, error),
+    };
     let bytes = message.len() + envelope_bytes(message.len());
     if bytes > worker.shared.config.max_request_bytes {
         return refuse(worker, call, &message, error::REQUEST_TOO_LARGE);
+    }
+    if let Err(error) = asker.check(permitted) {
+        return refuse(worker, call, &message, error);
     }
     if worker.slots.borrow().is_full() {
         return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
     }
     let token = worker.slots.borrow().next_token();
-    match worker.shared.backend.submit(kind, &message, token) {
+    let backend = &worker.shared.backend;
+    match backend.submit(kind, &message, token, &asker.caller) {
         Ok(()) => worker.wait(call, work),
         Err(error) => refuse(worker, call, &message, error),
     }

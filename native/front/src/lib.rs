@@ -8,6 +8,7 @@
 mod admission;
 mod backend;
 mod call;
+mod caller;
 mod completions;
 mod config;
 mod conn;
@@ -41,7 +42,7 @@ mod worker;
 pub use admission::{connections_max, descriptor_limit};
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind, SlowRead};
 pub use completions::FrontCompletions;
-pub use config::{FrontConfig, ListenerConfig, Patience, ServingState};
+pub use config::{FrontConfig, ListenerConfig, Patience, ServingState, TokenKind};
 pub use events::{FrontEvent, FrontEvents, LogLevel, MetadataValue, RequestStats};
 pub use front::{Front, FrontCounts, ListenError};
 pub use grpc::deframe::{DeframeError, Deframer};

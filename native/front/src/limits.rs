@@ -74,6 +74,12 @@ pub const CALL_SEND_BYTES_HIGH: usize = 1 << 20;
 pub const CALL_SEND_BYTES_MAX: usize = 64 << 20;
 /// Bytes queued for a client at or below which a caller that was told `false` is called back.
 pub const CALL_SEND_BYTES_LOW: usize = 256 << 10;
+/// Tokens of which the control plane is asked at once; calls with others are refused meanwhile.
+pub const IDENTIFY_OPEN_MAX: usize = 1024;
+/// Bytes of a token of which the control plane is asked; none of any use is longer.
+pub const IDENTIFY_TOKEN_BYTES_MAX: usize = 16 << 10;
+/// How often tokens whose time is over are forgotten, as in etcd.
+pub const TOKEN_SWEEP: Duration = Duration::from_secs(1);
 /// Handed-over calls and HTTP requests of one front; one more is refused.
 pub const HANDED_OVER_MAX: usize = 100_000;
 /// An HTTP request body may be this many times the gRPC message limit (JSON and base64 swell what they carry).

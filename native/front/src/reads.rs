@@ -1,4 +1,5 @@
-//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long.
+//! Reads whose barrier is passed: served in this turn, or on a reader thread if that may take long. The engine looks
+//! whether the caller may see what it asks for.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use netcd_engine::types::OpResult;
 
 use crate::backend::{RangeAnswer, ReadKind};
 use crate::call::Call;
+use crate::caller::Asker;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, SEND_BYTES_MAX};
 use crate::read_ahead::on_reader;
 use crate::send;
@@ -50,6 +52,10 @@ fn is_large_txn(request: &TxnRequest) -> bool {
 
 /// Serves a read whose barrier is passed.
 pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
+    let caller = match Asker::of(worker, &call.claim).map(|asker| asker.caller) {
+        Ok(caller) => caller,
+        Err(error) => return fail_read(worker, call, &work, error),
+    };
     let backend = &worker.shared.backend;
     match work {
         Work::Range(request) if is_large(&request) => {
@@ -58,17 +64,20 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             on_reader(
                 worker,
                 call,
-                move || backend.range(&read),
+                move || backend.range(&read, &caller),
                 move |worker, call, answer| answer_range(worker, call, &request, answer),
             );
         }
-        Work::Range(request) => answer_range(worker, call, &request, backend.range(&request)),
+        Work::Range(request) => {
+            let answer = backend.range(&request, &caller);
+            answer_range(worker, call, &request, answer);
+        }
         Work::RangeStream(request) => {
             let backend = backend.clone();
             on_reader(
                 worker,
                 call,
-                move || backend.range_stream(&request),
+                move || backend.range_stream(&request, &caller),
                 |worker, call, answer| match answer {
                     Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
                     Err(error) => call.finish(worker, Err(error)),
@@ -81,11 +90,14 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             on_reader(
                 worker,
                 call,
-                move || backend.read_txn(&read),
+                move || backend.read_txn(&read, &caller),
                 move |worker, call, answer| answer_txn(worker, call, &request, answer),
             );
         }
-        Work::Txn(request) => answer_txn(worker, call, &request, backend.read_txn(&request)),
+        Work::Txn(request) => {
+            let answer = backend.read_txn(&request, &caller);
+            answer_txn(worker, call, &request, answer);
+        }
         Work::Write | Work::SlowWrite(_) | Work::PhysicalCompaction(_) => {
             debug_assert!(false, "a write is answered by its completion");
         }

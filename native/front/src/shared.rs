@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use netcd_engine::auth::Auth;
 use parking_lot::{Condvar, Mutex};
 
 use crate::admission::{Admission, Warned};
 use crate::backend::Backend;
+use crate::caller::Questions;
 use crate::completions::Mailbox;
 use crate::config::{FrontConfig, ListenerInfo, ServingState};
 use crate::events::{FrontEvent, FrontEvents, LogLevel};
@@ -30,6 +32,12 @@ pub(crate) struct Gauges {
 pub(crate) struct Shared {
     pub(crate) config: FrontConfig,
     pub(crate) backend: Arc<dyn Backend>,
+    /// The backend's.
+    pub(crate) auth: Arc<Auth>,
+    /// Tokens of which the control plane is asked.
+    pub(crate) questions: Questions,
+    /// A moment by both clocks: what the backend counts in milliseconds is read off a worker's time.
+    clock: (Instant, u64),
     pub(crate) events: Arc<dyn FrontEvents>,
     pub(crate) serving: AtomicU8,
     /// Times that the leader was lost.
@@ -81,6 +89,9 @@ impl Shared {
             admission: Admission::new(config.connections_max),
             accept_failed: Warned::default(),
             config,
+            auth: backend.auth().clone(),
+            questions: Questions::default(),
+            clock: (Instant::now(), backend.now_ms()),
             backend,
             events,
             serving: AtomicU8::new(ServingState::default().to_bits()),
@@ -108,6 +119,12 @@ impl Shared {
         self.leaderless_since
             .lock()
             .is_some_and(|since| since <= then)
+    }
+
+    /// The backend's clock at this moment.
+    pub(crate) fn ms_at(&self, then: Instant) -> u64 {
+        let (start, start_ms) = self.clock;
+        start_ms + then.saturating_duration_since(start).as_millis() as u64
     }
 
     pub(crate) fn leader_losses(&self) -> u64 {

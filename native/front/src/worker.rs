@@ -19,7 +19,7 @@ use crate::call::{Call, OpenCalls};
 use crate::completions::{Arrival, Drain, Message};
 use crate::config::ListenerInfo;
 use crate::conn::ConnCtx;
-use crate::limits::DEADLINE_SWEEP;
+use crate::limits::{DEADLINE_SWEEP, TOKEN_SWEEP};
 use crate::metrics::WorkerMetrics;
 use crate::shared::Shared;
 use crate::slots::{Slot, Slots, Work};
@@ -73,6 +73,11 @@ impl Worker {
     /// The time of this turn. One reading of the clock serves all requests of a turn.
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// The same by the clock of the backend.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.shared.ms_at(self.now())
     }
 
     pub(crate) fn tick(&self) {
@@ -140,6 +145,7 @@ impl Worker {
                     Message::Slow(requests) => self.name_slow(requests),
                     Message::Reads(tokens, outcome) => self.reads_ready(tokens, &outcome),
                     Message::Serve(arrival, info) => (self.handlers.take_over)(self, arrival, info),
+                    Message::AuthChanged => self.watches.wake(),
                     Message::LeaderLost(losses) => spawn(self.clone().leader_lost(losses)),
                     Message::Drain(who) => self.drain(who),
                     Message::Stop => return Poll::Ready(()),
@@ -186,6 +192,15 @@ impl Worker {
         }
         let requests = self.shared.backend.waiting_requests(&tokens);
         requests.into_iter().collect()
+    }
+
+    /// Forgets tokens whose time is over.
+    async fn sweep_tokens(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(TOKEN_SWEEP).await;
+            self.tick();
+            self.shared.auth.tokens().sweep(self.now_ms());
+        }
     }
 
     /// Answers calls whose deadline passed. Sleeps for good while none waits.
@@ -244,6 +259,9 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
     let mut inbox = Vec::new();
     tasks.block_on(&runtime, async {
         spawn(worker.clone().sweep());
+        if index == 0 {
+            spawn(worker.clone().sweep_tokens());
+        }
         poll_fn(|cx| worker.poll_mailbox(&mut inbox, cx)).await;
     });
     // Calls that still wait hold their streams; the streams must go before the runtime that their tasks live in.

@@ -3,8 +3,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { loadConfig } from "../../config/load.js";
+import type { Level } from "../../log/level.js";
 import { Logger } from "../../log/logger.js";
 import { loadBinding } from "../../native/load.js";
 import { Member } from "../member.js";
@@ -25,9 +26,9 @@ type Line = Record<string, unknown>;
 export interface Running {
   readonly member: Member;
   readonly place: Place;
-  /** Lines of the log with this message. */
-  readonly lines: (message: string) => Line[];
-  readonly call: <Q, S>(method: MethodDefinition<Q, S>, request: object) => Promise<S>;
+  /** Lines of the log with this message; null: all. */
+  readonly lines: (message: string | null) => Line[];
+  readonly call: <Q, S>(method: MethodDefinition<Q, S>, request: object, token?: string) => Promise<S>;
   readonly get: (path: string, port?: number, headers?: Record<string, string>) => Promise<Response>;
 }
 
@@ -62,7 +63,8 @@ export class Bench {
       lines.push(line);
       this.#lines.push(line);
     };
-    const log = new Logger({ level: "info", format: "json", outputs: [{ write, close: () => {} }] });
+    const outputs = [{ write, close: () => {} }];
+    const log = new Logger({ level: loaded.config.log.level as Level, format: "json", outputs });
     const member = new Member(loaded.config, log, binding, (reason) => {
       throw new Error(`the member wants to end: ${reason}`);
     });
@@ -70,7 +72,7 @@ export class Bench {
     return {
       member,
       place,
-      lines: (message) => lines.filter((line) => line["msg"] === message),
+      lines: (message) => lines.filter((line) => message === null || line["msg"] === message),
       call: this.connect(client),
       get: (path, port = client, headers = {}) => fetch(`http://127.0.0.1:${port}${path}`, { headers }),
     };
@@ -104,13 +106,16 @@ export class Bench {
   connect(port: number): Running["call"] {
     const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
     this.#cleanups.push(() => channel.close());
-    return (method, request) =>
+    return (method, request, token) =>
       new Promise((resolve, reject) => {
+        const metadata = new Metadata();
+        if (token !== undefined) metadata.set("token", token);
         channel.makeUnaryRequest(
           method.path,
           method.requestSerialize,
           method.responseDeserialize,
           request as Parameters<typeof method.requestSerialize>[0],
+          metadata,
           (error, response) => (error || !response ? reject(error ?? new Error("no answer")) : resolve(response)),
         );
       });

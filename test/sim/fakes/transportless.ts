@@ -1,6 +1,7 @@
 // The part of NativeEngine that a simulation has no use for: calling it is a mistake in the test.
 
 import type {
+  NativeAuth,
   NativeEngine,
   NativeLeases,
   NativePeers,
@@ -23,6 +24,9 @@ export class WithoutTransport implements Unused {
   }
   get transport(): NativeTransport {
     return unused("transport");
+  }
+  get auth(): NativeAuth {
+    return unused("auth");
   }
   range(): Promise<Uint8Array> {
     return unused("range");

@@ -189,6 +189,12 @@ impl LeaseTable {
         Some(keys)
     }
 
+    /// A lease's keys in no order; none if there is no such lease.
+    pub fn keys_unordered(&self, id: i64) -> impl Iterator<Item = &[u8]> {
+        let lease = self.leases.get(&id).into_iter();
+        lease.flat_map(|lease| &lease.keys).map(|key| &**key)
+    }
+
     /// All lease ids, the ones that expire first in front on the leader, else in ascending order.
     pub fn ids(&self) -> Vec<i64> {
         let mut ids: Vec<i64> = self.leases.keys().copied().collect();

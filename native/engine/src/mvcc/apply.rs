@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::auth::{Access, Caller, leases_of_txn};
 use crate::error::{self, Code, EtcdError};
 use crate::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest,
@@ -24,30 +25,48 @@ use super::{encode, validate};
 
 impl Store {
     /// Applies one operation of the entry `context.mark`. The entry counts as applied with `entry_applied`.
-    pub fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
+    ///
+    /// Whether the caller may do it is asked of the table of this place in the log, so that all members decide alike and
+    /// nothing that comes after a change of it escapes; but alarms answer before. Compactions, lease grants and
+    /// checkpoints are checked before they are proposed and never here, as in etcd.
+    pub fn apply_op(
+        &self,
+        kind: OpKind,
+        request: Bytes,
+        caller: &Caller,
+        context: &ApplyContext,
+    ) -> Applied {
         match kind {
             OpKind::Compact => self.apply_compact(request, context.raft_term),
-            _ => Applied::Done(self.apply_write(kind, request, context.raft_term)),
+            _ => Applied::Done(self.apply_write(kind, request, caller, context.raft_term)),
         }
     }
 
-    fn apply_write(&self, kind: OpKind, request: Bytes, raft_term: u64) -> OpResult {
+    fn apply_write(
+        &self,
+        kind: OpKind,
+        request: Bytes,
+        caller: &Caller,
+        raft_term: u64,
+    ) -> OpResult {
         match kind {
-            OpKind::Put => self.apply_put(&decode(request)?, raft_term),
-            OpKind::DeleteRange => self.apply_delete_range(&decode(request)?, raft_term),
+            OpKind::Put => self.apply_put(&decode(request)?, caller, raft_term),
+            OpKind::DeleteRange => self.apply_delete_range(&decode(request)?, caller, raft_term),
             OpKind::Txn => {
                 let txn = wire::decode_txn(request).map_err(undecoded)?;
-                self.apply_txn(&txn, raft_term)
+                self.apply_txn(&txn, caller, raft_term)
             }
             OpKind::LeaseGrant => self.apply_lease_grant(&decode(request)?, raft_term),
-            OpKind::LeaseRevoke => self.apply_lease_revoke(&decode(request)?, raft_term),
+            OpKind::LeaseRevoke => self.apply_lease_revoke(&decode(request)?, caller, raft_term),
             OpKind::LeaseCheckpoint => self.apply_lease_checkpoint(&decode(request)?, raft_term),
             OpKind::Compact => unreachable!("apply_op handles compactions"),
         }
     }
 
-    fn apply_put(&self, request: &PutRequest, raft_term: u64) -> OpResult {
+    fn apply_put(&self, request: &PutRequest, caller: &Caller, raft_term: u64) -> OpResult {
         self.check_alarms(validate::put_cost(request))?;
+        self.auth.admit(|table| table.check_put(caller, request))?;
+        self.check_lease_keys(caller, &[request.lease])?;
         validate::check_put(request)?;
         self.check_put(request)?;
         let mut write = Write::begin(self);
@@ -77,8 +96,25 @@ impl Store {
         Ok(())
     }
 
-    fn apply_delete_range(&self, request: &DeleteRangeRequest, raft_term: u64) -> OpResult {
+    /// Whether the caller may change all keys of these leases, to which he is about to add one, or which he is about to
+    /// delete with them. A lease that is not there has none.
+    fn check_lease_keys(&self, caller: &Caller, leases: &[i64]) -> Result<(), EtcdError> {
+        self.auth.admit(|table| {
+            let held = self.leases.lock();
+            let mut keys = leases.iter().map(|id| held.keys_unordered(*id));
+            keys.try_for_each(|keys| table.check_keys(caller, keys, Access::Write))
+        })
+    }
+
+    fn apply_delete_range(
+        &self,
+        request: &DeleteRangeRequest,
+        caller: &Caller,
+        raft_term: u64,
+    ) -> OpResult {
         self.check_alarms(0)?;
+        self.auth
+            .admit(|table| table.check_delete(caller, request))?;
         validate::check_delete_range(request)?;
         let mut write = Write::begin(self);
         let deleted = write
@@ -88,9 +124,13 @@ impl Store {
         Ok(encode::delete_response(header, deleted.count, &deleted.prev_kvs).into())
     }
 
-    fn apply_txn(&self, request: &TxnRequest, raft_term: u64) -> OpResult {
+    fn apply_txn(&self, request: &TxnRequest, caller: &Caller, raft_term: u64) -> OpResult {
         if !validate::is_read_only(request) {
             self.check_alarms(validate::txn_cost(request))?;
+        }
+        if self.auth.is_enabled() {
+            self.auth.table().check_txn(caller, request)?;
+            self.check_lease_keys(caller, &leases_of_txn(request))?;
         }
         self.write_txn(request, raft_term)
     }
@@ -141,8 +181,14 @@ impl Store {
     }
 
     /// Removes the lease and deletes its keys, all in one revision.
-    fn apply_lease_revoke(&self, request: &LeaseRevokeRequest, raft_term: u64) -> OpResult {
+    fn apply_lease_revoke(
+        &self,
+        request: &LeaseRevokeRequest,
+        caller: &Caller,
+        raft_term: u64,
+    ) -> OpResult {
         self.check_alarms(0)?;
+        self.check_lease_keys(caller, &[request.id])?;
         let keys = self.leases.lock().revoke(request.id);
         let keys = keys.ok_or(error::LEASE_NOT_FOUND)?;
         let mut write = Write::begin(self);
@@ -175,8 +221,10 @@ impl Store {
         Ok(encode::header_response(header).into())
     }
 
-    /// Applies the writes of a control entry; the entry counts as applied with `entry_applied`.
+    /// Applies the writes of a control entry; the entry counts as applied with `entry_applied`. What they say of users
+    /// and roles holds for everything after it.
     pub fn apply_meta(&self, _mark: LogMark, writes: Vec<MetaWrite>) {
+        self.apply_auth(&writes);
         let mut state = self.state.write();
         for write in writes {
             let (table, key) = match write.table {
@@ -190,6 +238,18 @@ impl Store {
                 key,
                 value: write.value,
             });
+        }
+    }
+
+    fn apply_auth(&self, writes: &[MetaWrite]) {
+        let of_auth = |write: &&MetaWrite| write.table == MetaTable::Auth;
+        if !writes.iter().any(|write| of_auth(&write)) {
+            return;
+        }
+        let rows = writes.iter().filter(of_auth);
+        let rows = rows.map(|write| (&*write.key, write.value.as_deref()));
+        if let Err(error) = self.auth.write_all(rows) {
+            self.events.fatal(error.to_string());
         }
     }
 

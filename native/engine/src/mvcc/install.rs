@@ -58,6 +58,10 @@ impl Store {
         let mut leases = self.leases.lock();
         let mut state = self.state.write();
         assert!(marks.revision >= state.revision, "the store went back");
+        // Before anything of the new store can be read. What became of the users since the tokens were registered is not
+        // known: their clients ask for new ones.
+        self.auth.replace(recovered.auth);
+        self.auth.tokens().clear();
         // Under the lock: who pins later does so in the new store.
         self.pins.break_below(marks.compact_scheduled);
         *self.tree.write() = Arc::new(tree);

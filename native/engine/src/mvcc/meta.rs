@@ -2,12 +2,20 @@
 
 use bytes::Bytes;
 
-use crate::tree::{Snapshot, Table, TreeError};
+use crate::auth;
+use crate::tree::{Snapshot, Table, Tree, TreeError};
 
 use super::api::{MetaRow, MetaTable};
 
 /// Rows of the control plane in the table `meta` have this prefix, so that they cannot meet the store's marks.
 pub(super) const CONTROL_PREFIX: &[u8] = b"c/";
+
+/// What those of users and roles say.
+pub(super) fn auth_table(tree: &Tree, rows: &[MetaRow]) -> Result<auth::Table, TreeError> {
+    let of_auth = rows.iter().filter(|row| row.table == MetaTable::Auth);
+    auth::Table::load(of_auth.map(|row| (&*row.key, &*row.value)))
+        .map_err(|error| tree.damaged(error.to_string()))
+}
 
 /// All of them.
 pub(crate) fn read_meta(snapshot: &Snapshot<'_>) -> Result<Vec<MetaRow>, TreeError> {

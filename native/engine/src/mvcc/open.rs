@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::auth::Auth;
 use crate::tree::{FILE_NAME, Tree};
 
 use super::api::{OpenError, StoreConfig, StoreRecovered};
@@ -31,6 +32,8 @@ impl Store {
         let recovered = recover(&tree)?;
         let size = tree.size()?;
         let marks = recovered.marks;
+        let auth = Arc::<Auth>::default();
+        auth.replace(recovered.auth);
         let answer = StoreRecovered {
             applied: marks.applied,
             installed: recovered.installed,
@@ -72,6 +75,7 @@ impl Store {
                 flushed: marks.applied,
             }),
             metrics: StoreMetrics::default(),
+            auth,
             no_space: AtomicBool::new(false),
             corrupt: AtomicBool::new(false),
             db_bytes: AtomicU64::new(size.bytes),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::auth::Caller;
 use crate::error::{self, EtcdError};
 use crate::limits::{RANGE_CHUNK_BYTES, RANGE_PAGE_KEYS, RANGE_WHOLE_BYTES_MAX, READ_RETRIES_MAX};
 use crate::proto::etcdserverpb::RangeRequest;
@@ -28,16 +29,23 @@ struct Head {
 }
 
 impl Store {
-    /// Answers a range at the revision that is current now, or at the one it names. The caller has validated it and,
+    /// Answers a range at the revision that is current now, or at the one it names. Who calls this has validated it and,
     /// if it is linearizable, passed the read barrier.
+    ///
+    /// Whether `caller` may read it is asked of the table before the read and again after it (of a chunked answer with
+    /// its last chunk, which is then an error), so that no key is shown that was written after a change that forbids it.
     pub fn range(
         self: &Arc<Self>,
         request: &RangeRequest,
+        caller: &Caller,
         raft_term: u64,
     ) -> Result<RangeAnswer, EtcdError> {
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         let started = Instant::now();
         self.metrics.read(1);
-        let answer = self.range_retried(request, raft_term);
+        let answer = self.range_retried(request, caller, raft_term);
+        let answer = answer.and_then(|answer| self.auth.confirm(caller).map(|()| answer));
         self.metrics.ranged(answer.is_ok(), started.elapsed());
         answer
     }
@@ -45,11 +53,12 @@ impl Store {
     fn range_retried(
         self: &Arc<Self>,
         request: &RangeRequest,
+        caller: &Caller,
         raft_term: u64,
     ) -> Result<RangeAnswer, EtcdError> {
         let plan = Arc::new(Plan::new(request));
         for _ in 0..READ_RETRIES_MAX {
-            match self.try_range(&plan, raft_term) {
+            match self.try_range(&plan, caller, raft_term) {
                 Err(RangeError::Read(ReadError::Gone)) => {}
                 Err(RangeError::Read(ReadError::Tree(error))) => return Err(self.fatal(&error)),
                 Err(RangeError::Client(error)) => return Err(error),
@@ -66,6 +75,7 @@ impl Store {
     fn try_range(
         self: &Arc<Self>,
         plan: &Arc<Plan>,
+        caller: &Caller,
         raft_term: u64,
     ) -> Result<RangeAnswer, RangeError> {
         let head = self.head(plan, raft_term)?;
@@ -81,7 +91,7 @@ impl Store {
             .pin(head.at)
             .map_err(|error| self.unpinnable(plan, error))?;
         let selection = Selection::load(Arc::clone(plan), head.at, &**self)?;
-        self.long_answer(selection, pin, &head)
+        self.long_answer(selection, pin, &head, caller)
     }
 
     /// A current read whose revision was compacted before it could be pinned looks again; another one has failed.
@@ -156,6 +166,7 @@ impl Store {
         selection: Selection,
         pin: Pin,
         head: &Head,
+        caller: &Caller,
     ) -> Result<RangeAnswer, RangeError> {
         let mut measured = selection.clone();
         let mut bytes = head.header.field_len() as u64;
@@ -185,6 +196,7 @@ impl Store {
             position: 0,
             start,
             ending: Some(ending),
+            caller: caller.clone(),
         };
         if bytes > RANGE_WHOLE_BYTES_MAX as u64 {
             return Ok(RangeAnswer::Chunked {
@@ -243,9 +255,18 @@ struct RangeChunks {
     start: Vec<u8>,
     /// Until it is written.
     ending: Option<RangeEnding>,
+    caller: Caller,
 }
 
 impl RangeChunks {
+    /// Whether the caller may still have what was read, once all is.
+    fn confirm(&self) -> Result<(), EtcdError> {
+        match self.ending {
+            Some(_) => Ok(()),
+            None => self.store.auth.confirm(&self.caller),
+        }
+    }
+
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let tree = self.store.tree();
         while out.len() < RANGE_CHUNK_BYTES {
@@ -284,8 +305,11 @@ impl Iterator for RangeChunks {
         let filled = self.fill(&mut out);
         let error = match filled {
             // A broken pin means that pages may have missed keys.
-            Ok(()) if !self.pin.is_broken() => return Some(Ok(Bytes::from(out))),
-            Ok(()) => error::COMPACTED,
+            Ok(()) if self.pin.is_broken() => error::COMPACTED,
+            Ok(()) => match self.confirm() {
+                Ok(()) => return Some(Ok(Bytes::from(out))),
+                Err(error) => error,
+            },
             Err(error) => self.store.pinned_error(&self.pin, error),
         };
         self.ending = None;

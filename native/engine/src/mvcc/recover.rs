@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use crate::auth;
 use crate::index::TreeIndex;
 use crate::lease::LeaseTable;
 use crate::proto::leasepb::Lease;
@@ -10,7 +11,7 @@ use crate::tree::{Marks, Snapshot, Table, Tree, TreeError};
 use crate::types::LogMark;
 
 use super::api::{MetaRow, RecoveredLease};
-use super::meta::read_meta;
+use super::meta::{auth_table, read_meta};
 use super::scan::Scan;
 
 /// What the tree held.
@@ -21,6 +22,7 @@ pub(super) struct Recovered {
     pub leases: LeaseTable,
     pub lease_rows: Vec<RecoveredLease>,
     pub meta: Vec<MetaRow>,
+    pub auth: auth::Table,
 }
 
 /// Reads everything.
@@ -33,13 +35,15 @@ pub(super) fn recover(tree: &Tree) -> Result<Recovered, TreeError> {
         leases.restore(row.id, row.ttl_seconds, row.remaining_ttl_seconds);
     }
     let index = read_revisions(tree, &marks, &mut leases)?;
+    let meta = read_meta(&snapshot)?;
     Ok(Recovered {
         marks,
         installed: snapshot.installed()?,
         index,
         leases,
         lease_rows,
-        meta: read_meta(&snapshot)?,
+        auth: auth_table(tree, &meta)?,
+        meta,
     })
 }
 

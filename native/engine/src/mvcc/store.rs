@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::auth::Auth;
 use crate::error::{Code, EtcdError};
 use crate::lease::{LeaseTable, Renewal};
 use crate::tree::{Tree, TreeError};
@@ -51,6 +52,7 @@ pub struct Store {
     pub(super) flusher: Mutex<Option<JoinHandle<()>>>,
     pub(super) marks: Mutex<StoreMarks>,
     pub(super) metrics: StoreMetrics,
+    pub(super) auth: Arc<Auth>,
     pub(super) no_space: AtomicBool,
     pub(super) corrupt: AtomicBool,
     pub(super) db_bytes: AtomicU64,
@@ -74,6 +76,12 @@ impl Store {
     /// Who watches this store.
     pub fn watch_hub(&self) -> &Arc<WatchHub> {
         self.watch_hub.get().expect("an open store has its hub")
+    }
+
+    /// Who may do what here. It is what the rows of `MetaTable::Auth` say at the place in the log up to which the store
+    /// is applied.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.auth
     }
 
     /// The lease table, locked. Not to be held while anything else of the store is called.

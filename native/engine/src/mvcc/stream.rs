@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::auth::Caller;
 use crate::error::{self, EtcdError};
 use crate::proto::etcdserverpb::RangeRequest;
 
@@ -20,13 +21,19 @@ use super::store::Store;
 const FIRST_MESSAGE_KEYS: usize = 10;
 
 impl Store {
-    /// Answers a RangeStream with encoded RangeStreamResponses. The caller has validated the request
+    /// Answers a RangeStream with encoded RangeStreamResponses. Who calls this has validated the request
     /// (`validate::check_range_stream`) and passed the read barrier if it is linearizable.
+    ///
+    /// Whether `caller` may read it is asked before the read and again when the last message is made, in whose place an
+    /// error comes if a change of users or roles came between.
     pub fn range_stream(
         self: &Arc<Self>,
         request: &RangeRequest,
+        caller: &Caller,
         raft_term: u64,
     ) -> Result<Chunks, EtcdError> {
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         self.metrics.read(1);
         let mut plan = Plan::new(request);
         let sort = plan.sort.take();
@@ -46,6 +53,7 @@ impl Store {
             count,
             keys_max: FIRST_MESSAGE_KEYS,
             ended: false,
+            caller: caller.clone(),
         }))
     }
 }
@@ -62,6 +70,7 @@ struct RangeMessages {
     /// Keys of the next message.
     keys_max: usize,
     ended: bool,
+    caller: Caller,
 }
 
 impl RangeMessages {
@@ -86,6 +95,15 @@ impl RangeMessages {
         }
         self.grow(body.len());
         Ok(self.wrap(&body))
+    }
+
+    /// Whether the caller may still have what was read, once all is.
+    fn confirm(&self) -> Result<(), EtcdError> {
+        if self.ended {
+            self.store.auth.confirm(&self.caller)
+        } else {
+            Ok(())
+        }
     }
 
     /// Doubles the next message while messages are small, halves it when they are too large.
@@ -130,8 +148,11 @@ impl Iterator for RangeMessages {
             return None;
         }
         let error = match self.message() {
-            Ok(message) if !self.pin.is_broken() => return Some(Ok(message)),
-            Ok(_) => error::COMPACTED,
+            Ok(_) if self.pin.is_broken() => error::COMPACTED,
+            Ok(message) => match self.confirm() {
+                Ok(()) => return Some(Ok(message)),
+                Err(error) => error,
+            },
             Err(error) => self.store.pinned_error(&self.pin, error),
         };
         self.ended = true;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::auth::Caller;
 use crate::error::{self, EtcdError};
 use crate::limits::{RANGE_PAGE_KEYS, READ_RETRIES_MAX};
 use crate::proto::etcdserverpb::request_op::Request;
@@ -59,9 +60,21 @@ impl Store {
         Ok(())
     }
 
-    /// Answers a read-only txn at one revision, without the log. The caller has validated it and passed the read
+    /// Answers a read-only txn at one revision, without the log. Who calls this has validated it and passed the read
     /// barrier unless all its ranges are serializable.
-    pub fn read_txn(&self, txn: &TxnRequest, raft_term: u64) -> OpResult {
+    ///
+    /// Whether `caller` may read what it compares and asks for is asked before the read and again after it. A txn
+    /// without either asks for nothing, and anybody may.
+    pub fn read_txn(&self, txn: &TxnRequest, caller: &Caller, raft_term: u64) -> OpResult {
+        self.auth.admit(|table| table.check_txn(caller, txn))?;
+        let answer = self.read_admitted_txn(txn, raft_term)?;
+        if !validate::is_empty(txn) {
+            self.auth.confirm(caller)?;
+        }
+        Ok(answer)
+    }
+
+    fn read_admitted_txn(&self, txn: &TxnRequest, raft_term: u64) -> OpResult {
         for _ in 0..READ_RETRIES_MAX {
             let (at, pin) = self.look(|state| {
                 let lowest = lowest_revision(txn).unwrap_or(state.revision);

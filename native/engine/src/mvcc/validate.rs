@@ -117,6 +117,11 @@ pub fn is_read_only(request: &TxnRequest) -> bool {
     ops(request).all(|op| matches!(op.request, Some(Request::RequestRange(_))))
 }
 
+/// True if it compares nothing and does nothing, whichever way it goes.
+pub fn is_empty(request: &TxnRequest) -> bool {
+    request.compare.is_empty() && ops(request).next().is_none()
+}
+
 /// True if every operation is a serializable range: such a txn needs no read barrier.
 pub fn is_serializable(request: &TxnRequest) -> bool {
     ops(request)

@@ -164,7 +164,9 @@ impl Batch {
         let mut start = Instant::now();
         for request in self.requests {
             let (kind, token) = (request.kind, request.token);
-            let applied = core.store.apply_op(kind, request.request, &context);
+            let applied = core
+                .store
+                .apply_op(kind, request.request, &request.caller, &context);
             let end = Instant::now();
             let success = !matches!(applied, Applied::Done(Err(_)));
             core.metrics.applied(kind, success, end - start);

@@ -1,9 +1,12 @@
 //! The payload of a Batch entry: many clients' requests in one raft log entry (drawn in docs/replication.md).
 //!
-//! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind`, `u64 token`, `u32 length`
-//! and the protobuf request as the client sent it; little endian.
+//! `u8 version`, `u64 origin`, `u64 sequence`, `u32 count`, then per request `u8 op kind and caller`, `u64 token`,
+//! `u32 length`, the user if the caller is one (`u64 auth revision`, `u32 length`, his name), and the protobuf request
+//! as the client sent it; little endian. A request without a caller is what it was before there were any.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::auth::Caller;
 
 use crate::types::{OpKind, Token};
 
@@ -11,8 +14,14 @@ use crate::types::{OpKind, Token};
 pub const BATCH_VERSION: u8 = 1;
 /// Bytes before the first request.
 pub const BATCH_HEADER_BYTES: usize = 1 + 8 + 8 + 4;
-/// Bytes before each request's protobuf message.
+/// Bytes before each request's protobuf message, but for its user.
 pub const REQUEST_HEADER_BYTES: usize = 1 + 8 + 4;
+/// Bytes before the name of a user.
+const USER_HEADER_BYTES: usize = 8 + 4;
+/// In the byte of the kind: a user is named.
+const OF_USER: u8 = 0x80;
+/// In the byte of the kind: the member itself asks.
+const OF_MEMBER: u8 = 0x40;
 
 const COUNT_OFFSET: usize = 1 + 8 + 8;
 
@@ -59,12 +68,23 @@ impl OpenBatch {
     }
 
     /// Appends one request.
-    pub fn push(&mut self, kind: OpKind, request: &[u8], token: Token) {
-        self.buffer.reserve(REQUEST_HEADER_BYTES + request.len());
-        self.buffer.put_u8(kind as u8);
-        self.buffer.put_u64_le(token.0);
+    pub fn push(&mut self, kind: OpKind, request: &[u8], token: Token, caller: &Caller) {
+        let length = |of: &[u8]| u32::try_from(of.len()).expect("requests are far below 4 GiB");
+        let user = match caller {
+            Caller::User { name, revision } => Some((name, *revision)),
+            Caller::Nobody | Caller::Internal => None,
+        };
+        let user_bytes = user.map_or(0, |(name, _)| USER_HEADER_BYTES + name.len());
         self.buffer
-            .put_u32_le(u32::try_from(request.len()).expect("requests are far below 4 GiB"));
+            .reserve(REQUEST_HEADER_BYTES + user_bytes + request.len());
+        self.buffer.put_u8(kind as u8 | caller_bits(caller));
+        self.buffer.put_u64_le(token.0);
+        self.buffer.put_u32_le(length(request));
+        if let Some((name, revision)) = user {
+            self.buffer.put_u64_le(revision);
+            self.buffer.put_u32_le(length(name));
+            self.buffer.put_slice(name);
+        }
         self.buffer.put_slice(request);
         self.count += 1;
     }
@@ -92,6 +112,14 @@ impl OpenBatch {
     pub fn finish(mut self) -> Bytes {
         self.buffer[COUNT_OFFSET..BATCH_HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
         self.buffer.freeze()
+    }
+}
+
+fn caller_bits(caller: &Caller) -> u8 {
+    match caller {
+        Caller::Nobody => 0,
+        Caller::User { .. } => OF_USER,
+        Caller::Internal => OF_MEMBER,
     }
 }
 
@@ -138,6 +166,8 @@ pub struct BatchRequest {
     pub token: Token,
     /// The encoded request message.
     pub request: Bytes,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// Iterator of [`requests`]; after an error it ends.
@@ -148,6 +178,28 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Who asks, after the header of a request; None: the payload ends before.
+    fn caller(&mut self, byte: u8) -> Option<Caller> {
+        if byte & OF_USER == 0 {
+            let of_member = byte & OF_MEMBER != 0;
+            return Some(if of_member {
+                Caller::Internal
+            } else {
+                Caller::Nobody
+            });
+        }
+        if self.rest.len() < USER_HEADER_BYTES {
+            return None;
+        }
+        let revision = self.rest.get_u64_le();
+        let length = self.rest.get_u32_le() as usize;
+        let named = self.rest.len() >= length;
+        named.then(|| Caller::User {
+            name: self.rest.split_to(length),
+            revision,
+        })
+    }
+
     fn fail(&mut self, error: BatchError) -> Option<Result<BatchRequest, BatchError>> {
         self.left = 0;
         self.rest.clear();
@@ -168,11 +220,15 @@ impl Iterator for Requests {
         if self.rest.len() < REQUEST_HEADER_BYTES {
             return self.fail(BatchError::Length(self.total));
         }
-        let kind = self.rest.get_u8();
+        let byte = self.rest.get_u8();
         let token = Token(self.rest.get_u64_le());
         let length = self.rest.get_u32_le() as usize;
-        let Some(kind) = OpKind::from_u8(kind) else {
-            return self.fail(BatchError::Kind(kind));
+        let kind = OpKind::from_u8(byte & !(OF_USER | OF_MEMBER));
+        let (Some(kind), true) = (kind, byte & OF_USER == 0 || byte & OF_MEMBER == 0) else {
+            return self.fail(BatchError::Kind(byte));
+        };
+        let Some(caller) = self.caller(byte) else {
+            return self.fail(BatchError::Length(self.total));
         };
         if self.rest.len() < length {
             return self.fail(BatchError::Length(self.total));
@@ -183,6 +239,7 @@ impl Iterator for Requests {
             kind,
             token,
             request,
+            caller,
         }))
     }
 }
@@ -191,10 +248,18 @@ impl Iterator for Requests {
 mod tests {
     use super::*;
 
+    fn user() -> Caller {
+        Caller::User {
+            name: Bytes::from_static("n\u{e9}".as_bytes()),
+            revision: 1 << 40,
+        }
+    }
+
     fn sample() -> Bytes {
         let mut batch = OpenBatch::new(7, 3, 0);
-        batch.push(OpKind::Put, b"abc", Token(1));
-        batch.push(OpKind::Txn, b"", Token(u64::MAX));
+        batch.push(OpKind::Put, b"abc", Token(1), &Caller::Nobody);
+        batch.push(OpKind::DeleteRange, b"de", Token(5), &user());
+        batch.push(OpKind::Txn, b"", Token(u64::MAX), &Caller::Internal);
         batch.finish()
     }
 
@@ -206,24 +271,62 @@ mod tests {
             BatchHeader {
                 origin: 7,
                 sequence: 3,
-                count: 2
+                count: 3
             }
         );
         let read: Vec<_> = requests(&payload).unwrap().map(Result::unwrap).collect();
         assert_eq!(read[0].kind, OpKind::Put);
         assert_eq!(read[0].request.as_ref(), b"abc");
-        assert_eq!(read[1].kind, OpKind::Txn);
+        assert_eq!(read[2].kind, OpKind::Txn);
         let tokens: Vec<_> = own_requests(&payload).map(|it| it.token).collect();
-        assert_eq!(tokens, vec![Token(1), Token(u64::MAX)]);
+        assert_eq!(tokens, vec![Token(1), Token(5), Token(u64::MAX)]);
+        let callers: Vec<_> = read.iter().map(|it| it.caller.clone()).collect();
+        assert_eq!(callers, [Caller::Nobody, user(), Caller::Internal]);
+        assert_eq!(read[1].request.as_ref(), b"de");
+    }
+
+    #[test]
+    fn a_payload_from_before_there_were_callers_is_read_and_still_written() {
+        let payload = b"\x01\x07\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0\
+            \x01\x09\0\0\0\0\0\0\0\x02\0\0\0ab";
+        let payload = Bytes::from_static(payload);
+        let read: Vec<_> = own_requests(&payload).collect();
+        let request = BatchRequest {
+            kind: OpKind::Put,
+            token: Token(9),
+            request: Bytes::from_static(b"ab"),
+            caller: Caller::Nobody,
+        };
+        assert_eq!(read, [request]);
+        let mut batch = OpenBatch::new(7, 3, 0);
+        batch.push(OpKind::Put, b"ab", Token(9), &Caller::Nobody);
+        assert_eq!(batch.finish(), payload);
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_carried() {
+        for length in [0, 1, 70_000] {
+            let caller = Caller::User {
+                name: vec![b'n'; length].into(),
+                revision: 2,
+            };
+            let mut batch = OpenBatch::new(7, 3, 0);
+            batch.push(OpKind::Put, b"ab", Token(9), &caller);
+            let read: Vec<_> = own_requests(&batch.finish()).collect();
+            assert_eq!(
+                (&read[0].caller, &read[0].request[..]),
+                (&caller, &b"ab"[..])
+            );
+        }
     }
 
     #[test]
     fn an_open_batch_can_be_looked_at() {
         let mut batch = OpenBatch::new(7, 3, 0);
-        batch.push(OpKind::Put, b"abc", Token(1));
+        batch.push(OpKind::Put, b"abc", Token(1), &Caller::Nobody);
         let seen: Vec<_> = own_requests(&batch.so_far()).collect();
         assert_eq!((seen.len(), seen[0].token), (1, Token(1)));
-        batch.push(OpKind::Txn, b"", Token(2));
+        batch.push(OpKind::Txn, b"", Token(2), &Caller::Nobody);
         assert_eq!(own_requests(&batch.finish()).count(), 2);
     }
 
@@ -249,8 +352,11 @@ mod tests {
         bytes[0] = 9;
         assert_eq!(header(&bytes), Err(BatchError::Version(9)));
         bytes[0] = BATCH_VERSION;
-        bytes[BATCH_HEADER_BYTES] = 200;
-        let first = requests(&bytes.freeze()).unwrap().next().unwrap();
-        assert_eq!(first, Err(BatchError::Kind(200)));
+        // Also the caller is no other than a user or the member.
+        for byte in [0, 200, OF_USER, OF_USER | OF_MEMBER | 1] {
+            bytes[BATCH_HEADER_BYTES] = byte;
+            let first = requests(&bytes.clone().freeze()).unwrap().next().unwrap();
+            assert_eq!(first, Err(BatchError::Kind(byte)));
+        }
     }
 }

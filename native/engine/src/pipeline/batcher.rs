@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::batch::{self, OpenBatch};
 use super::ports::PipelineError;
+use crate::auth::Caller;
 use crate::error::{EtcdError, NO_SPACE, STOPPED, TOO_MANY_REQUESTS};
 use crate::limits::{
     BATCH_BUFFER_BYTES_MIN, BATCH_BYTES_MAX, BATCHES_IN_FLIGHT_MAX, REQUEST_BYTES_PENDING_MAX,
@@ -103,7 +104,14 @@ impl Batcher {
     }
 
     /// Appends a request to the open batch of `origin`, this process.
-    pub fn push(&mut self, origin: u64, kind: OpKind, request: &[u8], token: Token) {
+    pub fn push(
+        &mut self,
+        origin: u64,
+        kind: OpKind,
+        request: &[u8],
+        token: Token,
+        caller: &Caller,
+    ) {
         let Self {
             open,
             last_sequence,
@@ -117,7 +125,7 @@ impl Batcher {
             (batch, Instant::now())
         });
         let before = open.bytes();
-        open.push(kind, request, token);
+        open.push(kind, request, token, caller);
         self.pending_bytes += open.bytes() - before;
         self.pending_requests += 1;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::testing::{Clients, Inbox, RecordingStore, Rig, config};
 use super::*;
+use crate::auth::Caller;
 use crate::disk::{CrashLoss, SimDisk};
 use crate::error::NO_SPACE;
 use crate::types::{Completions, Identity, LogMark, Token};
@@ -228,7 +229,7 @@ fn entries_that_memory_no_longer_holds_are_read_back() {
     rig.pipeline.close();
     assert_eq!(
         rig.pipeline
-            .submit(crate::types::OpKind::Put, b"", Token(1)),
+            .submit(crate::types::OpKind::Put, b"", Token(1), &Caller::Nobody),
         Err(crate::error::STOPPED)
     );
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::testing::{Event, MemLog, Rig, requests};
+use crate::auth::Caller;
 use crate::error::{REQUEST_TOO_LARGE, STOPPED, TIMEOUT, TIMEOUT_LEADER_FAIL, TOO_MANY_REQUESTS};
 use crate::limits::{BATCHES_IN_FLIGHT_MAX, REQUESTS_PENDING_MAX};
 use crate::types::{OpKind, Token};
@@ -103,7 +104,9 @@ fn without_an_answer_from_the_control_plane_limits_hold_and_close_answers_all() 
 fn a_request_over_the_limit_is_refused() {
     let rig = Rig::over(&MemLog::default());
     let request = vec![0; super::testing::config().max_request_bytes + 1];
-    let refused = rig.pipeline.submit(OpKind::Put, &request, Token(1));
+    let refused = rig
+        .pipeline
+        .submit(OpKind::Put, &request, Token(1), &Caller::Nobody);
     assert_eq!(refused, Err(REQUEST_TOO_LARGE));
 }
 
@@ -164,7 +167,7 @@ fn a_physical_compaction_is_answered_when_it_is_done_or_at_the_close() {
     let driver = rig.drive(1, 0, true);
     let compact = |token| {
         rig.pipeline
-            .submit(OpKind::Compact, b"c", Token(token))
+            .submit(OpKind::Compact, b"c", Token(token), &Caller::Nobody)
             .unwrap()
     };
     compact(1);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::testing::{Event, MemLog, Rig, mark, requests};
 use super::*;
+use crate::auth::Caller;
 use crate::error::TIMEOUT;
 use crate::types::{EntryKind, OpKind, Token};
 
@@ -13,7 +14,7 @@ use crate::types::{EntryKind, OpKind, Token};
 fn payloads_are_stamped_under_the_grant_and_only_own_batches_answered() {
     let rig = Rig::over(&MemLog::default());
     let mut foreign = batch::OpenBatch::new(99, 1, 0);
-    foreign.push(OpKind::Put, b"5", Token(5));
+    foreign.push(OpKind::Put, b"5", Token(5), &Caller::Nobody);
     let foreign = rig.pipeline.add_payload(foreign.finish());
     let refused = rig.pipeline.stamp_payload(EntryKind::Batch, foreign);
     assert_eq!(refused, Err(PipelineError::NoGrant));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::testing::{Event, MemLog, Rig, mark, requests};
 use super::*;
+use crate::auth::Caller;
 use crate::error::{NO_SPACE, STOPPED, TIMEOUT, TIMEOUT_LEADER_FAIL};
 use crate::types::{EntryKind, OpKind, Token};
 
@@ -17,7 +18,7 @@ fn a_batch_that_was_dropped_and_came_back_from_a_peer_is_applied_and_not_answere
         _ => None,
     });
     let mut same = batch::OpenBatch::new(1, 1, 0);
-    same.push(OpKind::Put, b"7", Token(7));
+    same.push(OpKind::Put, b"7", Token(7), &Caller::Nobody);
     let from_peer = rig.pipeline.add_payload(same.finish());
     rig.pipeline.drop_payloads(&[handle], &TIMEOUT);
     rig.persist_batch(from_peer);
@@ -103,7 +104,7 @@ fn control_entries_are_barriers_in_log_order() {
 fn batches_of_another_process_are_applied_and_not_answered() {
     let log = MemLog::default();
     let mut other = batch::OpenBatch::new(999, 1, 0);
-    other.push(OpKind::Put, b"theirs", Token(1));
+    other.push(OpKind::Put, b"theirs", Token(1), &Caller::Nobody);
     let rig = Rig::over(&log);
     rig.lead(1, 0, false);
     let handle = rig.pipeline.add_payload(other.finish());

@@ -28,6 +28,8 @@ mod wal_log;
 mod writer;
 
 #[cfg(test)]
+mod caller_test;
+#[cfg(test)]
 mod crash_test;
 #[cfg(test)]
 mod driver_test;

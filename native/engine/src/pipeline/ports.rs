@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::message::PeerMessage;
+use crate::auth::Caller;
 use crate::mvcc::Store;
 pub use crate::mvcc::{Applied, ApplyContext, MetaTable, MetaWrite};
 use crate::types::{EntryKind, LogMark, OpKind};
@@ -77,8 +78,14 @@ pub trait LogRead: Send + Sync {
 
 /// The state machine; called by the apply thread only, in log order.
 pub trait Apply: Send + Sync + 'static {
-    /// Applies one operation.
-    fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied;
+    /// Applies one operation of this caller.
+    fn apply_op(
+        &self,
+        kind: OpKind,
+        request: Bytes,
+        caller: &Caller,
+        context: &ApplyContext,
+    ) -> Applied;
     /// Applies the writes of a control entry.
     fn apply_meta(&self, mark: LogMark, writes: Vec<MetaWrite>);
     /// The whole entry is applied. Blocks while the tail is full.
@@ -90,8 +97,14 @@ pub trait Apply: Send + Sync + 'static {
 }
 
 impl Apply for Store {
-    fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
-        Store::apply_op(self, kind, request, context)
+    fn apply_op(
+        &self,
+        kind: OpKind,
+        request: Bytes,
+        caller: &Caller,
+        context: &ApplyContext,
+    ) -> Applied {
+        Store::apply_op(self, kind, request, caller, context)
     }
 
     fn apply_meta(&self, mark: LogMark, writes: Vec<MetaWrite>) {

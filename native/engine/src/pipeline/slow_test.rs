@@ -8,6 +8,7 @@ use prost::Message;
 
 use super::testing::{Event, MemLog, Rig, config};
 use super::*;
+use crate::auth::Caller;
 use crate::error::{COMPACTED, TIMEOUT};
 use crate::proto::etcdserverpb::PutRequest;
 use crate::types::{OpKind, Token};
@@ -30,7 +31,9 @@ fn put(rig: &Rig, token: u64) -> Bytes {
         ..Default::default()
     };
     let request = Bytes::from(request.encode_to_vec());
-    let taken = rig.pipeline.submit(OpKind::Put, &request, Token(token));
+    let taken = rig
+        .pipeline
+        .submit(OpKind::Put, &request, Token(token), &Caller::Nobody);
     taken.expect("taken");
     request
 }

@@ -12,13 +12,21 @@ use super::core::Core;
 use super::ports::{Apply, LogEntry, PipelineError};
 use super::queue::WriteItem;
 use super::state::State;
+use crate::auth::Caller;
 use crate::error::{EtcdError, NO_SPACE, REQUEST_TOO_LARGE, TOO_MANY_REQUESTS};
 use crate::limits::APPLY_GAP_ENTRIES_MAX;
 use crate::types::{EntryKind, LogMark, OpKind, Token};
 
 impl<A: Apply> Core<A> {
-    /// Appends a request to the open batch. The limits are those of limits.rs.
-    pub fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
+    /// Appends a request to the open batch, and with it who asks: apply decides on every member whether he may. The
+    /// limits are those of limits.rs.
+    pub fn submit(
+        &self,
+        kind: OpKind,
+        request: &[u8],
+        token: Token,
+        caller: &Caller,
+    ) -> Result<(), EtcdError> {
         let gap = self
             .committed
             .load(Relaxed)
@@ -26,12 +34,15 @@ impl<A: Apply> Core<A> {
         if gap > APPLY_GAP_ENTRIES_MAX {
             return Err(TOO_MANY_REQUESTS);
         }
-        if request.len() > self.config.max_request_bytes {
+        let named = caller.name().map_or(0, <[u8]>::len);
+        if request.len() + named > self.config.max_request_bytes {
             return Err(REQUEST_TOO_LARGE);
         }
         let mut state = self.state.lock();
         state.batcher.admit(request.len())?;
-        state.batcher.push(self.origin, kind, request, token);
+        state
+            .batcher
+            .push(self.origin, kind, request, token, caller);
         self.close_if_due(&mut state);
         Ok(())
     }

@@ -188,6 +188,22 @@ impl Cohorts {
         Some(member)
     }
 
+    /// Takes all watchers of a cohort out, and with them the turn if it is theirs.
+    pub fn remove_all(&mut self, slot: u32, turn: &mut Option<Turn>) -> Vec<Member> {
+        let cohort = self.slots[slot as usize].as_mut();
+        let cohort = cohort.expect("the slot is taken");
+        let members = std::mem::take(&mut cohort.members);
+        for member in &members {
+            self.by_id.remove(&member.id);
+        }
+        if let Some(handle) = &cohort.handle {
+            members.iter().skip(1).for_each(|_| self.hub.leave(handle));
+        }
+        turn.take_if(|turn| turn.slot == slot);
+        self.end(slot);
+        members
+    }
+
     /// The hub serves the cohort no longer; those who are left in it wait for the client to cancel them.
     pub fn end(&mut self, slot: u32) {
         let cohort = self.slots[slot as usize].as_mut();

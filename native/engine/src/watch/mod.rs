@@ -14,6 +14,7 @@ mod metrics;
 mod pace;
 mod ports;
 mod range;
+mod recheck;
 mod registry;
 mod response;
 mod session;

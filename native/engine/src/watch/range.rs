@@ -39,6 +39,16 @@ impl KeyRange {
         })
     }
 
+    /// Key and range end as clients send them.
+    pub fn to_wire(&self) -> (&[u8], &[u8]) {
+        let end: &[u8] = match &self.end {
+            KeyRangeEnd::Single => &[],
+            KeyRangeEnd::Open => &[0],
+            KeyRangeEnd::Before(end) => end,
+        };
+        (&self.key, end)
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         match &self.end {
@@ -81,6 +91,14 @@ impl KeyRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_told_as_it_was_read() {
+        for (key, end) in [(&b"a"[..], &b""[..]), (b"a", b"\0"), (b"a", b"b")] {
+            let range = KeyRange::from_wire(key, end).unwrap();
+            assert_eq!(range.to_wire(), (key, end));
+        }
+    }
 
     #[test]
     fn reads_the_wire() {

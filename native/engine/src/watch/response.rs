@@ -1,5 +1,7 @@
 //! The encoded form of a WatchResponse, written in parts: its fields by hand, its events as they are shared.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
@@ -36,7 +38,7 @@ pub(super) struct Head {
     pub created: bool,
     pub canceled: bool,
     pub compact_revision: i64,
-    pub cancel_reason: String,
+    pub cancel_reason: Arc<str>,
     pub fragment: bool,
 }
 
@@ -54,7 +56,7 @@ impl Head {
                 ..head
             },
             WatchEnd::Failed(reason) => Self {
-                cancel_reason: reason.clone(),
+                cancel_reason: reason.as_str().into(),
                 ..head
             },
         }

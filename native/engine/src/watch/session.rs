@@ -13,6 +13,7 @@ use super::cohort::{Cohort, Cohorts, Member, Notify, Turn};
 use super::metrics::Written;
 use super::response::{Encoder, Head};
 use super::{KeyRange, WatchHub, WatchSink, WatchSpec, Watched};
+use crate::auth::Auth;
 use crate::error::EtcdError;
 use crate::limits::WATCH_REPLIES_MAX;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
@@ -35,7 +36,8 @@ pub struct SessionConfig {
 /// Told once that a session has something to write; called from the apply thread, so it must not block.
 pub type SessionWake = Box<dyn Fn() + Send + Sync>;
 
-/// Whether the client may watch this key and range end; the error's long form becomes the reason of the refusal.
+/// Whether the client may watch this key and range end (as it sent them, but that an empty key is the first there is); the
+/// error's long form becomes the reason of the refusal.
 pub type Permission<'a> = &'a dyn Fn(&[u8], &[u8]) -> Result<(), EtcdError>;
 
 /// The watchers of one stream.
@@ -52,17 +54,33 @@ pub struct WatchSession {
     /// What was taken and has not been written for every member.
     pub(super) turn: Option<Turn>,
     /// Watchers that asked for progress notifications.
-    notified: usize,
+    pub(super) notified: usize,
     /// A request for progress: to be answered when every watcher has been given all up to this revision.
     pub(super) progress_owed: Option<i64>,
     /// What the piece holds that is being written.
     pub(super) written: Written,
+    pub(super) guard: Option<Guard>,
 }
 
 /// The session's end at the hub: which watchers were woken since the last look.
 pub(super) struct Ready {
     pub(super) slots: Mutex<Vec<u32>>,
     wake: SessionWake,
+}
+
+/// Against what a session's watchers were checked.
+pub(super) struct Guard {
+    pub auth: Arc<Auth>,
+    /// Of auth, before they were.
+    pub generation: u64,
+}
+
+/// Why a watcher is refused or cancelled, in the form that etcd's clients know.
+pub(super) fn refusal(error: &EtcdError) -> String {
+    format!(
+        "rpc error: code = {:?} desc = {}",
+        error.code, error.message
+    )
 }
 
 impl WatchSink for Ready {
@@ -98,6 +116,7 @@ impl WatchSession {
             notified: 0,
             progress_owed: None,
             written: Written::default(),
+            guard: None,
         }
     }
 
@@ -140,7 +159,7 @@ impl WatchSession {
                 watch_id: NO_WATCHER,
                 created: true,
                 canceled: true,
-                cancel_reason: reason,
+                cancel_reason: reason.into(),
                 ..Head::default()
             }),
         }
@@ -158,12 +177,11 @@ impl WatchSession {
         if request.start_revision < 0 {
             return Err(crate::error::COMPACTED.message.into_owned());
         }
-        permission(&request.key, &request.range_end).map_err(|error| {
-            format!(
-                "rpc error: code = {:?} desc = {}",
-                error.code, error.message
-            )
-        })?;
+        let key: &[u8] = match &*request.key {
+            [] => &[0],
+            key => key,
+        };
+        permission(key, &request.range_end).map_err(|error| refusal(&error))?;
         let range = KeyRange::from_wire(&request.key, &request.range_end).ok_or(EMPTY_RANGE)?;
         let id = match request.watch_id {
             0 => self.cohorts.choose_id(),

@@ -9,7 +9,8 @@ use super::session::{NO_WATCHER, WatchSession};
 use crate::limits::WATCH_RESPONSE_BYTES;
 
 impl WatchSession {
-    /// Writes answers and events until nothing is left or `output` holds `bytes_max`. True if there is more.
+    /// Writes answers and events until nothing is left or `output` holds `bytes_max`, or until a recheck is due (see
+    /// `is_outdated`). True if there is more.
     pub fn write(
         &mut self,
         output: &mut impl WatchOutput,
@@ -44,6 +45,7 @@ impl WatchSession {
         }
         while output.written() < bytes_max {
             match &self.turn {
+                Some(_) if self.is_outdated() => return true,
                 Some(_) => self.write_turn(output, bytes_max, raft_term),
                 None => match self.line.pop_front() {
                     Some(slot) => self.begin_turn(slot),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use netcd_engine::error::{Code, EtcdError};
 
+use super::bearer::Bearer;
 use super::deframe::Encoding;
 use super::methods::MethodId;
 use super::status::ContentType;
@@ -49,6 +50,7 @@ pub(crate) struct Head {
     /// The client wants to fail without a leader.
     pub(crate) needs_leader: bool,
     pub(crate) api_version: Option<HeaderValue>,
+    pub(crate) bearer: Option<Bearer>,
 }
 
 /// A request that is no proper gRPC request: HTTP status, and the gRPC status that says why.
@@ -83,7 +85,9 @@ impl Head {
             encoding: Encoding::Identity,
             needs_leader: false,
             api_version: None,
+            bearer: None,
         };
+        let (mut token, mut authorization) = (None, None);
         for (name, header) in &parts.headers {
             let value = header.as_bytes();
             match name.as_str() {
@@ -98,6 +102,8 @@ impl Head {
                 "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
                 "grpc-encoding" => head.encoding = parse_encoding(value),
                 "hasleader" => head.needs_leader |= value == b"true",
+                "token" => drop(token.get_or_insert(header)),
+                "authorization" => drop(authorization.get_or_insert(header)),
                 "client-api-version" => head.api_version = Some(header.clone()),
                 name if name.ends_with("-bin") => decode_binary_list(name, value, |_| ())?,
                 _ => {}
@@ -120,6 +126,9 @@ impl Head {
                 format!("invalid gRPC request content-type {given:?}"),
             )
         })?;
+        // A bad `token` is one: what stands in `authorization` does not help then.
+        let bearer = token.or(authorization);
+        head.bearer = bearer.map(|value| Bearer::new(value.clone()));
         Ok(head)
     }
 }
@@ -282,6 +291,33 @@ mod tests {
         assert_eq!(head.encoding, Encoding::Gzip);
         assert!(head.needs_leader);
         assert_eq!(head.api_version, Some(HeaderValue::from_static("3.7")));
+    }
+
+    #[test]
+    fn the_token_is_the_first_of_its_name_without_its_scheme() {
+        for (headers, token) in [
+            (&[][..], None),
+            (&[("token", "a.1")][..], Some("a.1")),
+            (&[("authorization", "a.1")][..], Some("a.1")),
+            (&[("authorization", "Bearer a.1")][..], Some("a.1")),
+            (&[("token", "Bearer a.1")][..], Some("a.1")),
+            (&[("token", "Bearer Bearer a.1")][..], Some("Bearer a.1")),
+            (&[("token", "bearer a.1")][..], Some("bearer a.1")),
+            (&[("token", "a.1"), ("token", "b.1")][..], Some("a.1")),
+            (
+                &[("authorization", "a.1"), ("token", "b.1")][..],
+                Some("b.1"),
+            ),
+            (
+                &[("token", ""), ("authorization", "Bearer a.1")][..],
+                Some(""),
+            ),
+        ] {
+            let all = [&[("content-type", "application/grpc")], headers].concat();
+            let head = Head::parse(&parts(&all)).unwrap();
+            let found = head.bearer.as_ref().map(Bearer::token);
+            assert_eq!(found, token.map(str::as_bytes), "{headers:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! gRPC over HTTP/2: message framing, metadata, status, the table of methods, and streams of messages.
 
+pub(crate) mod bearer;
 pub(crate) mod buf;
 pub(crate) mod decode;
 pub(crate) mod deframe;

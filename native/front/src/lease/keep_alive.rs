@@ -1,10 +1,11 @@
 //! Lease.LeaseKeepAlive: one answer for each request, in order. The leader renews in its lease table at once, with
 //! neither JavaScript nor disk; what it cannot decide alone goes to the control plane while the stream waits.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::{
@@ -15,6 +16,7 @@ use prost::Message;
 
 use super::renewals::Asking;
 use crate::call::Call;
+use crate::caller::{self, Asker, Claim, Identified};
 use crate::events::FrontEvent;
 use crate::grpc::buf;
 use crate::grpc::decode::decode;
@@ -32,13 +34,16 @@ pub(crate) fn start(
     encoding: Encoding,
     needs_leader: bool,
 ) {
+    let claim = call.claim.clone();
     let Some(stream) = CallStream::long_lived(worker, call, body, encoding) else {
         return;
     };
     let wake = Arc::new(WakeSlot::default());
     let mut keep_alive = KeepAlive {
         stream,
+        claim,
         registered: worker.watches.register(wake, needs_leader),
+        identifying: None,
         waiting: None,
     };
     spawn(poll_fn(move |cx| keep_alive.poll(cx)));
@@ -50,9 +55,17 @@ struct Waiting {
     asking: Asking,
 }
 
+/// A request that waits until it is known who makes it.
+struct Identifying {
+    lease: i64,
+    answer: Pin<Box<dyn Future<Output = Identified>>>,
+}
+
 struct KeepAlive {
     stream: CallStream,
+    claim: Claim,
     registered: Registered,
+    identifying: Option<Identifying>,
     waiting: Option<Waiting>,
 }
 
@@ -84,6 +97,13 @@ impl KeepAlive {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(error::CANCELED)),
                 Poll::Ready(Ok(())) => {}
             }
+            if let Some(identifying) = &mut self.identifying {
+                let lease = identifying.lease;
+                ready!(identifying.answer.as_mut().poll(cx))?;
+                self.identifying = None;
+                self.renew(lease)?;
+                continue;
+            }
             if let Some(waiting) = self.waiting.take() {
                 match waiting.asking.take() {
                     Some(renewed) => self.answer(waiting.response, renewed?)?,
@@ -101,15 +121,30 @@ impl KeepAlive {
                 Poll::Ready(Ok(Some(message))) => {
                     let (request, _): (LeaseKeepAliveRequest, _) =
                         decode(self.stream.method, &message)?;
-                    self.renew(request.id)?;
+                    self.identify(request.id)?;
                 }
             }
         }
     }
 
+    /// Renews once it is known who asks for it.
+    fn identify(&mut self, lease: i64) -> Result<(), EtcdError> {
+        let worker = &self.stream.worker;
+        let Some(asking) = caller::ask(worker, &self.claim) else {
+            return self.renew(lease);
+        };
+        let worker = worker.clone();
+        let answer = Box::pin(async move { caller::wait(&worker, asking, None).await });
+        self.identifying = Some(Identifying { lease, answer });
+        Ok(())
+    }
+
     fn renew(&mut self, id: i64) -> Result<(), EtcdError> {
         let shared = &self.stream.worker.shared;
         let backend = &shared.backend;
+        // At each message, as in etcd: a lease that is kept alive for months is not that of whoever was asked once.
+        let asker = Asker::of(&self.stream.worker, &self.claim)?;
+        asker.check(|table, caller| backend.check_lease(table, caller, id))?;
         let identity = backend.identity();
         // Before the renewal: what the client reads at this revision was written while the lease was certainly alive.
         let response = LeaseKeepAliveResponse {

@@ -54,6 +54,13 @@ impl Watches {
         }
     }
 
+    /// Has all streams look again at what they may do.
+    pub(crate) fn wake(&self) {
+        for (_, entry) in self.0.borrow().iter() {
+            entry.wake.wake();
+        }
+    }
+
     /// Ends all streams, or those whose clients asked to be told when there is no leader.
     pub(crate) fn end(&self, error: &EtcdError, leaderless_only: bool) {
         for (_, entry) in self.0.borrow_mut().iter_mut() {

@@ -2,9 +2,12 @@
 //!
 //! Requests go into the session as they come. What it has to say is taken in bounded pieces, and the next piece only
 //! when HTTP/2 has taken the one before: a client that does not read leaves its events in the hub's bounded queues.
+//!
+//! Whether the client may watch a range is asked when it wants to, and again whenever users, roles or tokens change.
 
 mod control;
 mod frames;
+mod permission;
 
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,14 +19,17 @@ use std::time::{Duration, Instant};
 
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
+use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
 use netcd_engine::watch::{SessionConfig, WatchSession};
 use netcd_http2::{Body, Gone};
 use tokio::time::Sleep;
 
 pub(crate) use control::{Registered, WakeSlot, Watches};
 use frames::Frames;
+use permission::{Identifying, Permissions};
 
 use crate::call::Call;
+use crate::caller::{self, Identified};
 use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::end::End;
@@ -39,6 +45,7 @@ pub(crate) fn start(
     encoding: Encoding,
     needs_leader: bool,
 ) {
+    let claim = call.claim.clone();
     let Some(stream) = CallStream::long_lived(worker, call, body, encoding) else {
         return;
     };
@@ -49,25 +56,23 @@ pub(crate) fn start(
         identity: backend.identity(),
         fragment_bytes: worker.shared.config.message_bytes_max(),
     };
-    let session = WatchSession::new(
+    let mut session = WatchSession::new(
         backend.watch_hub().clone(),
         config,
         Box::new(move || for_session.wake()),
     );
+    session.guard(worker.shared.auth.clone());
     let mut watch = WatchCall {
         stream,
         session,
         frames: Frames::default(),
         receiving: true,
+        permissions: Permissions::new(claim),
+        identifying: None,
         registered: worker.watches.register(wake, needs_leader),
         progress: Progress::new(worker),
     };
     spawn(poll_fn(move |cx| watch.poll(cx)));
-}
-
-/// Whether the client may watch a range. Every client may until there are users.
-fn permitted(_key: &[u8], _range_end: &[u8]) -> Result<(), EtcdError> {
-    Ok(())
 }
 
 struct WatchCall {
@@ -77,6 +82,9 @@ struct WatchCall {
     frames: Frames,
     /// The client may still send requests. Its half-close ends nothing else.
     receiving: bool,
+    permissions: Permissions,
+    /// A request that waits until it is known who makes it.
+    identifying: Option<Identifying>,
     registered: Registered,
     progress: Progress,
 }
@@ -105,7 +113,9 @@ impl WatchCall {
                 Poll::Ready(Ok(())) => {}
             }
             let was_full = self.session.is_full();
-            let term = self.stream.worker.shared.backend.raft_term();
+            let worker = &self.stream.worker;
+            let term = worker.shared.backend.raft_term();
+            self.permissions.recheck(worker, &mut self.session);
             self.session
                 .write(&mut self.frames, WATCH_WRITE_BYTES, term);
             if self.frames.is_empty() && !was_full {
@@ -117,19 +127,54 @@ impl WatchCall {
 
     /// Takes requests while the session has room for their answers.
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), EtcdError> {
-        while self.receiving && !self.session.is_full() {
+        loop {
+            if let Some(identifying) = &mut self.identifying {
+                let Poll::Ready((request, identified)) = identifying.poll(cx) else {
+                    return Ok(());
+                };
+                self.identifying = None;
+                self.request(request, identified);
+            }
+            if !self.receiving || self.session.is_full() {
+                return Ok(());
+            }
             let Poll::Ready(message) = self.stream.poll_message(cx) else {
-                break;
+                return Ok(());
             };
             match message? {
                 Some(message) => {
                     let (request, _) = decode::<WatchRequest>(self.stream.method, &message)?;
-                    self.session.request(request, &permitted);
+                    self.identify(request);
                 }
                 None => self.receiving = false,
             }
         }
-        Ok(())
+    }
+
+    /// Serves a request once it is known who makes it.
+    fn identify(&mut self, request: WatchRequest) {
+        let creates = matches!(request.request_union, Some(RequestUnion::CreateRequest(_)));
+        let worker = &self.stream.worker;
+        match creates.then(|| caller::ask(worker, self.permissions.claim())) {
+            Some(Some(asking)) => {
+                self.identifying = Some(Identifying::new(worker, request, asking));
+            }
+            _ => self.request(request, Ok(())),
+        }
+    }
+
+    fn request(&mut self, request: WatchRequest, identified: Identified) {
+        let worker = &self.stream.worker;
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(_)) => {
+                let asker = identified.and_then(|()| self.permissions.asker(worker));
+                self.session.request(request, &|key, range_end| {
+                    permission::check(&asker, key, range_end)
+                });
+            }
+            // Ends a watch, or asks how far they are: the stream's own.
+            _ => self.session.request(request, &|_, _| Ok(())),
+        }
     }
 
     /// Hands all frames to HTTP/2; pending while the client's window is closed.

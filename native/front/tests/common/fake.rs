@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use netcd_engine::auth::{Access, Auth, Caller, Table};
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::mvcc::{Applied, ApplyContext, LogLevel, Store, StoreConfig, StoreEvents};
 use netcd_engine::proto::etcdserverpb::{
@@ -21,6 +22,9 @@ use netcd_front::{
 use prost::Message;
 
 pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Where the clock of leases and tokens begins.
+static EPOCH: OnceLock<Instant> = OnceLock::new();
 
 #[derive(Default)]
 struct Queue {
@@ -42,8 +46,14 @@ pub struct Fake {
     pub applied: AtomicU64,
     /// Revision of the newest compaction.
     pub compacted: AtomicI64,
+    /// Users, roles and tokens.
+    pub auth: Arc<Auth>,
+    /// What is applied as far as tokens are concerned.
+    pub applied_index: AtomicU64,
     /// Every request that was taken.
     submitted: Mutex<Vec<(OpKind, Bytes)>>,
+    /// Whose they were.
+    pub callers: Mutex<Vec<Caller>>,
     /// What the engine was told of reads.
     pub slow_reads: Mutex<Vec<String>>,
     /// Chunks that were read from chunked answers and streams.
@@ -124,15 +134,22 @@ impl Fake {
             mark: LogMark { index, term: 1 },
             raft_term: TERM,
         };
-        let applied = self
-            .store()
-            .apply_op(kind, request.encode_to_vec().into(), &context);
+        let applied = self.store().apply_op(
+            kind,
+            request.encode_to_vec().into(),
+            &Caller::Nobody,
+            &context,
+        );
         assert!(matches!(applied, Applied::Done(Ok(_))), "{applied:?}");
         self.store().entry_applied(context.mark);
     }
 
     pub fn submitted(&self) -> Vec<(OpKind, Bytes)> {
         self.submitted.lock().unwrap().clone()
+    }
+
+    pub fn forget_submitted(&self) {
+        self.submitted.lock().unwrap().clear();
     }
 
     pub fn release(&self) {
@@ -270,12 +287,37 @@ impl Backend for Fake {
         self.store().renew_lease(id)
     }
 
-    fn submit(&self, kind: OpKind, request: &[u8], token: Token) -> Result<(), EtcdError> {
+    fn auth(&self) -> &Arc<Auth> {
+        &self.auth
+    }
+
+    fn check_lease(&self, table: &Table, caller: &Caller, id: i64) -> Result<(), EtcdError> {
+        table.check_known(caller)?;
+        let leases = self.store().leases();
+        table.check_keys(caller, leases.keys_unordered(id), Access::Write)
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.applied_index.load(Ordering::SeqCst)
+    }
+
+    fn now_ms(&self) -> u64 {
+        EPOCH.get_or_init(Instant::now).elapsed().as_millis() as u64
+    }
+
+    fn submit(
+        &self,
+        kind: OpKind,
+        request: &[u8],
+        token: Token,
+        caller: &Caller,
+    ) -> Result<(), EtcdError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);
         }
         let taken = (kind, Bytes::copy_from_slice(request));
         self.submitted.lock().unwrap().push(taken);
+        self.callers.lock().unwrap().push(caller.clone());
         self.queue
             .lock()
             .unwrap()
@@ -293,7 +335,9 @@ impl Backend for Fake {
         Ok(ReadBarrier::Wait)
     }
 
-    fn range(&self, request: &RangeRequest) -> Result<RangeAnswer, EtcdError> {
+    fn range(&self, request: &RangeRequest, caller: &Caller) -> Result<RangeAnswer, EtcdError> {
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         let key = std::str::from_utf8(&request.key).unwrap_or_default();
         let n = key
             .split_once(':')
@@ -317,7 +361,9 @@ impl Backend for Fake {
         Ok(RangeAnswer::Whole(response.encode_to_vec().into()))
     }
 
-    fn range_stream(&self, request: &RangeRequest) -> Result<Chunks, EtcdError> {
+    fn range_stream(&self, request: &RangeRequest, caller: &Caller) -> Result<Chunks, EtcdError> {
+        self.auth
+            .admit(|table| table.check_range(caller, request))?;
         let read = self.chunks_read.clone();
         let n = request.limit.max(1);
         let large = request.key.strip_prefix(b"large:").is_some();
@@ -337,7 +383,8 @@ impl Backend for Fake {
         })))
     }
 
-    fn read_txn(&self, _request: &TxnRequest) -> OpResult {
+    fn read_txn(&self, request: &TxnRequest, caller: &Caller) -> OpResult {
+        self.auth.admit(|table| table.check_txn(caller, request))?;
         Ok(TxnResponse {
             succeeded: true,
             ..Default::default()

@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs)]
 
 pub mod fake;
+pub mod users;
+pub mod watching;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,13 +24,17 @@ use tokio::net::TcpStream;
 use fake::Fake;
 
 pub const RANGE: &str = "/etcdserverpb.KV/Range";
+pub const RANGE_STREAM: &str = "/etcdserverpb.KV/RangeStream";
 pub const PUT: &str = "/etcdserverpb.KV/Put";
+pub const DELETE: &str = "/etcdserverpb.KV/DeleteRange";
+pub const TXN: &str = "/etcdserverpb.KV/Txn";
 pub const COMPACT: &str = "/etcdserverpb.KV/Compact";
 pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
 pub const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 /// A stream that the control plane serves.
 pub const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 pub const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+pub const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
 pub const MEMBERS: &str = "/etcdserverpb.Cluster/MemberList";
 
 /// A test that waits this long has failed: it ends what would hang, and decides nothing else.

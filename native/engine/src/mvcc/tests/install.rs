@@ -53,7 +53,7 @@ fn save(mut copy: Outgoing, file: &Path) -> SnapshotInfo {
     copy.info()
 }
 
-fn arrive(source: &Kit, target: &Kit) -> Received {
+pub(super) fn arrive(source: &Kit, target: &Kit) -> Received {
     let (file, info) = send(source, target);
     Received::open(&file, &info, true).unwrap()
 }

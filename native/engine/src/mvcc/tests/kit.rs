@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
 
+use crate::auth::Caller;
 use crate::error::EtcdError;
 use crate::mvcc::*;
 use crate::proto::etcdserverpb::request_op::Request;
@@ -68,6 +69,13 @@ impl Kit {
     }
 
     fn open_with(dir: Arc<tempfile::TempDir>, change: impl FnOnce(&mut StoreConfig)) -> Self {
+        Self::try_open(dir, change).unwrap()
+    }
+
+    fn try_open(
+        dir: Arc<tempfile::TempDir>,
+        change: impl FnOnce(&mut StoreConfig),
+    ) -> Result<Self, OpenError> {
         let told = Arc::new(Told::default());
         let events: Arc<dyn StoreEvents> = told.clone();
         let mut config = StoreConfig {
@@ -86,14 +94,14 @@ impl Kit {
             events,
         };
         change(&mut config);
-        let (store, recovered) = Store::open(config).unwrap();
-        Self {
+        let (store, recovered) = Store::open(config)?;
+        Ok(Self {
             dir,
             store,
             told,
             index: recovered.applied.index,
             recovered,
-        }
+        })
     }
 
     /// Watches every key from now on.
@@ -143,6 +151,15 @@ impl Kit {
         Self::open(dir)
     }
 
+    /// Closes the store; the error if it cannot be opened again.
+    pub fn reopening_fails_with(self) -> Option<OpenError> {
+        self.store.close();
+        self.store.abandon();
+        let dir = Arc::clone(&self.dir);
+        drop(self);
+        Self::try_open(dir, |_| {}).err()
+    }
+
     /// Closes the store and opens it again.
     pub fn reopen(self) -> Self {
         self.store.close();
@@ -167,10 +184,19 @@ impl Kit {
 
     /// Applies one operation as an entry of its own.
     pub fn apply(&mut self, kind: OpKind, request: &impl Message) -> Result<Bytes, EtcdError> {
+        self.apply_as(&Caller::Nobody, kind, request)
+    }
+
+    pub fn apply_as(
+        &mut self,
+        caller: &Caller,
+        kind: OpKind,
+        request: &impl Message,
+    ) -> Result<Bytes, EtcdError> {
         let context = self.next_context();
         let applied = self
             .store
-            .apply_op(kind, request.encode_to_vec().into(), &context);
+            .apply_op(kind, request.encode_to_vec().into(), caller, &context);
         self.store.entry_applied(self.mark());
         match applied {
             Applied::Done(result) => result,
@@ -231,17 +257,19 @@ impl Kit {
     }
 
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, EtcdError> {
-        Ok(decode(match self.store.range(request, TERM)? {
-            RangeAnswer::Whole(bytes) => bytes,
-            RangeAnswer::Chunked { bytes, chunks, .. } => {
-                let mut all = Vec::new();
-                for chunk in chunks {
-                    all.extend_from_slice(&chunk?);
+        Ok(decode(
+            match self.store.range(request, &Caller::Nobody, TERM)? {
+                RangeAnswer::Whole(bytes) => bytes,
+                RangeAnswer::Chunked { bytes, chunks, .. } => {
+                    let mut all = Vec::new();
+                    for chunk in chunks {
+                        all.extend_from_slice(&chunk?);
+                    }
+                    assert_eq!(all.len() as u64, bytes);
+                    all.into()
                 }
-                assert_eq!(all.len() as u64, bytes);
-                all.into()
-            }
-        }))
+            },
+        ))
     }
 
     /// key=value of every key at a revision (0 = now).

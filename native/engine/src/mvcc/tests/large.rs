@@ -1,6 +1,7 @@
 //! Large answers: chunks, streams, and compactions that come while they are read.
 
 use super::kit::*;
+use crate::auth::Caller;
 use crate::error;
 use crate::limits::{RANGE_CHUNK_BYTES, RANGE_PAGE_KEYS, RANGE_WHOLE_BYTES_MAX};
 use crate::mvcc::RangeAnswer;
@@ -21,7 +22,7 @@ fn filled(keys: usize, value_bytes: usize) -> Kit {
 }
 
 fn chunked(kit: &Kit, request: &RangeRequest) -> (u64, crate::mvcc::Chunks) {
-    match kit.store.range(request, TERM).unwrap() {
+    match kit.store.range(request, &Caller::Nobody, TERM).unwrap() {
         RangeAnswer::Chunked { bytes, chunks, .. } => (bytes, chunks),
         RangeAnswer::Whole(bytes) => panic!("{} bytes at once", bytes.len()),
     }
@@ -104,7 +105,10 @@ fn a_read_that_a_compaction_does_not_wait_for_ends_with_the_compacted_error() {
 }
 
 fn stream(kit: &Kit, request: &RangeRequest) -> Vec<RangeResponse> {
-    let messages = kit.store.range_stream(request, TERM).unwrap();
+    let messages = kit
+        .store
+        .range_stream(request, &Caller::Nobody, TERM)
+        .unwrap();
     messages
         .map(|message| {
             let message: RangeStreamResponse = decode(message.unwrap());
@@ -151,7 +155,10 @@ fn stream_limits_counts_and_empty_ranges() {
     assert_eq!((messages.len(), messages[0].count), (1, 0));
     assert!(messages[0].header.is_some());
     request.revision = 99;
-    let refused = kit.store.range_stream(&request, TERM).err();
+    let refused = kit
+        .store
+        .range_stream(&request, &Caller::Nobody, TERM)
+        .err();
     assert_eq!(refused, Some(error::FUTURE_REVISION));
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the store: each rule alone, and random histories against a slow twin.
 
+mod auth;
 mod hashes;
 mod histories;
 mod install;

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::kit::*;
+use crate::auth::Caller;
 use crate::limits::TXN_DEPTH_MAX;
 use crate::mvcc::Applied;
 use crate::proto::etcdserverpb::TxnRequest;
@@ -34,7 +35,7 @@ fn txns_in_txns_are_applied_down_to_their_limit() {
         let context = kit.next_context();
         let store = kit.store.clone();
         let answer = std::thread::spawn(move || {
-            let applied = store.apply_op(OpKind::Txn, encoded.into(), &context);
+            let applied = store.apply_op(OpKind::Txn, encoded.into(), &Caller::Nobody, &context);
             store.entry_applied(context.mark);
             applied
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::kit::*;
+use crate::auth::Caller;
 use crate::error;
 use crate::limits::RANGE_PAGE_KEYS;
 use crate::mvcc::{RangeAnswer, Store};
@@ -54,7 +55,7 @@ fn read_range(store: &Arc<Store>, revision: i64) -> Result<(), crate::error::Etc
         revision,
         ..range("k", "l")
     };
-    match store.range(&request, TERM)? {
+    match store.range(&request, &Caller::Nobody, TERM)? {
         RangeAnswer::Whole(bytes) => check(&decode(bytes)),
         RangeAnswer::Chunked { bytes, chunks, .. } => {
             let mut all = Vec::new();
@@ -77,7 +78,7 @@ fn read_txn(store: &Arc<Store>) {
         ],
         ..Default::default()
     };
-    let response: TxnResponse = decode(store.read_txn(&request, TERM).unwrap());
+    let response: TxnResponse = decode(store.read_txn(&request, &Caller::Nobody, TERM).unwrap());
     let answers: Vec<RangeResponse> = response
         .responses
         .into_iter()

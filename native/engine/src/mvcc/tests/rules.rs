@@ -1,6 +1,7 @@
 //! Each rule of KV alone.
 
 use super::kit::*;
+use crate::auth::Caller;
 use crate::error;
 use crate::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::proto::etcdserverpb::request_op::Request;
@@ -218,7 +219,7 @@ fn compares() {
             ..Default::default()
         };
         let what = format!("{request:?}");
-        let read = kit.store.read_txn(&request, TERM).unwrap();
+        let read = kit.store.read_txn(&request, &Caller::Nobody, TERM).unwrap();
         assert_eq!(decode::<TxnResponse>(read).succeeded, holds, "{what}");
         assert_eq!(kit.txn(&request).unwrap().succeeded, holds, "{what}");
     }

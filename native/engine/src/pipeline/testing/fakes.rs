@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::auth::Caller;
 use crate::error::EtcdError;
 use crate::pipeline::{
     Applied, Apply, ApplyContext, EntryMeta, HardState, Log, LogEntry, LogError, LogLevel, LogRead,
@@ -90,6 +91,8 @@ impl LogRead for MemLog {
 #[derive(Default)]
 pub struct RecordingStore {
     pub ops: Mutex<Vec<(u64, OpKind, Bytes)>>,
+    /// Who asked for them.
+    pub callers: Mutex<Vec<Caller>>,
     pub meta: Mutex<Vec<(LogMark, Vec<MetaWrite>)>>,
     pub compactions: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     /// How long every operation takes.
@@ -103,7 +106,14 @@ impl RecordingStore {
 }
 
 impl Apply for RecordingStore {
-    fn apply_op(&self, kind: OpKind, request: Bytes, context: &ApplyContext) -> Applied {
+    fn apply_op(
+        &self,
+        kind: OpKind,
+        request: Bytes,
+        caller: &Caller,
+        context: &ApplyContext,
+    ) -> Applied {
+        self.callers.lock().push(caller.clone());
         std::thread::sleep(*self.pause.lock());
         let mut ops = self.ops.lock();
         ops.push((context.mark.index, kind, request.clone()));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 pub use self::fakes::{Clients, Event, Inbox, MemLog, RecordingStore};
 use super::*;
+use crate::auth::Caller;
 use crate::error::EtcdError;
 use crate::types::{Completions, EntryKind, LogMark, OpKind, Token};
 
@@ -77,8 +78,12 @@ impl<A: Apply> Rig<A> {
 
     pub fn submit(&self, token: u64) -> Result<(), EtcdError> {
         let request = token.to_string();
-        self.pipeline
-            .submit(OpKind::Put, request.as_bytes(), Token(token))
+        self.pipeline.submit(
+            OpKind::Put,
+            request.as_bytes(),
+            Token(token),
+            &Caller::Nobody,
+        )
     }
 
     /// Puts the batch behind `handle` into the log as entry 2 of term 1, and commits it.

@@ -6,6 +6,7 @@ mod crowds;
 mod hub;
 mod progress;
 mod random;
+mod recheck;
 mod session;
 mod store;
 mod stream;
