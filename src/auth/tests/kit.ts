@@ -1,6 +1,7 @@
 // What tests of auth are made of: a log that remembers, a clock that the test moves, the data plane's table of tokens as
 // a map, hashes that cost nothing, and a replica whose log is applied at once.
 
+import { Metadata } from "@grpc/grpc-js";
 import type { Fields } from "../../log/logger.js";
 import { Logger } from "../../log/logger.js";
 import type { Caller, MetaRow, MetaWrite } from "../../native/binding.js";
@@ -240,4 +241,10 @@ export async function outcome(work: Promise<unknown>): Promise<string> {
     const { code, message } = error as { code?: number; message: string };
     return `${code} ${message}`;
   }
+}
+
+export function metadata(fields: Record<string, string | string[]>): Metadata {
+  const made = new Metadata();
+  for (const [name, value] of Object.entries(fields)) for (const each of [value].flat()) made.add(name, each);
+  return made;
 }

@@ -2,8 +2,11 @@
 //!
 //! A line of bounds in ascending order: what holds at one holds for all keys up to the next, and nothing holds before
 //! the first. So a key costs one binary search, and a range two and a look at the bounds between them. Ranges that
-//! overlap or adjoin are joined by that. The keys lie in one piece of memory, and a bound that follows from the one
-//! before it (the end of a single key, the end of a prefix) takes none of it.
+//! overlap or adjoin are joined by that.
+//!
+//! With many users none of this is in the processor's caches, so little memory is touched, and little taken: what all
+//! bounds begin with is kept once, the search goes over the next four bytes of each, which lie together, and a bound that
+//! follows from the one before it (the end of a single key, the end of a prefix) has no bytes of its own.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -28,20 +31,34 @@ type Accesses = u8;
 const READ: Accesses = Access::Read as u8;
 const WRITE: Accesses = Access::Write as u8;
 
-/// See the file's head.
+/// See the file's head. A `rest` is a key without what all bounds begin with.
 #[derive(Default)]
 pub(super) struct Grants {
-    keys: Box<[u8]>,
+    /// How much of `bytes` all bounds begin with.
+    common: u32,
+    /// What they begin with, and then the rests.
+    bytes: Box<[u8]>,
+    /// How the rest of each bound begins.
+    digests: Box<[u32]>,
     bounds: Box<[Bound]>,
+}
+
+/// The first four bytes of a rest, as a number. The order of digests is that of the rests, but for those that begin
+/// alike.
+fn digest(rest: &[u8]) -> u32 {
+    let mut first = [0; 4];
+    let known = rest.len().min(first.len());
+    first[..known].copy_from_slice(&rest[..known]);
+    u32::from_be_bytes(first)
 }
 
 /// Where what is permitted changes.
 #[derive(Clone, Copy)]
 struct Bound {
-    /// Where its bytes begin in `Grants::keys`.
+    /// Where its bytes begin in `Grants::bytes`.
     at: u32,
-    /// From the lowest bit: length of the bytes, what holds from here on, how the key is made of the bytes.
-    rest: u32,
+    /// From the lowest bit: length of the bytes, what holds from here on, how the rest is made of the bytes.
+    packed: u32,
 }
 
 const LENGTH_BITS: u32 = 28;
@@ -50,7 +67,7 @@ const ACCESS_BITS: u32 = 2;
 // A role's row, which holds the key, went through the log in one piece.
 const _: () = assert!(WAL_PAYLOAD_BYTES_MAX < 1 << LENGTH_BITS);
 
-/// How a bound's key is made of its bytes.
+/// How a bound's rest is made of its bytes.
 #[derive(Clone, Copy)]
 enum Shape {
     /// It is the bytes.
@@ -67,26 +84,26 @@ impl Bound {
         let shifted = |bits: u8, by: u32| u32::from(bits) << by;
         Self {
             at: number(at),
-            rest: number(length)
+            packed: number(length)
                 | shifted(holds, LENGTH_BITS)
                 | shifted(shape as u8, LENGTH_BITS + ACCESS_BITS),
         }
     }
 
     fn holds(self) -> Accesses {
-        (self.rest >> LENGTH_BITS) as u8 & (READ | WRITE)
+        (self.packed >> LENGTH_BITS) as u8 & (READ | WRITE)
     }
 
     /// The bytes as they lie in memory.
-    fn bytes(self, keys: &[u8]) -> &[u8] {
-        let length = self.rest & ((1 << LENGTH_BITS) - 1);
-        &keys[self.at as usize..][..length as usize]
+    fn bytes(self, all: &[u8]) -> &[u8] {
+        let length = self.packed & ((1 << LENGTH_BITS) - 1);
+        &all[self.at as usize..][..length as usize]
     }
 
-    /// The key, as the bytes that it has in common with what lies in memory, and a last byte of its own.
-    fn key(self, keys: &[u8]) -> (&[u8], Option<u8>) {
-        let bytes = self.bytes(keys);
-        match self.rest >> (LENGTH_BITS + ACCESS_BITS) {
+    /// The rest, as the bytes that it has in common with what lies in memory, and a last byte of its own.
+    fn rest(self, all: &[u8]) -> (&[u8], Option<u8>) {
+        let bytes = self.bytes(all);
+        match self.packed >> (LENGTH_BITS + ACCESS_BITS) {
             0 => (bytes, None),
             1 => (bytes, Some(0)),
             _ => {
@@ -96,10 +113,10 @@ impl Bound {
         }
     }
 
-    fn compare(self, keys: &[u8], key: &[u8]) -> Ordering {
-        let (head, last) = self.key(keys);
-        let (start, rest) = key.split_at(head.len().min(key.len()));
-        head.cmp(start).then_with(|| last.as_slice().cmp(rest))
+    fn compare(self, all: &[u8], rest: &[u8]) -> Ordering {
+        let (head, last) = self.rest(all);
+        let (start, end) = rest.split_at(head.len().min(rest.len()));
+        head.cmp(start).then_with(|| last.as_slice().cmp(end))
     }
 }
 
@@ -147,12 +164,10 @@ impl Grants {
     }
 
     fn spans(&self) -> impl Iterator<Item = Span<'_>> {
-        let key = |bound: Bound| {
-            let (head, last) = bound.key(&self.keys);
-            match last {
-                None => Cow::Borrowed(head),
-                Some(last) => Cow::Owned([head, &[last]].concat()),
-            }
+        let common = &self.bytes[..self.common as usize];
+        let key = move |bound: Bound| {
+            let (head, last) = bound.rest(&self.bytes);
+            Cow::Owned([common, head, last.as_slice()].concat())
         };
         let ends = self.bounds.iter().skip(1).map(|bound| Some(*bound));
         let ends = ends.chain([None]);
@@ -173,7 +188,12 @@ impl Grants {
             points.extend(end.map(|end| (end, -of(READ), -of(WRITE))));
         }
         points.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
-        let mut line = Line::default();
+        // In order, so what the first and the last begin with is what all do.
+        let mut line = Line::new(match &points[..] {
+            [] => &[],
+            [(first, ..), .., (last, ..)] => common_of(first, last),
+            [(only, ..)] => only,
+        });
         let (mut reads, mut writes) = (0, 0);
         for same in points.chunk_by(|(a, ..), (b, ..)| a == b) {
             for (_, read, write) in same {
@@ -184,76 +204,112 @@ impl Grants {
             let write = if writes > 0 { WRITE } else { 0 };
             line.push(&same[0].0, read | write);
         }
-        Self {
-            keys: line.keys.into_boxed_slice(),
-            bounds: line.bounds.into_boxed_slice(),
-        }
+        line.into_grants()
     }
 
     /// Bytes that this takes.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.keys.len() + size_of_val(&*self.bounds)
+        let lines = size_of_val(&*self.digests) + size_of_val(&*self.bounds);
+        size_of::<Self>() + self.bytes.len() + lines
     }
 
-    /// Bounds that are not after `key`.
-    fn reached(&self, key: &[u8]) -> usize {
-        self.bounds
-            .partition_point(|bound| bound.compare(&self.keys, key).is_le())
+    /// Bounds that are before `key`, or at it if that counts too.
+    fn reached(&self, key: &[u8], at_it: bool) -> usize {
+        let common = &self.bytes[..self.common as usize];
+        let Some(rest) = key.strip_prefix(common) else {
+            return if key < common { 0 } else { self.bounds.len() };
+        };
+        let digest = digest(rest);
+        let from = self.digests.partition_point(|other| *other < digest);
+        let alike = self.digests[from..].partition_point(|other| *other == digest);
+        let alike = &self.bounds[from..from + alike];
+        let before = |bound: &Bound| match bound.compare(&self.bytes, rest) {
+            Ordering::Less => true,
+            Ordering::Equal => at_it,
+            Ordering::Greater => false,
+        };
+        from + alike.partition_point(before)
     }
 
     /// Whether this key is permitted.
     pub fn hold(&self, access: Access, key: &[u8]) -> bool {
-        let at = self.reached(key).checked_sub(1);
+        let at = self.reached(key, true).checked_sub(1);
         at.is_some_and(|at| self.bounds[at].holds() & access as u8 != 0)
     }
 
     /// Whether all keys from `first` to before `end` are, where no end is that of all keys. A range that holds nothing
     /// (its end is not after its first key) is permitted to those who may have its first key, as in etcd.
     pub fn cover(&self, access: Access, first: &[u8], end: Option<&[u8]>) -> bool {
-        let Some(from) = self.reached(first).checked_sub(1) else {
+        let Some(from) = self.reached(first, true).checked_sub(1) else {
             return false;
         };
-        let before = |bound: &Bound, end| bound.compare(&self.keys, end).is_lt();
-        let to = end.map_or(self.bounds.len(), |end| {
-            self.bounds.partition_point(|bound| before(bound, end))
-        });
+        let to = end.map_or(self.bounds.len(), |end| self.reached(end, false));
         self.bounds[from..to.max(from + 1)]
             .iter()
             .all(|bound| bound.holds() & access as u8 != 0)
     }
 }
 
+/// What both begin with.
+fn common_of<'k>(first: &'k [u8], last: &[u8]) -> &'k [u8] {
+    let alike = first.iter().zip(last).take_while(|(a, b)| a == b);
+    &first[..alike.count()]
+}
+
 /// Bounds as they are made.
-#[derive(Default)]
 struct Line {
-    keys: Vec<u8>,
+    common: usize,
+    bytes: Vec<u8>,
+    digests: Vec<u32>,
     bounds: Vec<Bound>,
 }
 
 impl Line {
+    /// Of bounds that all begin with `common`.
+    fn new(common: &[u8]) -> Self {
+        Self {
+            common: common.len(),
+            bytes: common.to_vec(),
+            digests: Vec::new(),
+            bounds: Vec::new(),
+        }
+    }
+
     /// From `key` on this holds.
     fn push(&mut self, key: &[u8], holds: Accesses) {
         let last = self.bounds.last();
         if last.map_or(0, |last| last.holds()) == holds {
             return;
         }
+        let rest = &key[self.common..];
         let made = last.and_then(|last| {
-            let bytes = last.bytes(&self.keys);
-            let shape = shape_of(key, bytes)?;
+            let bytes = last.bytes(&self.bytes);
+            let shape = shape_of(rest, bytes)?;
             Some(Bound::new(last.at as usize, bytes.len(), shape, holds))
         });
         let bound = made.unwrap_or_else(|| {
-            let at = self.keys.len();
-            self.keys.extend_from_slice(key);
-            Bound::new(at, key.len(), Shape::Bytes, holds)
+            let at = self.bytes.len();
+            self.bytes.extend_from_slice(rest);
+            Bound::new(at, rest.len(), Shape::Bytes, holds)
         });
+        self.digests.push(digest(rest));
         self.bounds.push(bound);
+    }
+
+    fn into_grants(self) -> Grants {
+        Grants {
+            // It is part of a key, whose length has fewer bits.
+            common: self.common as u32,
+            bytes: self.bytes.into_boxed_slice(),
+            digests: self.digests.into_boxed_slice(),
+            bounds: self.bounds.into_boxed_slice(),
+        }
     }
 }
 
-/// How `key` is made of `bytes`; None: not at all.
-fn shape_of(key: &[u8], bytes: &[u8]) -> Option<Shape> {
-    let (last, head) = key.split_last()?;
+/// How `rest` is made of `bytes`; None: not at all.
+fn shape_of(rest: &[u8], bytes: &[u8]) -> Option<Shape> {
+    let (last, head) = rest.split_last()?;
     if *last == 0 && head == bytes {
         return Some(Shape::Successor);
     }

@@ -37,40 +37,64 @@ impl Default for Table {
 
 /// A user, with what his roles permit.
 pub(super) struct User {
-    roles: Box<[Box<str>]>,
+    roles: Arc<[Box<str>]>,
     /// Has the role root.
     pub is_root: bool,
-    /// Of those of his roles that there are.
-    parts: Box<[Arc<Grants>]>,
-    /// All of it, where there are several parts; made when it is needed first.
+    granted: Granted,
+}
+
+/// What the roles of a user permit, as far as there are such roles.
+enum Granted {
+    /// One does.
+    One(Arc<Grants>),
+    /// None or several do.
+    Parts(Box<Parts>),
+}
+
+struct Parts {
+    of_roles: Box<[Arc<Grants>]>,
+    /// All together; made when it is needed first.
     merged: OnceLock<Grants>,
 }
 
 impl User {
-    fn new(roles: Box<[Box<str>]>, all: &HashMap<Arc<[u8]>, Arc<Grants>>) -> Self {
+    fn new(roles: Arc<[Box<str>]>, all: &HashMap<Arc<[u8]>, Arc<Grants>>) -> Self {
         let parts = roles.iter().filter_map(|role| all.get(role.as_bytes()));
+        let parts: Vec<_> = parts.cloned().collect();
+        let granted = match <[_; 1]>::try_from(parts) {
+            Ok([one]) => Granted::One(one),
+            Err(parts) => Granted::Parts(Box::new(Parts {
+                of_roles: parts.into_boxed_slice(),
+                merged: OnceLock::new(),
+            })),
+        };
         Self {
             is_root: roles.iter().any(|role| **role == *ROOT_ROLE),
-            parts: parts.cloned().collect(),
-            merged: OnceLock::new(),
+            granted,
             roles,
         }
     }
 
     /// What he may do, unless he is root.
     pub fn grants(&self) -> &Grants {
-        match &*self.parts {
-            [one] => one,
-            parts => self
+        match &self.granted {
+            Granted::One(one) => one,
+            Granted::Parts(parts) => parts
                 .merged
-                .get_or_init(|| Grants::merge(parts.iter().map(|part| &**part))),
+                .get_or_init(|| Grants::merge(parts.of_roles.iter().map(|part| &**part))),
         }
     }
 
     fn memory_bytes(&self) -> usize {
         let roles = self.roles.iter().map(|role| size_of_val(role) + role.len());
-        let merged = self.merged.get().map_or(0, Grants::memory_bytes);
-        size_of::<Self>() + roles.sum::<usize>() + size_of_val(&*self.parts) + merged
+        let own = match &self.granted {
+            Granted::One(_) => 0,
+            Granted::Parts(parts) => {
+                let merged = parts.merged.get().map_or(0, Grants::memory_bytes);
+                size_of::<Parts>() + size_of_val(&*parts.of_roles) + merged
+            }
+        };
+        size_of::<Self>() + roles.sum::<usize>() + own
     }
 
     fn has_one_of(&self, roles: &HashSet<&[u8]>) -> bool {
@@ -136,7 +160,7 @@ impl Table {
             .values_mut()
             .filter(|user| user.has_one_of(roles));
         for user in touched {
-            *user = Arc::new(User::new(user.roles.clone(), &self.roles));
+            *user = Arc::new(User::new(Arc::clone(&user.roles), &self.roles));
         }
     }
 
