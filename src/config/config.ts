@@ -1,5 +1,6 @@
 // The one checked configuration of a member, frozen: everything below main.ts reads it and nothing else.
 
+import type { AuditConfig } from "./audit/audit.js";
 import { resolveGates } from "./gates.js";
 import type { Settings } from "./settings.js";
 import type { ListenUrl } from "./urls.js";
@@ -80,6 +81,8 @@ export interface Config {
   readonly authToken: string;
   readonly bcryptCost: number;
   readonly authTokenTtlSeconds: number;
+  /** null = no audit log is kept. */
+  readonly audit: AuditConfig | null;
 
   readonly log: LogConfig;
   readonly warningApplyDurationMs: number;
@@ -106,7 +109,7 @@ const GRPC_KEEPALIVE = { minTimeMs: 300_000, intervalMs: 7_200_000, timeoutMs: 2
 const DEFAULT_PEER_WRITE_TIMEOUT_MS = 3_000;
 
 /** Puts the configuration together from checked settings; no error is possible any more. */
-export function assemble(settings: Settings): Config {
+export function assemble(settings: Settings, audit: AuditConfig | null): Config {
   const name = settings.text("name");
   return Object.freeze({
     name,
@@ -123,6 +126,7 @@ export function assemble(settings: Settings): Config {
     authToken: settings.text("auth-token"),
     bcryptCost: settings.number("bcrypt-cost"),
     authTokenTtlSeconds: settings.number("auth-token-ttl"),
+    audit,
     log: logConfig(settings),
     warningApplyDurationMs: settings.number("warning-apply-duration"),
     warningUnaryRequestDurationMs: settings.number("warning-unary-request-duration"),

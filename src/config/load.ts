@@ -1,6 +1,7 @@
 // From command line and environment to a configuration, or to the reason why there is none.
 
 import { HelpRequested, parseArguments, UsageError } from "./arguments.js";
+import { readAudit } from "./audit/audit.js";
 import { assemble, type Config, type LogConfig, logConfig } from "./config.js";
 import { type Environment, readEnvironment } from "./environment.js";
 import { ConfigError, type Note } from "./errors.js";
@@ -53,7 +54,8 @@ function load(args: readonly string[], environment: Environment, settings: Setti
   }
   try {
     const warnings = validate(effective);
-    return { kind: "run", config: assemble(effective), notes: [...notes, ...warnings] };
+    const audit = readAudit(effective);
+    return { kind: "run", config: assemble(effective, audit), notes: [...notes, ...warnings] };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { kind: "refused", error: error.after(notes), log: logConfig(effective) };

@@ -1,9 +1,10 @@
 // Opening the data of a member: the options of its data plane, and the start of it before the rest of the program is
 // loaded, since reading a large store takes long and needs nothing but the directory.
 
+import type { AuditConfig } from "../config/audit/audit.js";
 import type { Config } from "../config/config.js";
 import { type Level, reaches } from "../log/level.js";
-import type { DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
+import type { AuditOptions, DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { tryLock } from "./datalock.js";
@@ -19,6 +20,17 @@ export interface Opening {
   readonly identity: Identity;
   readonly engine: Engine;
   readonly found: Promise<Recovered>;
+}
+
+function auditOptions({ path, bytesMax, daysMax, backupsMax, policy }: AuditConfig): AuditOptions {
+  const rules = policy.rules.map(({ calls, users, prefixes, results, logged }) => ({
+    calls: [...calls],
+    users: users && [...users],
+    prefixes: prefixes && [...prefixes],
+    results: [...results],
+    logged,
+  }));
+  return { path, bytesMax, daysMax, backupsMax, blocks: policy.blocks, rules };
 }
 
 /** What the data plane of a member with this configuration is told. */
@@ -40,6 +52,7 @@ export function engineOptions(config: Config, { clusterId, memberId }: Identity)
     warningUnaryRequestDurationMs: Math.max(config.warningUnaryRequestDurationMs, 0),
     logRequests: reaches("debug", config.log.level as Level),
     warningApplyDurationMs: Math.max(config.warningApplyDurationMs, 0),
+    audit: config.audit && auditOptions(config.audit),
     peerReadTimeoutMs: config.peerReadTimeoutMs,
     peerWriteTimeoutMs: config.peerWriteTimeoutMs,
     backendBatchIntervalMs: config.backendBatchIntervalMs,

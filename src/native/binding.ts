@@ -37,6 +37,32 @@ export interface ListenerOptions {
   held: boolean;
 }
 
+/** One rule of the audit log: of those that match a request the first decides. */
+export interface AuditRule {
+  /** gRPC paths; with `#read` behind: the requests of that RPC that only look. */
+  calls: string[];
+  /** The empty name is a request without a user; null = whoever asks. */
+  users: string[] | null;
+  /** Of keys, in UTF-8; null = whatever keys, and requests without any. */
+  prefixes: string[] | null;
+  results: ("ok" | "refused" | "failed")[];
+  /** Whether what matches gets a line. */
+  logged: boolean;
+}
+
+export interface AuditOptions {
+  path: string;
+  /** The file is rotated at so many bytes; null = never. */
+  bytesMax: number | null;
+  /** Rotated files are removed after so many days; null = never. */
+  daysMax: number | null;
+  /** So many rotated files are kept; null = all. */
+  backupsMax: number | null;
+  /** Requests wait while the disk is slower than they are; else lines are left out and counted. */
+  blocks: boolean;
+  rules: AuditRule[];
+}
+
 export interface EngineOptions {
   /** `<data-dir>/member`. */
   memberDir: string;
@@ -66,6 +92,8 @@ export interface EngineOptions {
   logRequests: boolean;
   /** Operations that are applied and reads that take longer are logged. */
   warningApplyDurationMs: number;
+  /** null = no audit log is kept. */
+  audit: AuditOptions | null;
   /** A link from another member may bring nothing for so long. */
   peerReadTimeoutMs: number;
   /** Another member may acknowledge or take nothing for so long. */

@@ -17,7 +17,7 @@ use netcd_front::{Front, FrontCompletions, FrontConfig, FrontEvents, Patience};
 use crate::backend::EngineBackend;
 use crate::check::{count, duration, id, number, reason, size, token_kind};
 use crate::links::{EngineLinks, EngineLog, PeerSink};
-use crate::options::EngineOptions;
+use crate::options::{AuditOptions, EngineOptions};
 use crate::queue::EventQueue;
 use crate::sink::{Router, Sink};
 use crate::snapshots::Snapshots;
@@ -118,6 +118,7 @@ impl Settings {
                 connections_max: netcd_front::connections_max(),
                 slow_request,
                 log_requests: options.log_requests,
+                audit: options.audit.map(AuditOptions::read).transpose()?,
                 tokens: token_kind(&options.auth_token)?,
                 patience: Patience::default(),
             },

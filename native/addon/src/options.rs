@@ -1,5 +1,7 @@
 //! The plain objects of binding.ts that come from JavaScript, and what they are in Rust.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use napi::Result;
 use napi::bindgen_prelude::{BigInt, Either, Uint8Array};
@@ -8,9 +10,9 @@ use netcd_engine::error::{Code, EtcdError};
 use netcd_engine::mvcc::MetaWrite;
 use netcd_engine::pipeline::{GrantMember, HardState, PersistEntry, PersistPayload, Quorum};
 use netcd_engine::types::LogMark;
-use netcd_front::{ListenerConfig, MetadataValue};
+use netcd_front::{AuditConfig, AuditResult, AuditRule, ListenerConfig, MetadataValue};
 
-use crate::check::{copy, entry_kind, id, number, table};
+use crate::check::{copy, entry_kind, id, number, reason, table};
 
 /// `EngineOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -53,6 +55,8 @@ pub struct EngineOptions {
     pub log_requests: bool,
     /// Operations that are applied and reads that take longer are logged.
     pub warning_apply_duration_ms: f64,
+    /// The audit log; null = none is kept.
+    pub audit: Option<AuditOptions>,
     /// Links from other members may bring nothing for so long.
     pub peer_read_timeout_ms: f64,
     /// Other members may take nothing for so long.
@@ -73,6 +77,79 @@ pub struct EngineOptions {
     pub front_threads: f64,
     /// Whether the append grant may be given.
     pub append_grant: bool,
+}
+
+/// `AuditRule`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct AuditRuleOptions {
+    /// Paths of RPCs.
+    pub calls: Vec<String>,
+    /// Names; null = whoever asks.
+    pub users: Option<Vec<String>>,
+    /// Of keys; null = whatever keys.
+    pub prefixes: Option<Vec<String>>,
+    /// "ok", "refused", "failed".
+    pub results: Vec<String>,
+    /// Whether what matches gets a line.
+    pub logged: bool,
+}
+
+/// `AuditOptions`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct AuditOptions {
+    /// The log's file.
+    pub path: String,
+    /// It is rotated at so many bytes; null = never.
+    pub bytes_max: Option<f64>,
+    /// Rotated files are removed after so many days; null = never.
+    pub days_max: Option<f64>,
+    /// So many rotated files are kept; null = all.
+    pub backups_max: Option<f64>,
+    /// Requests wait for a slow disk.
+    pub blocks: bool,
+    /// The policy.
+    pub rules: Vec<AuditRuleOptions>,
+}
+
+impl AuditOptions {
+    /// For the transport.
+    pub fn read(self) -> Result<AuditConfig> {
+        const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+        let number = |name, value: Option<f64>| value.map(|it| number(name, it)).transpose();
+        let days = number("daysMax", self.days_max)?;
+        let rules = self.rules.into_iter().map(AuditRuleOptions::read);
+        Ok(AuditConfig {
+            path: self.path.into(),
+            bytes_max: number("bytesMax", self.bytes_max)?,
+            age_max: days.map(|days| Duration::from_secs(days.saturating_mul(SECONDS_PER_DAY))),
+            backups_max: number("backupsMax", self.backups_max)?.map(|it| it as usize),
+            blocks: self.blocks,
+            rules: rules.collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl AuditRuleOptions {
+    fn read(self) -> Result<AuditRule> {
+        let bytes = |texts: Vec<String>| texts.into_iter().map(Bytes::from).collect();
+        let result = |name: String| match name.as_str() {
+            "ok" => Ok(AuditResult::Ok),
+            "refused" => Ok(AuditResult::Refused),
+            "failed" => Ok(AuditResult::Failed),
+            other => Err(reason(format!("no such result: {other}"))),
+        };
+        Ok(AuditRule {
+            calls: self.calls,
+            users: self.users.map(bytes),
+            prefixes: self.prefixes.map(bytes),
+            results: self
+                .results
+                .into_iter()
+                .map(result)
+                .collect::<Result<_>>()?,
+            logged: self.logged,
+        })
+    }
 }
 
 /// `HardState`.

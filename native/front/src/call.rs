@@ -9,6 +9,7 @@ use std::time::Instant;
 use netcd_engine::error::{Code, EtcdError};
 use netcd_http2::Responder;
 
+use crate::audit::Noted;
 use crate::caller::Claim;
 use crate::conn::ConnCtx;
 use crate::grpc::methods::MethodId;
@@ -72,6 +73,8 @@ pub(crate) struct Call {
     pub(crate) timeout: Option<Instant>,
     /// Who makes it.
     pub(crate) claim: Claim,
+    /// For the audit log.
+    pub(crate) noted: Noted,
     pub(crate) active: ActiveCall,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::AuditConfig;
 use crate::limits;
 
 /// Settings of a front; they do not change while it runs.
@@ -37,6 +38,8 @@ pub struct FrontConfig {
     pub log_requests: bool,
     /// What tokens look like.
     pub tokens: TokenKind,
+    /// The audit log, if one is kept.
+    pub audit: Option<AuditConfig>,
     /// Never anything but the default outside tests, which cannot wait for minutes.
     pub patience: Patience,
 }
@@ -97,6 +100,7 @@ impl Default for FrontConfig {
             slow_request: Duration::from_millis(300),
             log_requests: false,
             tokens: TokenKind::Simple,
+            audit: None,
             patience: Patience::default(),
         }
     }

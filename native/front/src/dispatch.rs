@@ -4,6 +4,7 @@
 //! A unary request whose message has arrived with its headers goes on in the turn that read it, without a task of its
 //! own.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use netcd_engine::error::{self, Code, EtcdError};
 use netcd_http2::{Body, Responder};
 
+use crate::audit::Noted;
 use crate::call::{ActiveCall, Call, reply_error};
 use crate::caller::Claim;
 use crate::conn::ConnCtx;
@@ -23,7 +25,7 @@ use crate::grpc::status;
 use crate::grpc::stream::CallStream;
 use crate::peer::PeerAcceptor;
 use crate::worker::{Worker, spawn};
-use crate::{handover, hot, http as web, lease, watch};
+use crate::{audited, handover, hot, http as web, lease, watch};
 
 /// One HTTP/2 request.
 pub(crate) fn accept(
@@ -59,6 +61,7 @@ pub(crate) fn accept(
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
         claim: Claim::new(&request, head),
+        noted: Noted::Not,
         active: ActiveCall::new(&worker.calls, conn),
     };
     if let Err(error) = intercept(worker, method, head) {
@@ -71,14 +74,64 @@ pub(crate) fn accept(
     if let Encoding::Unknown(name) = &encoding {
         return call.finish(worker, Err(deframe::unknown_encoding(name)));
     }
-    match method.get().route {
-        Route::Watch => watch::start(worker, call, body, encoding, head.needs_leader),
-        Route::LeaseKeepAlive => {
-            lease::keep_alive(worker, call, body, encoding, head.needs_leader);
-        }
-        Route::HandOver => hand_over(worker, call, &request, body, encoding),
-        _ => receive(worker, call, body, encoding, cx),
+    let needs_leader = head.needs_leader;
+    let arrived = Arrived {
+        call,
+        request,
+        body,
+        encoding,
+        needs_leader,
+    };
+    if audited::has_room(worker, method) {
+        arrived.serve(worker, cx);
+    } else {
+        spawn(wait_for_room(worker.clone(), arrived));
     }
+}
+
+/// A call that is to be served.
+struct Arrived {
+    call: Call,
+    request: Rc<RequestHead>,
+    body: Body,
+    encoding: Encoding,
+    needs_leader: bool,
+}
+
+impl Arrived {
+    fn serve(self, worker: &Rc<Worker>, cx: &mut Context<'_>) {
+        let Self {
+            call,
+            request,
+            body,
+            encoding,
+            needs_leader,
+        } = self;
+        match call.method.get().route {
+            Route::Watch => watch::start(worker, call, body, encoding, needs_leader),
+            Route::LeaseKeepAlive => lease::keep_alive(worker, call, body, encoding, needs_leader),
+            Route::HandOver => hand_over(worker, call, &request, body, encoding),
+            _ => receive(worker, call, body, encoding, cx),
+        }
+    }
+}
+
+/// Serves a call when the audit log has room for it. Nothing of its body is read before, so that its client can send no
+/// more than the window of its stream.
+async fn wait_for_room(worker: Rc<Worker>, mut arrived: Arrived) {
+    let waited = audited::wait_for_room(&worker, &mut arrived.call).await;
+    worker.tick();
+    if let Err(error) = waited {
+        return arrived.call.finish(&worker, Err(error));
+    }
+    let mut arrived = Some(arrived);
+    poll_fn(|cx| {
+        if let Some(arrived) = arrived.take() {
+            arrived.serve(&worker, cx);
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 fn refuse(mut respond: Responder, refused: &NotGrpc) {

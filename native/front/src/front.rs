@@ -9,6 +9,7 @@ use bytes::Bytes;
 use netcd_engine::error::{CLIENT_TOO_SLOW, EtcdError};
 use parking_lot::Mutex;
 
+use crate::audit::Audit;
 use crate::backend::Backend;
 use crate::completions::{Arrival, Bound, FrontCompletions, Message};
 use crate::config::{FrontConfig, ListenerConfig, ListenerInfo, ServingState};
@@ -76,7 +77,7 @@ impl Front {
     /// Starts one thread per mailbox of `completions`.
     ///
     /// # Errors
-    /// The system has no threads or descriptors left.
+    /// The system has no threads or descriptors left, or the audit log cannot be opened.
     pub fn start(
         config: FrontConfig,
         backend: Arc<dyn Backend>,
@@ -301,7 +302,8 @@ impl Front {
 
     /// The transport's metrics in Prometheus text format.
     pub fn metrics(&self) -> String {
-        metrics::render(&self.shared.metrics)
+        let audit = self.shared.audit.as_ref().map(Audit::metrics);
+        metrics::render(&self.shared.metrics) + &audit.unwrap_or_default()
     }
 
     pub(crate) fn tell_all(&self, message: impl Fn() -> Message) {

@@ -16,6 +16,7 @@ use netcd_engine::proto::etcdserverpb::{
 use netcd_engine::types::OpKind;
 use prost::Message;
 
+use crate::audit::Tells;
 use crate::backend::ReadBarrier;
 use crate::call::Call;
 use crate::caller::{self, Asker, Claim};
@@ -66,7 +67,7 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
                     request.serializable,
                     Work::RangeStream(request),
                 ),
-                Err(error) => call.finish(worker, Err(error)),
+                Err(error) => refuse(worker, call, &message, error),
             }
         }
         Route::Put => {
@@ -85,9 +86,10 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
                     Work::Write
                 };
                 let permitted = Table::check_admin;
-                submit(worker, call, (OpKind::Compact, message), work, permitted);
+                let write = (OpKind::Compact, message);
+                submit(worker, call, write, &request, work, permitted);
             }
-            Err(error) => call.finish(worker, Err(error)),
+            Err(error) => refuse(worker, call, &message, error),
         },
         Route::Txn => match decode_txn(method, &message).and_then(|(request, message)| {
             validate::check_txn(&request, max_ops).map(|()| (request, message))
@@ -102,17 +104,19 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
             }
             Ok((request, message)) => {
                 let permitted = |table: &Table, caller: &Caller| table.check_txn(caller, &request);
-                submit(worker, call, (OpKind::Txn, message), Work::Write, permitted);
+                let write = (OpKind::Txn, message);
+                submit(worker, call, write, &request, Work::Write, permitted);
             }
             Err(error) => refuse(worker, call, &message, error),
         },
         Route::LeaseGrant => match decode(method, &message) {
             Ok((request, _)) => {
                 let request = lease::grant(&worker.shared, request);
-                let (write, permitted) = ((OpKind::LeaseGrant, request), Table::check_known);
-                submit(worker, call, write, Work::Write, permitted);
+                let write = (OpKind::LeaseGrant, request.encode_to_vec().into());
+                let permitted = Table::check_known;
+                submit(worker, call, write, &request, Work::Write, permitted);
             }
-            Err(error) => call.finish(worker, Err(error)),
+            Err(error) => refuse(worker, call, &message, error),
         },
         Route::LeaseRevoke => {
             // Which keys it deletes is seen by apply.
@@ -144,7 +148,7 @@ fn checked_compaction(
 }
 
 /// A write that is checked as a request, and then as this caller's.
-fn write<T: Message + Default>(
+fn write<T: Message + Default + Tells>(
     worker: &Rc<Worker>,
     call: Call,
     kind: OpKind,
@@ -158,7 +162,14 @@ fn write<T: Message + Default>(
     match decoded.and_then(|(request, message)| valid(&request).map(|()| (request, message))) {
         Ok((request, message)) => {
             let permitted = |table: &Table, caller: &Caller| permitted(table, caller, &request);
-            submit(worker, call, (kind, message), Work::Write, permitted);
+            submit(
+                worker,
+                call,
+                (kind, message),
+                &request,
+                Work::Write,
+                permitted,
+            );
         }
         Err(error) => refuse(worker, call, &message, error),
     }
@@ -177,8 +188,9 @@ fn envelope_bytes(bytes: usize) -> usize {
 
 fn submit(
     worker: &Rc<Worker>,
-    call: Call,
+    mut call: Call,
     (kind, message): (OpKind, Bytes),
+    request: &dyn Tells,
     work: Work,
     permitted: impl FnOnce(&Table, &Caller) -> Result<(), EtcdError>,
 ) {
@@ -199,7 +211,10 @@ fn submit(
     let token = worker.slots.borrow().next_token();
     let backend = &worker.shared.backend;
     match backend.submit(kind, &message, token, &asker.caller) {
-        Ok(()) => worker.wait(call, work),
+        Ok(()) => {
+            call.note(worker, &asker.caller, request);
+            worker.wait(call, work);
+        }
         Err(error) => refuse(worker, call, &message, error),
     }
 }

@@ -6,6 +6,8 @@
 //! per worker (`FrontCompletions`). Everything else goes out as `FrontEvent`s and is answered through `Front`.
 
 mod admission;
+mod audit;
+mod audited;
 mod backend;
 mod call;
 mod caller;
@@ -40,6 +42,7 @@ mod watch;
 mod worker;
 
 pub use admission::{connections_max, descriptor_limit};
+pub use audit::{AuditConfig, AuditResult, AuditRule};
 pub use backend::{Backend, Chunks, RangeAnswer, ReadBarrier, ReadKind, SlowRead};
 pub use completions::FrontCompletions;
 pub use config::{FrontConfig, ListenerConfig, Patience, ServingState, TokenKind};

@@ -98,6 +98,27 @@ pub const DROP_GRACE: Duration = Duration::ZERO;
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A range without a limit, or with a larger one than this, is read on a reader thread.
 pub const INLINE_RANGE_KEYS_MAX: i64 = 1000;
+/// Bytes of records that one transport thread lets wait for the writer of the audit log; beyond that they are left out, or
+/// requests wait, as the policy says. The writer holds as much again while it writes.
+pub const AUDIT_QUEUE_BYTES_MAX: usize = 8 << 20;
+/// How long the writer of the audit log gathers records before it writes them.
+pub const AUDIT_GATHER: Duration = Duration::from_millis(10);
+/// Bytes that are given to the audit log's file at once.
+pub const AUDIT_WRITE_BYTES: usize = 256 << 10;
+/// Bytes of one key, name or text in the audit log; of longer ones it has the beginning and the length.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 1 << 10;
+/// Operations of one txn that are in the audit log; of more their number is.
+pub const AUDIT_OPS_MAX: usize = 64;
+/// URLs of one member in the audit log.
+pub const AUDIT_URLS_MAX: usize = 16;
+/// How often it is looked whether the audit log's file was moved away.
+pub const AUDIT_REOPEN_CHECK: Duration = Duration::from_secs(1);
+/// How long the audit log's file is in use at most where old ones are removed by their age.
+pub const AUDIT_FILE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Pause before what could not be written to the audit log is tried again.
+pub const AUDIT_RETRY: Duration = Duration::from_millis(200);
+/// Time for the rest of the audit log to be written when a front ends.
+pub const AUDIT_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const _: () = assert!(WORKERS_MAX <= 128);
 const _: () = assert!(
@@ -106,6 +127,12 @@ const _: () = assert!(
 );
 const _: () = assert!(
     CALL_SEND_BYTES_LOW < CALL_SEND_BYTES_HIGH && CALL_SEND_BYTES_HIGH < CALL_SEND_BYTES_MAX
+);
+// The lengths of texts have 16 bits in a record.
+const _: () = assert!(AUDIT_TEXT_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(
+    AUDIT_WRITE_BYTES < 1 << 20,
+    "the smallest file is a megabyte"
 );
 const _: () = assert!(CALL_BYTES_UNDRAINED_MAX <= CALLS_BYTES_UNDRAINED_MAX);
 const _: () = assert!(SLOTS_PER_WORKER_MAX <= u32::MAX as usize);

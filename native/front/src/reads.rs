@@ -23,7 +23,7 @@ pub(crate) fn fail_read(worker: &Rc<Worker>, call: Call, work: &Work, error: Etc
     match work {
         Work::Range(request) => answer_range(worker, call, request, Err(error)),
         Work::Txn(request) => answer_txn(worker, call, request, Err(error)),
-        _ => call.finish(worker, Err(error)),
+        other => call.finish_asked(worker, Err(error), Asked::of(other)),
     }
 }
 
@@ -51,7 +51,7 @@ fn is_large_txn(request: &TxnRequest) -> bool {
 }
 
 /// Serves a read whose barrier is passed.
-pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
+pub(crate) fn serve_read(worker: &Rc<Worker>, mut call: Call, work: Work) {
     let caller = match Asker::of(worker, &call.claim).map(|asker| asker.caller) {
         Ok(caller) => caller,
         Err(error) => return fail_read(worker, call, &work, error),
@@ -60,6 +60,7 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
     match work {
         Work::Range(request) if is_large(&request) => {
             let backend = backend.clone();
+            call.note(worker, &caller, &request);
             let (request, read) = shared(request);
             on_reader(
                 worker,
@@ -73,6 +74,7 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
             answer_range(worker, call, &request, answer);
         }
         Work::RangeStream(request) => {
+            call.note(worker, &caller, &request);
             let backend = backend.clone();
             on_reader(
                 worker,
@@ -86,6 +88,7 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
         }
         Work::Txn(request) if is_large_txn(&request) => {
             let backend = backend.clone();
+            call.note(worker, &caller, &request);
             let (request, read) = shared(request);
             on_reader(
                 worker,
@@ -131,7 +134,7 @@ fn answered(worker: &Worker, call: &Call, kind: ReadKind, asked: Asked<'_>, came
 
 fn answer_range(
     worker: &Rc<Worker>,
-    call: Call,
+    mut call: Call,
     request: &RangeRequest,
     answer: Result<RangeAnswer, EtcdError>,
 ) {
@@ -149,6 +152,7 @@ fn answer_range(
             if bytes <= SEND_BYTES_MAX {
                 call.log(worker, asked, Came::Chunks { bytes, kvs, count });
             }
+            call.note_asked(worker, asked);
             spawn(send::chunks(worker.clone(), call, bytes, chunks));
         }
         Err(error) => call.finish_asked(worker, Err(error), asked),

@@ -15,6 +15,7 @@ use netcd_engine::error::{self, Code, EtcdError};
 use netcd_engine::types::OpResult;
 use netcd_http2::{Reason, SendBuf};
 
+use crate::audit::Facts;
 use crate::backend::Chunks;
 use crate::call::{Call, reply_error, too_large_to_send};
 use crate::conn::Unsent;
@@ -51,12 +52,13 @@ impl Call {
     }
 
     /// Answers the call that asked for this.
-    pub(crate) fn finish_asked(self, worker: &Rc<Worker>, result: OpResult, asked: Asked<'_>) {
+    pub(crate) fn finish_asked(mut self, worker: &Rc<Worker>, result: OpResult, asked: Asked<'_>) {
         let result = result.and_then(|bytes| match bytes.len() as u64 {
             fits if fits <= SEND_BYTES_MAX => Ok(bytes),
             large => Err(too_large_to_send(large)),
         });
         self.log(worker, asked, Came::of(&result));
+        self.audit(worker, asked, Came::of(&result));
         let bytes = match result {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -102,6 +104,8 @@ struct Sending {
     call: Call,
     /// Bytes of the message that was begun which are not handed to HTTP/2 yet.
     owed: u64,
+    /// Of the answer's beginning, for the audit log.
+    facts: Option<Facts>,
 }
 
 impl Sending {
@@ -114,8 +118,10 @@ impl Sending {
                 worker,
                 call,
                 owed: 0,
+                facts: None,
             }),
             Err(_) => {
+                call.audit(&worker, Asked::Unknown, Came::Error(&error::CANCELED));
                 call.handled(&worker, error::CANCELED.code as u8);
                 None
             }
@@ -131,9 +137,17 @@ impl Sending {
 
     /// The next piece of the message that was begun.
     async fn piece(&mut self, piece: Bytes) -> Result<(), Stop> {
+        self.look(&piece);
         let bytes = piece.len() as u64;
         self.owed = self.owed.checked_sub(bytes).ok_or(BROKEN_ANSWER)?;
         self.send(SendBuf::raw(piece)).await
+    }
+
+    /// Keeps what the audit log tells of the answer, of which this is the next part.
+    fn look(&mut self, part: &[u8]) {
+        if self.worker.shared.audit.is_some() && self.facts.is_none() {
+            self.facts = Some(Facts::of(self.call.method, part));
+        }
     }
 
     /// Hands all of `data` to HTTP/2 as the client's window opens.
@@ -161,6 +175,14 @@ impl Sending {
             Ok(()) if self.owed > 0 => Err(Stop::Failed(BROKEN_ANSWER)),
             outcome => outcome,
         };
+        let facts = self.facts.unwrap_or_default();
+        let came = match &outcome {
+            Ok(()) => Ok(facts),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Gone) => Err(&error::CANCELED),
+        };
+        self.call
+            .audit_outcome(&self.worker, Asked::Unknown, || came);
         match outcome {
             Ok(()) => {
                 self.call.handled(&self.worker, 0);
@@ -237,6 +259,7 @@ pub(crate) async fn messages(worker: Rc<Worker>, call: Call, messages: Chunks) {
                 .worker
                 .metrics
                 .message_sent(sending.call.method, message.len());
+            sending.look(&message);
             sending.send(buf::message(message)).await?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use netcd_engine::auth::Auth;
 use parking_lot::{Condvar, Mutex};
 
 use crate::admission::{Admission, Warned};
+use crate::audit::Audit;
 use crate::backend::Backend;
 use crate::caller::Questions;
 use crate::completions::Mailbox;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// A moment by both clocks: what the backend counts in milliseconds is read off a worker's time.
     clock: (Instant, u64),
     pub(crate) events: Arc<dyn FrontEvents>,
+    /// None: none is kept.
+    pub(crate) audit: Option<Audit>,
     pub(crate) serving: AtomicU8,
     /// Times that the leader was lost.
     pub(crate) leader_losses: AtomicU64,
@@ -69,7 +72,7 @@ impl Shared {
     /// For one worker per mailbox.
     ///
     /// # Errors
-    /// The system has no threads left.
+    /// The system has no threads left, or the audit log cannot be opened.
     pub(crate) fn start(
         config: FrontConfig,
         backend: Arc<dyn Backend>,
@@ -81,6 +84,8 @@ impl Shared {
         let unix_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64);
+        let audit = config.audit.as_ref();
+        let audit = audit.map(|audit| Audit::start(audit, workers, events.clone()));
         let lease_ids = LeaseIds::new(backend.identity().member_id, unix_ms);
         Ok(Self {
             metrics: (0..workers)
@@ -88,6 +93,7 @@ impl Shared {
                 .collect(),
             admission: Admission::new(config.connections_max),
             accept_failed: Warned::default(),
+            audit: audit.transpose()?,
             config,
             auth: backend.auth().clone(),
             questions: Questions::default(),

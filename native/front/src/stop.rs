@@ -33,6 +33,9 @@ impl Front {
         for thread in threads.drain(..) {
             assert!(thread.join().is_ok(), "a transport thread panicked");
         }
+        if let Some(audit) = &self.shared.audit {
+            audit.close();
+        }
     }
 
     /// Waits until nothing of what is counted is left, for at most `grace`.

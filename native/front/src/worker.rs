@@ -169,6 +169,9 @@ impl Worker {
                 conn.drain();
             }
         }
+        if let Some(audit) = &self.shared.audit {
+            audit.wake(self.index);
+        }
         // Clients take this for a reason to connect elsewhere; etcd's `watch canceled` they would take for the end.
         self.watches.end(&error::STOPPED, false);
     }

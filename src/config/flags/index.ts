@@ -1,5 +1,6 @@
 // Every flag of the server, in one table. All of etcd's are known; what netcd cannot do yet is marked `missing`.
 
+import { auditFlags } from "./audit.js";
 import { clusterFlags, memberFlags } from "./member.js";
 import { loggingFlags, monitoringFlags, tuningFlags, unsafeFlags } from "./operations.js";
 import { authFlags, securityFlags } from "./security.js";
@@ -12,6 +13,7 @@ const listed: readonly FlagSpec[] = [
   ...clusterFlags,
   ...securityFlags,
   ...authFlags,
+  ...auditFlags,
   ...monitoringFlags,
   ...loggingFlags,
   ...tuningFlags,

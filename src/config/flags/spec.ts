@@ -29,6 +29,7 @@ export type FlagGroup =
   | "Clustering"
   | "Security"
   | "Auth"
+  | "Audit"
   | "Profiling and Monitoring"
   | "Logging"
   | "Features and tuning"

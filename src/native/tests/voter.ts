@@ -54,6 +54,7 @@ export function options(dir: string, changes: Partial<EngineOptions> = {}): Engi
     warningUnaryRequestDurationMs: 300,
     logRequests: false,
     warningApplyDurationMs: 100,
+    audit: null,
     peerReadTimeoutMs: 5000,
     peerWriteTimeoutMs: 3000,
     backendBatchIntervalMs: 100,

@@ -135,33 +135,51 @@ impl WatchSession {
         self.notified > 0
     }
 
-    /// Serves one request of the client.
-    pub fn request(&mut self, request: WatchRequest, permission: Permission<'_>) {
+    /// Serves one request of the client; of one for a watcher: its id, or the reason why there is none.
+    pub fn request(
+        &mut self,
+        request: WatchRequest,
+        permission: Permission<'_>,
+    ) -> Option<Result<i64, Arc<str>>> {
         match request.request_union {
-            Some(RequestUnion::CreateRequest(request)) => self.create(request, permission),
+            Some(RequestUnion::CreateRequest(request)) => {
+                return Some(self.create(request, permission));
+            }
             Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => self.request_progress(),
             // etcd serves on when it does not know a request.
             None => {}
         }
+        None
     }
 
-    fn create(&mut self, request: WatchCreateRequest, permission: Permission<'_>) {
+    fn create(
+        &mut self,
+        request: WatchCreateRequest,
+        permission: Permission<'_>,
+    ) -> Result<i64, Arc<str>> {
         match self.try_create(&request, permission) {
-            Ok((watch_id, revision)) => self.replies.push_back(Head {
-                revision,
-                watch_id,
-                created: true,
-                ..Head::default()
-            }),
-            Err(reason) => self.replies.push_back(Head {
-                revision: self.hub.current_revision(),
-                watch_id: NO_WATCHER,
-                created: true,
-                canceled: true,
-                cancel_reason: reason.into(),
-                ..Head::default()
-            }),
+            Ok((watch_id, revision)) => {
+                self.replies.push_back(Head {
+                    revision,
+                    watch_id,
+                    created: true,
+                    ..Head::default()
+                });
+                Ok(watch_id)
+            }
+            Err(reason) => {
+                let reason: Arc<str> = reason.into();
+                self.replies.push_back(Head {
+                    revision: self.hub.current_revision(),
+                    watch_id: NO_WATCHER,
+                    created: true,
+                    canceled: true,
+                    cancel_reason: Arc::clone(&reason),
+                    ..Head::default()
+                });
+                Err(reason)
+            }
         }
     }
 

@@ -64,5 +64,10 @@ pub fn request_shape(path: &str) -> Option<&'static Shape> {
     Some(&SHAPES[*at])
 }
 
+/// The shape of a message that a field holds (`Kind::Message`).
+pub fn shape_at(place: usize) -> &'static Shape {
+    &SHAPES[place]
+}
+
 #[cfg(test)]
 mod tests;

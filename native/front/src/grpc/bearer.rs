@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use netcd_engine::auth::{TokenEntry, Tokens};
 
@@ -36,6 +37,13 @@ impl Bearer {
         value.strip_prefix(SCHEME).unwrap_or(value)
     }
 
+    /// Whose it is, as it was used last or else as it is known now. That is no use of it.
+    pub(crate) fn user(&self, tokens: &Tokens) -> Option<Bytes> {
+        let user = |entry: &Arc<TokenEntry>| entry.user.clone();
+        let known = self.known.borrow().as_ref().map(user);
+        known.or_else(|| tokens.find(self.token()).as_ref().map(user))
+    }
+
     /// Makes something of what the token stands for, and renews it; None: it is not known here, or not any more.
     pub(crate) fn use_now<R>(
         &self,
@@ -57,7 +65,6 @@ impl Bearer {
 mod tests {
     use super::*;
 
-    use bytes::Bytes;
     use netcd_engine::auth::{Auth, TokenGrant};
 
     fn grant(user: &'static str) -> TokenGrant {

@@ -18,7 +18,10 @@ use super::deframe::{Deframer, Encoding};
 use super::end::{CallOutbound, End};
 use super::methods::MethodId;
 use super::status::{self, ContentType};
+use crate::audit::{Facts, Silent, Tells, Wait, decoded};
+use crate::audited;
 use crate::call::{ActiveCall, Call};
+use crate::caller::Claim;
 use crate::completions::Drain;
 use crate::outbound::{Next, Outbound};
 use crate::stats::{self, Asked, Came};
@@ -32,6 +35,13 @@ pub(crate) enum Outcome {
     Ended,
     /// The client is gone.
     Gone,
+}
+
+/// A request as it is kept for the audit log.
+struct Request {
+    message: Bytes,
+    /// Who asked, if that was known then.
+    user: Bytes,
 }
 
 /// The transport's side of one streaming call.
@@ -48,6 +58,13 @@ pub(crate) struct CallStream {
     deadline: Option<Pin<Box<Sleep>>>,
     started: Instant,
     finished: bool,
+    claim: Claim,
+    /// The request that was not answered yet, if the audit log may tell of it.
+    asked: Option<Request>,
+    /// Of the first answer, for the audit log.
+    facts: Option<Facts>,
+    /// For room in the audit log.
+    wait: Wait,
     active: ActiveCall,
 }
 
@@ -68,6 +85,10 @@ impl CallStream {
                 .map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
             started: worker.now(),
             finished: false,
+            claim: call.claim,
+            asked: None,
+            facts: None,
+            wait: Wait::default(),
             active: call.active,
         }
     }
@@ -87,11 +108,67 @@ impl CallStream {
         Some(stream)
     }
 
-    /// The next message of the client; None after its last one.
+    /// Keeps the first request until it is answered, if the audit log may tell of it.
+    pub(crate) fn asks(&mut self, request: &Bytes) {
+        let audit = self.worker.shared.audit.as_ref();
+        if self.asked.is_none() && audit.is_some_and(|audit| audit.may_log(self.method)) {
+            self.asked = Some(Request {
+                message: request.clone(),
+                user: self.claim.user(&self.worker.shared.auth),
+            });
+        }
+    }
+
+    /// The request that was kept is answered, and others may follow it.
+    pub(crate) fn answered(&mut self, facts: Facts) {
+        if let Some(request) = self.asked.take() {
+            self.audit_request(Ok(facts), &request);
+        }
+    }
+
+    /// Tells the audit log of a request on this stream.
+    pub(crate) fn audit(&self, came: audited::Outcome<'_>, request: impl Tells + 'static) {
+        let user = || self.claim.user(&self.worker.shared.auth);
+        let (conn, request) = (&self.active.conn, || Box::new(request) as _);
+        audited::ended(&self.worker, conn, self.method, user, came, request);
+    }
+
+    fn audit_request(&self, came: audited::Outcome<'_>, request: &Request) {
+        // A token that was not known at the beginning may be by now; one that is withdrawn since was that user's.
+        let user = || match request.user.is_empty() {
+            true => self.claim.user(&self.worker.shared.auth),
+            false => request.user.clone(),
+        };
+        let message = || decoded(self.method, &request.message);
+        let conn = &self.active.conn;
+        audited::ended(&self.worker, conn, self.method, user, came, message);
+    }
+
+    fn audit_end(&mut self, end: &End) {
+        let asked = self.asked.take();
+        let came = match end.code {
+            0 => Ok(self.facts.unwrap_or_default()),
+            code => Err((code, end.message.as_str())),
+        };
+        match asked {
+            Some(request) => self.audit_request(came, &request),
+            // All requests on it were told of when they were answered.
+            None if end.code == 0 => {}
+            None => self.audit(came, Silent),
+        }
+    }
+
+    /// The next message of the client; None after its last one. It is not read while the audit log has no room.
     pub(crate) fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, EtcdError>> {
+        ready!(audited::poll_room(
+            &self.worker,
+            self.method,
+            &mut self.wait,
+            cx
+        ));
         loop {
             if let Some(message) = self.deframer.next_message()? {
                 self.worker
@@ -137,6 +214,9 @@ impl CallStream {
             let (next, drained) = ready!(self.outbound.poll_next(cx));
             match next {
                 Next::Bytes(message) => {
+                    if self.asked.is_some() && self.facts.is_none() {
+                        self.facts = Some(Facts::of(self.method, &message));
+                    }
                     self.worker.metrics.message_sent(self.method, message.len());
                     if self.send(buf::message(message)).is_err() {
                         return Poll::Ready(Outcome::Gone);
@@ -183,6 +263,7 @@ impl CallStream {
         let uncounted = (Asked::Unknown, Came::Message(&Bytes::new()));
         let conn = &self.active.conn;
         stats::ended(&self.worker.shared, conn, self.method, took, uncounted);
+        self.audit_end(end);
         self.worker
             .metrics
             .handled(self.method, end.code, self.started, self.worker.now());

@@ -95,6 +95,7 @@ impl HandedCall {
                         Ok(data) => data,
                         Err(malformed) => return self.cancel(&malformed),
                     };
+                    self.stream.asks(&data);
                     self.undrained.add(&self.shared.handovers, data.len());
                     self.emit(FrontEvent::CallMessage {
                         call: self.id,

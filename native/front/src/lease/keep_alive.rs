@@ -15,6 +15,7 @@ use netcd_http2::Body;
 use prost::Message;
 
 use super::renewals::Asking;
+use crate::audit::Facts;
 use crate::call::Call;
 use crate::caller::{self, Asker, Claim, Identified};
 use crate::events::FrontEvent;
@@ -119,6 +120,7 @@ impl KeepAlive {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(Some(message))) => {
+                    self.stream.asks(&message);
                     let (request, _): (LeaseKeepAliveRequest, _) =
                         decode(self.stream.method, &message)?;
                     self.identify(request.id)?;
@@ -175,6 +177,10 @@ impl KeepAlive {
         ttl_seconds: i64,
     ) -> Result<(), EtcdError> {
         response.ttl = ttl_seconds;
+        self.stream.answered(Facts {
+            revision: response.header.as_ref().map_or(0, |header| header.revision),
+            succeeded: None,
+        });
         let bytes = response.encode_to_vec();
         let stream = &mut self.stream;
         stream

@@ -13,8 +13,8 @@ use crate::limits::API_VERSIONS_COUNTED_MAX;
 
 pub(crate) use text::render;
 
-/// The label values of grpc_code, by code.
-const CODES: [&str; 17] = [
+/// The label values of grpc_code, by code; the audit log has the same.
+pub(crate) const CODES: [&str; 17] = [
     "OK",
     "Canceled",
     "Unknown",

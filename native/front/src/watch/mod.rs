@@ -9,6 +9,7 @@ mod control;
 mod frames;
 mod permission;
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
@@ -18,8 +19,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use netcd_engine::error::{self, Code, EtcdError};
-use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
+use netcd_engine::proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use netcd_engine::watch::{SessionConfig, WatchSession};
 use netcd_http2::{Body, Gone};
 use tokio::time::Sleep;
@@ -28,6 +29,7 @@ pub(crate) use control::{Registered, WakeSlot, Watches};
 use frames::Frames;
 use permission::{Identifying, Permissions};
 
+use crate::audit::Facts;
 use crate::call::Call;
 use crate::caller::{self, Identified};
 use crate::grpc::decode::decode;
@@ -113,9 +115,8 @@ impl WatchCall {
                 Poll::Ready(Ok(())) => {}
             }
             let was_full = self.session.is_full();
-            let worker = &self.stream.worker;
-            let term = worker.shared.backend.raft_term();
-            self.permissions.recheck(worker, &mut self.session);
+            let term = self.stream.worker.shared.backend.raft_term();
+            self.recheck();
             self.session
                 .write(&mut self.frames, WATCH_WRITE_BYTES, term);
             if self.frames.is_empty() && !was_full {
@@ -164,16 +165,67 @@ impl WatchCall {
     }
 
     fn request(&mut self, request: WatchRequest, identified: Identified) {
-        let worker = &self.stream.worker;
         match request.request_union {
-            Some(RequestUnion::CreateRequest(_)) => {
-                let asker = identified.and_then(|()| self.permissions.asker(worker));
-                self.session.request(request, &|key, range_end| {
-                    permission::check(&asker, key, range_end)
-                });
-            }
+            Some(RequestUnion::CreateRequest(create)) => self.create(create, identified),
             // Ends a watch, or asks how far they are: the stream's own.
-            _ => self.session.request(request, &|_, _| Ok(())),
+            other => {
+                if let Some(RequestUnion::CancelRequest(cancel)) = &other {
+                    let facts = self.facts();
+                    self.stream.audit(Ok(facts), cancel.clone());
+                }
+                let request = WatchRequest {
+                    request_union: other,
+                };
+                self.session.request(request, &|_, _| Ok(()));
+            }
+        }
+    }
+
+    fn create(&mut self, mut create: WatchCreateRequest, identified: Identified) {
+        let asker = identified.and_then(|()| self.permissions.asker(&self.stream.worker));
+        let refused = RefCell::new(None);
+        let request = WatchRequest {
+            request_union: Some(RequestUnion::CreateRequest(create.clone())),
+        };
+        let created = self.session.request(request, &|key, range_end| {
+            permission::check(&asker, key, range_end)
+                .inspect_err(|error| *refused.borrow_mut() = Some(error.clone()))
+        });
+        match created {
+            Some(Ok(watch_id)) => {
+                create.watch_id = watch_id;
+                self.stream.audit(Ok(self.facts()), create);
+            }
+            Some(Err(reason)) => {
+                // Without such an error something is wrong with the request itself.
+                let wrong = || EtcdError::new(Code::InvalidArgument, reason.to_string());
+                let error = refused.into_inner().unwrap_or_else(wrong);
+                let came = Err((error.code as u8, &*error.message));
+                self.stream.audit(came, create);
+            }
+            None => {}
+        }
+    }
+
+    /// Cancels what is not permitted any more.
+    fn recheck(&mut self) {
+        let worker = &self.stream.worker;
+        let error = &error::PERMISSION_DENIED;
+        for (key, range_end) in self.permissions.recheck(worker, &mut self.session) {
+            let watch = WatchCreateRequest {
+                key,
+                range_end,
+                ..Default::default()
+            };
+            let came = Err((error.code as u8, &*error.message));
+            self.stream.audit(came, watch);
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            revision: self.stream.worker.shared.backend.revision(),
+            succeeded: None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! Who watches, and what he may: asked for each watch, and for all of them again when users, roles or tokens change.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use netcd_engine::auth::Caller;
 use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
@@ -38,10 +40,15 @@ impl Permissions {
     }
 
     /// Cancels the watches that are not permitted any more, if there may be such. Why does not matter to a client: etcd's
-    /// ends such a watch whatever the reason says.
-    pub(super) fn recheck(&mut self, worker: &Worker, session: &mut WatchSession) {
+    /// ends such a watch whatever the reason says. What was watched, for the audit log: key and range end of each.
+    pub(super) fn recheck(
+        &mut self,
+        worker: &Worker,
+        session: &mut WatchSession,
+    ) -> Vec<(Bytes, Bytes)> {
+        let cancelled = RefCell::new(Vec::new());
         if !session.is_outdated() {
-            return;
+            return cancelled.into_inner();
         }
         let auth = &worker.shared.auth;
         let table = auth.table();
@@ -50,10 +57,17 @@ impl Permissions {
             true => self.watcher.caller(auth, &table, worker.now_ms()),
         };
         session.recheck(&|key, range_end| {
-            let caller = caller.as_ref().map_err(|_| error::PERMISSION_DENIED)?;
-            let checked = table.check_read(caller, key, range_end);
-            checked.map_err(|_| error::PERMISSION_DENIED)
+            let checked = match &caller {
+                Ok(caller) => table.check_read(caller, key, range_end),
+                Err(error) => Err(error.clone()),
+            };
+            checked.map_err(|_| {
+                let range = [key, range_end].map(Bytes::copy_from_slice);
+                cancelled.borrow_mut().push(range.into());
+                error::PERMISSION_DENIED
+            })
         });
+        cancelled.into_inner()
     }
 }
 
