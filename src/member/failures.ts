@@ -13,8 +13,25 @@ export class FatalError extends Error {
   }
 }
 
+/** What the data plane says of an audit log that it cannot open. */
+const AUDIT_LOG = /^open audit log (.*): (.*)$/s;
+
+/** The audit log cannot be opened: nobody would know what is done here. */
+class AuditError extends FatalError {
+  constructor(path: string, reason: string) {
+    super("failed to open audit log", { path, error: reason });
+  }
+}
+
+/** The error of a data plane that does not open. */
+export function openError(memberDir: string, reason: string): FatalError {
+  const [, path, problem] = AUDIT_LOG.exec(reason) ?? [];
+  if (path !== undefined && problem !== undefined) return new AuditError(path, problem);
+  return new OpenError(memberDir, reason);
+}
+
 /** The data cannot be opened: it is damaged, does not fit together, or the disk refuses. */
-export class OpenError extends FatalError {
+class OpenError extends FatalError {
   constructor(memberDir: string, reason: string) {
     // The store's errors begin with the name of its file.
     const store = join(memberDir, "store.mdb");

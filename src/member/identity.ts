@@ -12,7 +12,7 @@ import { isEmpty } from "../replica/bootstrap.js";
 import { type Identity, makeWritable, readIdentity, writeIdentity } from "./datadir.js";
 import { waitForLock } from "./datalock.js";
 import { memberDirectory } from "./derived.js";
-import { OpenError } from "./failures.js";
+import { openError } from "./failures.js";
 import type { Claim, Opening } from "./opening.js";
 
 interface Found {
@@ -104,12 +104,12 @@ async function createIdentity(config: Config, memberDir: string, log: Logger, go
   return identity;
 }
 
-/** What is found on disk. Rejects with OpenError. */
+/** What is found on disk. Rejects with FatalError. */
 async function read(config: Config, { found }: Opening): Promise<Recovered> {
   try {
     return await found;
   } catch (error) {
-    throw new OpenError(memberDirectory(config), (error as Error).message);
+    throw openError(memberDirectory(config), (error as Error).message);
   }
 }
 

@@ -42,6 +42,15 @@ it.each([
   expect(optionsFor()).not.toMatchObject(expected);
 });
 
+it("the audit log's flags reach the data plane, with the policy", () => {
+  expect(optionsFor().audit).toBeNull();
+  const { audit } = optionsFor("--audit-log-path=a.log", "--audit-log-maxage=2", "--audit-log-maxbackup=0");
+  expect(audit).toMatchObject({ path: "a.log", bytesMax: 100 << 20, daysMax: 2, backupsMax: null, blocks: false });
+  expect(audit?.rules[0]).toMatchObject({ users: null, prefixes: null, logged: true });
+  expect(audit?.rules[0]?.calls).toContain("/etcdserverpb.KV/Put");
+  expect(audit?.rules[1]?.results).toEqual(["refused"]);
+});
+
 it("a link's timeouts are never below 5 s where they are set", () => {
   const options = optionsFor("--raft-read-timeout=1s", "--raft-write-timeout=1s");
   expect(options).toMatchObject({ peerReadTimeoutMs: 5000, peerWriteTimeoutMs: 5000 });

@@ -1,6 +1,6 @@
 // Flags whose effect no other test shows: each is changed, and the difference is seen.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -121,6 +121,68 @@ describe("what is measured", () => {
     const name = "grpc_server_handling_seconds_bucket";
     expect(await scrape("extensive")).toContain(name);
     expect(await scrape("basic")).not.toContain(name);
+  });
+});
+
+describe("what is written down of requests", () => {
+  const linesOf = (path: string) =>
+    readFileSync(path, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const putOf = (key: string) => ({ key: bytes(key), value: bytes("secret") });
+
+  it("--audit-log-path and --audit-policy-file", async () => {
+    const { call, member, place, get } = await bench.start(({ folder }) => [`--audit-log-path=${folder}/audit.log`]);
+    await call(kvService.put, putOf("noise/a"));
+    await call(kvService.range, { key: bytes("noise/a") });
+    await call(clusterService.memberAdd, { isLearner: true, peerURLs: ["http://127.0.0.1:1"] });
+    expect(await (await get("/metrics")).text()).toContain("netcd_audit_dropped_total 0");
+    await member.stop();
+    const path = join(place.folder, "audit.log");
+    const [put, added, ...others] = linesOf(path);
+    expect(put).toMatchObject({
+      user: null,
+      cn: null,
+      rpc: kvService.put.path,
+      key: "noise/a",
+      revision: 2,
+      code: "OK",
+    });
+    expect(put?.["time"]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+    expect(put?.["address"]).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(added).toMatchObject({
+      rpc: clusterService.memberAdd.path,
+      peerURLs: ["http://127.0.0.1:1"],
+      isLearner: true,
+    });
+    expect(others).toEqual([]);
+    expect(readFileSync(path, "utf8")).not.toContain("secret");
+
+    const policy = join(place.folder, "policy.yaml");
+    writeFileSync(policy, "rules:\n  - {prefixes: [noise/], level: none}\n  - {verbs: [read, Put], level: metadata}\n");
+    const again = await bench.start(
+      ({ folder }) => [`--audit-log-path=${folder}/audit2.log`, `--audit-policy-file=${policy}`],
+      place,
+    );
+    await again.call(kvService.put, putOf("noise/a"));
+    await again.call(kvService.put, putOf("b"));
+    await again.call(kvService.range, { key: bytes("b") });
+    await again.call(kvService.deleteRange, { key: bytes("b") });
+    await again.member.stop();
+    const told = linesOf(join(place.folder, "audit2.log")).map(({ rpc, key }) => [rpc, key]);
+    expect(told).toEqual([
+      [kvService.put.path, "b"],
+      [kvService.range.path, "b"],
+    ]);
+  });
+
+  it("a member does not start without the audit log that it is to keep", async () => {
+    const refused = bench.launch(({ folder }) => [`--audit-log-path=${folder}/none/audit.log`]);
+    await expect(refused).rejects.toMatchObject({
+      message: "failed to open audit log",
+      fields: { path: expect.stringMatching(/none\/audit\.log$/), error: expect.stringContaining("No such file") },
+    });
   });
 });
 

@@ -11,6 +11,7 @@ const CONFIG = "src/config/config.test.ts";
 const PROCESS = "src/process/process.test.ts";
 const PACING = "native/engine/src/mvcc/tests/pacing.rs";
 const LINKS = "native/front/src/peer/tests/mod.rs";
+const AUDIT = "native/front/src/audit/file.rs";
 const CONNECTIONS = "native/front/tests/connections.rs";
 const told = [EFFECTS, "--name, --initial-cluster-token and the URLs that are told"] as const;
 
@@ -56,6 +57,11 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
   "auth-token": ["test/auth.test.ts", "a member that can sign no token is healthy, and its leases end"],
   "bcrypt-cost": [EFFECTS, "--bcrypt-cost and --auth-token-ttl"],
   "auth-token-ttl": [EFFECTS, "--bcrypt-cost and --auth-token-ttl"],
+  "audit-log-path": [EFFECTS, "--audit-log-path and --audit-policy-file"],
+  "audit-policy-file": [EFFECTS, "--audit-log-path and --audit-policy-file"],
+  "audit-log-maxsize": [AUDIT, "is_rotated_when_it_is_large"],
+  "audit-log-maxage": [AUDIT, "is_rotated_daily_where_old_files_are_removed_by_age"],
+  "audit-log-maxbackup": [AUDIT, "is_rotated_when_it_is_large"],
   cors: [EFFECTS, "--cors"],
   "host-whitelist": [EFFECTS, "--host-whitelist"],
   metrics: [EFFECTS, "--metrics=extensive"],

@@ -129,7 +129,8 @@ class Reader {
     for (const { key, value } of node.items) {
       const name = this.#text(key as Node, "a key");
       if (!known.includes(name)) throw this.#wrong(key as Node, `${what} has no key ${name}: ${known.join(", ")}`);
-      if (value === null) throw this.#wrong(key as Node, `${name} has no value`);
+      if (value === null || (isScalar(value) && value.value === null))
+        throw this.#wrong(key as Node, `${name} has no value`);
       entries.set(name, value as Node);
     }
     return entries;
