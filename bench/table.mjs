@@ -33,7 +33,15 @@ const figures = {
 };
 
 const ratioShownMin = 0.005;
-const ratio = (value) => (value < ratioShownMin ? "< ×0.01" : units.times(value));
+
+/** Of nothing there is no ratio. */
+function ratio(value) {
+  if (!Number.isFinite(value)) {
+    return "–";
+  }
+  return value < ratioShownMin ? "< ×0.01" : units.times(value);
+}
+
 const latency = (result) => (result?.p50Ms ? `${units.ms(result.p50Ms)} / ${units.ms(result.p99Ms)}` : "–");
 
 /** CPU of one operation; where the clock has not ticked, less than a tick of all. */
