@@ -40,7 +40,9 @@ function isUsed(name: string): boolean {
   // What returns names of errors says so by their type.
   const asName = (text: string) => /\bErrorName\b/.test(text) && text.includes(`"${name}"`);
   const inRust = new RegExp(`\\b${constantOf(name)}\\b`);
-  return typescript.some(([, text]) => inTypescript.test(text) || asName(text)) || rust.some(([, text]) => inRust.test(text));
+  return (
+    typescript.some(([, text]) => inTypescript.test(text) || asName(text)) || rust.some(([, text]) => inRust.test(text))
+  );
 }
 
 /** Literals that should be in the table. */
