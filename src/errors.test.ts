@@ -37,8 +37,12 @@ const constantOf = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${lett
 /** Whether one of the sources speaks of an error, by the name that it has there. */
 function isUsed(name: string): boolean {
   const inTypescript = new RegExp(`ERRORS\\.${name}\\b|(named|rpcError)\\("${name}"\\)`);
+  // What returns names of errors says so by their type.
+  const asName = (text: string) => /\bErrorName\b/.test(text) && text.includes(`"${name}"`);
   const inRust = new RegExp(`\\b${constantOf(name)}\\b`);
-  return typescript.some(([, text]) => inTypescript.test(text)) || rust.some(([, text]) => inRust.test(text));
+  return (
+    typescript.some(([, text]) => inTypescript.test(text) || asName(text)) || rust.some(([, text]) => inRust.test(text))
+  );
 }
 
 /** Literals that should be in the table. */

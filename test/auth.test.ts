@@ -4,6 +4,7 @@ import { createSign, generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
+import type Long from "long";
 import { afterEach, expect, test } from "vitest";
 import { authpb } from "../src/proto/index.js";
 import {
@@ -64,6 +65,51 @@ test("users get what they were given, and the rest is refused in etcd's words", 
   expect(await call(authService.authStatus, {})).toMatchObject({ enabled: true });
   await call(authService.authDisable, {}, root);
   await put("b/1");
+});
+
+test("what leases tell of their keys is for who may read them", async () => {
+  const running = await bench.start(() => []);
+  const { call } = running;
+  await protect(running);
+  const [root, alice] = [await login(running, "root", "top"), await login(running, "alice", "secret")];
+  const grant = async (token: string, key: string) => {
+    const { ID } = await call(leaseService.leaseGrant, { TTL: toInt64(100) }, token);
+    await call(kvService.put, { key: bytes(key), lease: ID }, token);
+    return ID ?? null;
+  };
+  const keysOf = async (ID: Long | null, token: string) =>
+    (await call(leaseService.leaseTimeToLive, { ID, keys: true }, token)).keys?.map(String);
+  const own = await grant(alice, "a/1");
+  expect(await keysOf(own, alice)).toEqual(["a/1"]);
+  expect((await call(leaseService.leaseLeases, {}, alice)).leases).toHaveLength(1);
+  const foreign = await grant(root, "b/1");
+  await expect(keysOf(foreign, alice)).rejects.toMatchObject(DENIED);
+  await call(leaseService.leaseTimeToLive, { ID: foreign }, alice);
+  await expect(call(leaseService.leaseLeases, {}, alice)).rejects.toMatchObject(DENIED);
+  await expect(call(leaseService.leaseRevoke, { ID: foreign }, alice)).rejects.toMatchObject(DENIED);
+  await call(leaseService.leaseRevoke, { ID: own }, alice);
+  expect((await call(leaseService.leaseLeases, {}, root)).leases).toHaveLength(1);
+});
+
+test("a member that gets a copy of the store has its users too", async () => {
+  const compacting = ["--snapshot-count=5", "--snapshot-catchup-entries=5"];
+  const first = await bench.start(() => compacting);
+  await protect(first);
+  const root = await login(first, "root", "top");
+  for (let i = 0; i < 20; i += 1) {
+    await first.call(authService.roleAdd, { name: `r${i}` }, root);
+  }
+  const place = await bench.place();
+  const [ours, theirs] = [first.place, place].map(({ peer }) => `http://127.0.0.1:${peer}`);
+  await first.call(clusterService.memberAdd, { peerURLs: [theirs] }, root);
+  const members = `--initial-cluster=m1=${ours},m2=${theirs}`;
+  const second = await bench.start(() => ["--name=m2", members, "--initial-cluster-state=existing"], place);
+  expect(second.lines("applied snapshot")).toHaveLength(1);
+  const alice = await login(second, "alice", "secret");
+  await second.call(kvService.put, { key: bytes("a/1") }, alice);
+  await expect(second.call(kvService.put, { key: bytes("b/1") }, alice)).rejects.toMatchObject(DENIED);
+  await expect(second.call(maintenanceService.hash, {}, alice)).rejects.toMatchObject(DENIED);
+  await first.call(kvService.put, { key: bytes("a/1") }, alice);
 });
 
 test("a lock and an election are their caller's", async () => {

@@ -303,6 +303,20 @@ it("one lease with somebody else's key hides the whole list", async () => {
   expect(await list("root")).toBe("ok");
 });
 
+it("a lease's leader is not asked for keys that the caller may not read", async () => {
+  const asked: boolean[] = [];
+  const { leases } = serving;
+  const timeToLive = (id: bigint, keys: boolean) => {
+    asked.push(keys);
+    return leases.timeToLive(id, keys);
+  };
+  serving = { ...serving, leases: { ...leases, timeToLive } };
+  const ask = (keys: boolean) => outcome("etcdserverpb.Lease/LeaseTimeToLive", { ID: OWN_LEASE, keys }, "plain");
+  expect(await ask(true)).toBe(DENIED);
+  expect(await ask(false)).toBe("ok");
+  expect(asked).toEqual([false]);
+});
+
 it("keys that are attached to a lease while its leader is asked are not shown either", async () => {
   const { leases } = serving;
   serving = {
