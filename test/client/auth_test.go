@@ -32,7 +32,17 @@ const (
 // restarts and forgets it, the leadership moves, and at last somebody changes his password. Nothing of the first three
 // may reach the caller, his watch or his lease.
 func TestUserOverEverything(t *testing.T) {
-	netcd, etcd := userStory(t, "netcd", member.Netcd()), userStory(t, "etcd", member.Etcd())
+	var netcd, etcd string
+	t.Run("stories", func(t *testing.T) {
+		tell := func(label, binary string, told *string) {
+			t.Run(label, func(t *testing.T) {
+				t.Parallel()
+				*told = userStory(t, label, binary)
+			})
+		}
+		tell("netcd", member.Netcd(), &netcd)
+		tell("etcd", member.Etcd(), &etcd)
+	})
 	if netcd != etcd {
 		t.Errorf("netcd:\n%s\netcd:\n%s", netcd, etcd)
 	}

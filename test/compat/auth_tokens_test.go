@@ -181,7 +181,7 @@ func TestInternalWork(t *testing.T) {
 			t.Parallel()
 			netcd, etcd := member.StartPair(t, append(flags(t), "--bcrypt-cost=4")...)
 			for _, server := range []*member.Member{netcd, etcd} {
-				told := internalWork(t, server, func() []string { return loggedIn(t, server, "root", rootPassword) },
+				told := internalWork(t, server, expiryWaitMax, func() []string { return loggedIn(t, server, "root", rootPassword) },
 					"/health", "/livez", "/readyz")
 				if told != "lease expired; /health 200; /livez 200; /readyz 200" {
 					t.Errorf("%s: %s", server.Label, told)
