@@ -15,7 +15,7 @@ pub(crate) struct Lines {
     pub(crate) clock: Clock,
     /// The second that `second` is of.
     unix_seconds: u64,
-    /// `2006-01-02T15:04:05`.
+    /// `{"time":"2006-01-02T15:04:05`.
     second: Vec<u8>,
 }
 
@@ -31,15 +31,15 @@ impl Lines {
     /// The line of one request.
     pub(crate) fn request(&mut self, out: &mut Vec<u8>, record: &Read<'_>) {
         self.begin(out, self.clock.at(record.at));
-        out.extend_from_slice(b",\"user\":");
         if record.user.length == 0 {
-            out.extend_from_slice(b"null");
+            out.extend_from_slice(b",\"user\":null");
         } else {
+            out.extend_from_slice(b",\"user\":");
             text_or_base64(out, "user", record.user);
         }
-        // Until there is TLS nobody has a certificate.
-        out.extend_from_slice(b",\"cn\":null");
-        field(out, "address", record.address);
+        // Until there is TLS nobody has a certificate. Addresses are the server's own texts.
+        out.extend_from_slice(b",\"cn\":null,\"address\":");
+        any_string(out, record.address);
         out.extend_from_slice(b",\"rpc\":\"");
         out.extend_from_slice(record.method.get().path.as_bytes());
         out.push(b'"');
@@ -48,12 +48,12 @@ impl Lines {
             name(out, "succeeded");
             out.extend_from_slice(if succeeded { b"true" } else { b"false" });
         }
-        name(out, "revision");
+        out.extend_from_slice(b",\"revision\":");
         match record.revision {
             0 => out.extend_from_slice(b"null"),
             revision => number(out, revision),
         }
-        name(out, "code");
+        out.extend_from_slice(b",\"code\":");
         let code = CODES.get(usize::from(record.code)).copied();
         string(out, code.unwrap_or("Unknown"));
         if record.message.length > 0 {
@@ -73,18 +73,17 @@ impl Lines {
     fn begin(&mut self, out: &mut Vec<u8>, since_1970: Duration) {
         if since_1970.as_secs() != self.unix_seconds || self.second.is_empty() {
             self.unix_seconds = since_1970.as_secs();
-            self.second = seconds(self.unix_seconds, *b"--T::").into_bytes();
+            let second = seconds(self.unix_seconds, *b"--T::");
+            self.second = format!("{{\"time\":\"{second}").into_bytes();
         }
-        out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(&self.second);
         let mut micros = since_1970.subsec_micros();
-        let mut digits = *b".000000Z";
+        let mut digits = *b".000000Z\"";
         for digit in digits[1..7].iter_mut().rev() {
             *digit = b'0' + (micros % 10) as u8;
             micros /= 10;
         }
         out.extend_from_slice(&digits);
-        out.push(b'"');
     }
 }
 
@@ -186,22 +185,22 @@ fn length_field(out: &mut Vec<u8>, field: &str, kept: Kept<'_>) {
     }
 }
 
-/// Texts of clients that are text by their type.
+/// Texts that are text by their type.
 fn any_string(out: &mut Vec<u8>, kept: Kept<'_>) {
     string(out, &String::from_utf8_lossy(kept.bytes));
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
+    // Most texts have nothing to be escaped, which is seen without a branch for each byte.
+    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
     let bytes = text.as_bytes();
-    let mut plain = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[plain..at]);
-        plain = at + 1;
-        match byte {
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    if bytes.iter().fold(true, |all, byte| all & is_plain(byte)) {
+        out.extend_from_slice(bytes);
+    } else {
+        bytes.iter().for_each(|byte| match byte {
+            plain if is_plain(plain) => out.push(*plain),
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
@@ -210,9 +209,8 @@ fn string(out: &mut Vec<u8>, text: &str) {
                 out.extend_from_slice(b"\\u00");
                 out.extend_from_slice(&[hex(control >> 4), hex(control & 0xf)]);
             }
-        }
+        });
     }
-    out.extend_from_slice(&bytes[plain..]);
     out.push(b'"');
 }
 

@@ -40,11 +40,13 @@ const UNKNOWN: u8 = 2;
 impl Record<'_> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&[0; size_of::<u32>()]);
-        out.extend_from_slice(&self.at.to_le_bytes());
-        out.extend_from_slice(&self.revision.to_le_bytes());
+        // The length, which is known at the end, and the fixed fields in one piece.
+        let mut fixed = [0; 23];
+        fixed[4..12].copy_from_slice(&self.at.to_le_bytes());
+        fixed[12..20].copy_from_slice(&self.revision.to_le_bytes());
         let succeeded = self.succeeded.map_or(UNKNOWN, u8::from);
-        out.extend_from_slice(&[self.method.0, self.code, succeeded]);
+        fixed[20..].copy_from_slice(&[self.method.0, self.code, succeeded]);
+        out.extend_from_slice(&fixed);
         put_text(out, self.address);
         put_text(out, self.message);
         out.extend_from_slice(self.noted);

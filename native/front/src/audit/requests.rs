@@ -287,12 +287,11 @@ impl Tells for TxnRequest {
     }
 }
 
+/// Takes an operation: what it is, where it stands, key and range end.
+type EachOp<'a> = dyn FnMut(OpName, Branch, &[u8], &[u8]) + 'a;
+
 /// All comparisons and operations, those of nested txns too, with the branch of the outermost txn.
-fn each_op(
-    txn: &TxnRequest,
-    within: Option<Branch>,
-    each: &mut dyn FnMut(OpName, Branch, &[u8], &[u8]),
-) {
+fn each_op(txn: &TxnRequest, within: Option<Branch>, each: &mut EachOp<'_>) {
     for compare in &txn.compare {
         let branch = within.unwrap_or(Branch::Compare);
         each(OpName::Compare, branch, &compare.key, &compare.range_end);

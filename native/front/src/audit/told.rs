@@ -167,8 +167,11 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
             kept = &text[..end];
         }
     }
-    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
+    let ([a, b, c, d], [e, f]) = (
+        (text.len() as u32).to_le_bytes(),
+        (kept.len() as u16).to_le_bytes(),
+    );
+    out.extend_from_slice(&[a, b, c, d, e, f]);
     out.extend_from_slice(kept);
 }
 

@@ -171,7 +171,7 @@ impl WatchCall {
             other => {
                 if let Some(RequestUnion::CancelRequest(cancel)) = &other {
                     let facts = self.facts();
-                    self.stream.audit(Ok(facts), cancel.clone());
+                    self.stream.audit(Ok(facts), *cancel);
                 }
                 let request = WatchRequest {
                     request_union: other,
