@@ -73,6 +73,8 @@ pub(crate) struct Call {
     pub(crate) timeout: Option<Instant>,
     /// Who makes it.
     pub(crate) claim: Claim,
+    /// It was refused once, under a table that may have been old (`hot::look_again`).
+    pub(crate) looked_again: bool,
     /// For the audit log.
     pub(crate) noted: Noted,
     pub(crate) active: ActiveCall,

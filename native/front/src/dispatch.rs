@@ -61,6 +61,7 @@ pub(crate) fn accept(
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
         claim: Claim::new(&request, head),
+        looked_again: false,
         noted: Noted::Not,
         active: ActiveCall::new(&worker.calls, conn),
     };

@@ -202,8 +202,10 @@ fn submit(
     if bytes > worker.shared.config.max_request_bytes {
         return refuse(worker, call, &message, error::REQUEST_TOO_LARGE);
     }
-    if let Err(error) = asker.check(permitted) {
-        return refuse(worker, call, &message, error);
+    match asker.check(permitted) {
+        Ok(()) => {}
+        Err(error) if call.looked_again => return refuse(worker, call, &message, error),
+        Err(_) => return look_again(worker, call, message),
     }
     if worker.slots.borrow().is_full() {
         return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
@@ -214,6 +216,27 @@ fn submit(
         Ok(()) => {
             call.note(worker, &asker.caller, request);
             worker.wait(call, work);
+        }
+        Err(error) => refuse(worker, call, &message, error),
+    }
+}
+
+/// What another member has acknowledged before, a new permission say, may not be applied here yet. So nobody is refused
+/// before all that was acknowledged when the call came is.
+fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes) {
+    call.looked_again = true;
+    match worker.read_barrier() {
+        Ok(None) => serve_claimed(worker, call, message),
+        Ok(Some(barrier)) => {
+            let worker = worker.clone();
+            spawn(async move {
+                let passed = barrier.passed().await;
+                worker.tick();
+                match passed {
+                    Ok(()) => serve_claimed(&worker, call, message),
+                    Err(error) => refuse(&worker, call, &message, error),
+                }
+            });
         }
         Err(error) => refuse(worker, call, &message, error),
     }

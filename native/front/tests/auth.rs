@@ -81,6 +81,45 @@ async fn while_auth_is_off_no_token_is_looked_at() {
     assert_eq!(server.events.waiting(), 0);
 }
 
+/// Another member has acknowledged a permission, which is not applied here when its user comes.
+#[tokio::test]
+async fn nobody_is_refused_by_a_table_that_lags_behind() {
+    let server = with_users(FrontConfig::default());
+    revoke(&server.fake.auth);
+    server.fake.reads_wait.store(true, Ordering::SeqCst);
+    let client = server.client().await;
+    let write = |client: Client| async move {
+        let answer = client.call_with(PUT, &[ALICE], &put("team/k", b"v")).await;
+        (answer.code, answer.message.to_string())
+    };
+    for (granted, expected) in [(false, DENIED), (true, (0, ""))] {
+        let call = tokio::spawn(write(client.clone()));
+        until("it waits", || {
+            server.fake.waiting_reads.lock().unwrap().len() == 1
+        })
+        .await;
+        if granted {
+            enable(&server.fake.auth);
+        }
+        let tokens = std::mem::take(&mut *server.fake.waiting_reads.lock().unwrap());
+        server.fake.completions().reads_ready(tokens, Ok(()));
+        let (code, text) = call.await.unwrap();
+        assert_eq!((code, text.as_str()), expected);
+    }
+    let call = tokio::spawn(write(client.clone()));
+    until("it is served without a wait", || call.is_finished()).await;
+    revoke(&server.fake.auth);
+    let call = tokio::spawn(write(client.clone()));
+    until("it waits", || {
+        server.fake.waiting_reads.lock().unwrap().len() == 1
+    })
+    .await;
+    let tokens = std::mem::take(&mut *server.fake.waiting_reads.lock().unwrap());
+    let lost = Err(error::LEADER_CHANGED);
+    server.fake.completions().reads_ready(tokens, lost);
+    assert_eq!(call.await.unwrap().0, error::LEADER_CHANGED.code as u8);
+}
+
 #[tokio::test]
 async fn a_write_goes_on_as_that_of_its_tokens_user() {
     let server = with_users(FrontConfig::default());
