@@ -166,10 +166,10 @@ await benny.suite(
   "boundary and control plane",
   benny.add("a call into Rust (storeStatus)", () => engine.native.storeStatus(), measured),
   benny.add("drain of an empty queue", () => engine.native.drain(), measured),
-  benny.add("a put proposed by TypeScript, to its answer", () => replica.proposeOp(put, request, "internal"), measured),
+  benny.add("a put proposed by TypeScript, to its answer", () => replica.proposeOp(put, request, null), measured),
   benny.add(
     "100 puts proposed at once, to the last answer",
-    () => Promise.all(Array.from({ length: 100 }, () => replica.proposeOp(put, request, "internal"))),
+    () => Promise.all(Array.from({ length: 100 }, () => replica.proposeOp(put, request, null))),
     measured,
   ),
   benny.add("one batch through raft (one voter)", () => batchThroughRaft(raft), measured),

@@ -25,6 +25,7 @@ export async function compileTypeScript() {
       for (const name of ["index.js", "index.d.ts"]) {
         copyFileSync(join(ROOT, "src/proto", name), join(ROOT, "dist/proto", name));
       }
+      copyFileSync(join(ROOT, "src/auth/bcryptthread.js"), join(ROOT, "dist/auth/bcryptthread.js"));
     },
   );
 }

@@ -40,4 +40,28 @@ export const limits = {
   strangersMax: 16,
   /** Bytes of an HTTP answer of another member. */
   peerAnswerBytesMax: 4 * 1024 * 1024,
+  /** Milliseconds after which a thread that hashes passwords, and has none, ends. */
+  idleHashingThreadMs: 60_000,
+  /** Passwords of one address that wait to be compared; more are refused. */
+  laneJobsMax: 256,
+  /** Passwords of all addresses that wait to be compared; more are refused. */
+  waitingJobsMax: 4_096,
+  /** Pairs of a user and his password that are known to be right. */
+  verifiedPasswordsMax: 10_000,
+  /** Users, and addresses, whose failed logins are remembered. */
+  failedLoginsMax: 10_000,
+  /** Milliseconds that a login waits at most because of failed ones before it; one that would wait longer is refused. */
+  loginDelayMsMax: 10_000,
+  /** Logins that wait because of failed ones; more are refused. */
+  waitingLoginsMax: 10_000,
+  /** How often a login is tried anew because users were changed while its password was compared. */
+  loginTriesMax: 100,
+  /** Election timeouts that a token waits for the index that it names. */
+  tokenWaitElections: 3,
+  /** Tokens that wait for the index that they name; of more it is said at once that they are not known. */
+  waitingTokensMax: 1_000,
+  /** Questions of the data plane about tokens that wait for their turn; more are refused. */
+  tokenQuestionsMax: 10_000,
+  /** Questions of the data plane about tokens that are answered in one turn of the event loop. */
+  tokensATurnMax: 64,
 } as const;

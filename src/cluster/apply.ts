@@ -30,8 +30,8 @@ function unknown(type: string): never {
   throw new Error(`the log holds a ${type} command, which this version of netcd cannot apply`);
 }
 
-/** What each control command does to the state; the writes go to the store with the entry. */
-export function controlHandlers(state: ClusterState): ControlHandlers {
+/** What each control command does to the cluster's state; the writes go to the store with the entry. */
+export function controlHandlers(state: ClusterState): Omit<ControlHandlers, "auth"> {
   const { membership, alarms } = state;
   return {
     memberAttributes: ({ id, name, clientUrls }) => ({
@@ -64,7 +64,6 @@ export function controlHandlers(state: ClusterState): ControlHandlers {
       return { result: writes.length > 0 ? change : null, writes };
     },
     downgrade: () => unknown("downgrade"),
-    auth: () => unknown("auth"),
   };
 }
 

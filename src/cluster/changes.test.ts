@@ -1,4 +1,6 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RaftStatus } from "../raft/index.js";
 import type { Clock } from "../replica/clock.js";
 import type { MembershipChange } from "../replica/commands.js";
@@ -22,6 +24,8 @@ let connected: Set<bigint>;
 let proposed: MembershipChange[];
 let raft: { isLeader: boolean; progress: Map<bigint, { match: number }> | null; lastIndex: number };
 let warnings: string[];
+/** The leader as this member knows it. */
+let leading: bigint;
 let now: number;
 
 const clock: Clock = {
@@ -39,7 +43,7 @@ function changes(more: Partial<MembershipChangesParts> = {}): MembershipChanges 
     get isLeader() {
       return raft.isLeader;
     },
-    leader: () => 0n,
+    leader: () => leading,
     status: () => ({ progress: raft.progress, lastIndex: raft.lastIndex }) as unknown as RaftStatus,
     proposeConfChange: async (change: MembershipChange) => void proposed.push(change),
     proposeControl: async () => null,
@@ -68,6 +72,7 @@ beforeEach(() => {
   cluster(member(1n), member(2n), member(3n));
   connected = new Set([2n, 3n]);
   proposed = [];
+  leading = 0n;
   warnings = [];
   raft = { isLeader: true, progress: new Map(), lastIndex: 100 };
   now = 0;
@@ -163,7 +168,7 @@ describe("promoting a learner", () => {
     [90, null],
   ])("that has %i of 100 entries: %s", async (match, refusal) => {
     raft.progress?.set(9n, { match });
-    const promoted = changes().promote(9n);
+    const promoted = changes().promote(9n, null);
     if (refusal !== null) return await expect(promoted).rejects.toThrow(refusal);
     await promoted;
     expect(proposed).toEqual([
@@ -185,7 +190,7 @@ describe("promoting a learner", () => {
   });
 
   it("is refused where it is not known, and by a member that does not lead", async () => {
-    await expect(changes().promote(10n)).rejects.toThrow("etcdserver: member not found");
+    await expect(changes().promote(10n, null)).rejects.toThrow("etcdserver: member not found");
     raft.progress = null;
     await expect(changes().promoteHere(9n)).rejects.toThrow("etcdserver: not leader");
   });
@@ -196,8 +201,52 @@ describe("promoting a learner", () => {
     await expect(changes().promoteHere(9n)).rejects.toThrow(NOT_STARTED);
   });
 
+  describe("where another member leads", () => {
+    let leader: Server;
+    let answers: [status: number, body: string][];
+    let tokens: (string | undefined)[];
+    beforeEach(async () => {
+      raft.isLeader = false;
+      leading = 2n;
+      [answers, tokens] = [[], []];
+      leader = createServer(({ method, url, headers }, response) => {
+        expect(`${method} ${url}`).toBe("POST /members/promote/9");
+        tokens.push(headers.authorization);
+        const [status, body] = answers.shift() ?? [200, "[]"];
+        response.writeHead(status).end(`${body}\n`);
+      });
+      await new Promise<void>((resolve) => leader.listen(0, "127.0.0.1", resolve));
+      const { port } = leader.address() as AddressInfo;
+      membership.put(member(2n, { peerUrls: [`http://127.0.0.1:${port}`] }));
+    });
+    afterEach(() => new Promise((resolve) => leader.close(resolve)));
+
+    it("the leader is asked with the token of who asks", async () => {
+      await changes().promote(9n, "the token");
+      await changes().promote(9n, null);
+      expect(tokens).toEqual(["the token", undefined]);
+    });
+
+    it.each([
+      [400, "etcdserver: user name is empty"],
+      [401, "etcdserver: invalid auth token"],
+      [403, "etcdserver: permission denied"],
+      [404, "etcdserver: member not found"],
+    ])("what the leader refuses with %i is not asked for again", async (code, text) => {
+      answers = [[code, text]];
+      await expect(changes().promote(9n, null)).rejects.toThrow(text);
+      expect(tokens).toHaveLength(1);
+    });
+
+    it("a leader that could not do it is asked again", async () => {
+      answers = [[500, '{"message":"Internal Server Error"}']];
+      await changes().promote(9n, "the token");
+      expect(tokens).toEqual(["the token", "the token"]);
+    });
+  });
+
   it("ends in time where nobody leads", async () => {
     raft.isLeader = false;
-    await expect(changes().promote(9n)).rejects.toThrow("etcdserver: request timed out");
+    await expect(changes().promote(9n, null)).rejects.toThrow("etcdserver: request timed out");
   });
 });

@@ -1,5 +1,6 @@
 // Changes of the membership as clients ask for them: the checks that etcd makes before a change goes through raft.
 
+import { RpcError, rpcErrorOfText } from "../errors.js";
 import type { Logger } from "../log/logger.js";
 import type { Clock } from "../replica/clock.js";
 import type { PeerLinks } from "../replica/peerlinks.js";
@@ -14,6 +15,8 @@ import { askPeer } from "./peerclient.js";
 const HEALTH_INTERVAL_MS = 5_000;
 /** The share of the leader's log that a learner must have before it counts as a voter. */
 const READY_SHARE_MIN = 0.9;
+/** With these the leader answers a promotion that the caller may not ask for: the body is why. */
+const CALLER_REFUSALS: readonly number[] = [400, 401, 403];
 /** Between two tries of a promotion while the leader is not known or changes. */
 const RETRY_MS = 100;
 
@@ -65,8 +68,11 @@ export class MembershipChanges {
     if (refusal instanceof Error) throw refusal;
   }
 
-  /** Makes a voter of a learner, by the leader. Rejects with ClusterChangeError or ReplicaError. */
-  async promote(id: bigint): Promise<void> {
+  /**
+   * Makes a voter of a learner, by the leader, who gets the token (null: none) and checks again who asks. Rejects with
+   * ClusterChangeError, ReplicaError or RpcError.
+   */
+  async promote(id: bigint, token: string | null): Promise<void> {
     const { replica, clock, requestTimeoutMs } = this.#parts;
     const until = clock.nowMs() + requestTimeoutMs;
     while (clock.nowMs() < until) {
@@ -77,14 +83,14 @@ export class MembershipChanges {
         );
         if (outcome === null) return;
         if (replica.isLeader) throw outcome;
-      } else if (await this.#promoteByLeader(id, until)) return;
+      } else if (await this.#promoteByLeader(id, token, until)) return;
       await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
     }
     throw clusterErrors.timeout();
   }
 
   /** True: done. False: there is no leader, or it could not be asked. */
-  async #promoteByLeader(id: bigint, until: number): Promise<boolean> {
+  async #promoteByLeader(id: bigint, token: string | null, until: number): Promise<boolean> {
     const { membership, replica, clock, log } = this.#parts;
     const leader = membership.member(replica.leader());
     const urls = leader?.peerUrls ?? [];
@@ -92,16 +98,19 @@ export class MembershipChanges {
       // One that does not answer leaves time for those after it.
       const timeoutMs = Math.max(1, (until - clock.nowMs()) / (urls.length - at));
       try {
-        const answer = await askPeer({ method: "POST", url, path: `/members/promote/${id}`, timeoutMs });
+        const headers = token === null ? {} : { Authorization: token };
+        const answer = await askPeer({ method: "POST", url, path: `/members/promote/${id}`, headers, timeoutMs });
         if (answer.status === 200) return true;
         const text = answer.body.toString().trimEnd();
+        const refusal = rpcErrorOfText(text);
+        if (refusal !== null && CALLER_REFUSALS.includes(answer.status)) throw refusal;
         if (answer.status === 404) throw clusterErrors.memberNotFound();
         if (answer.status === 412) {
           throw text.includes("in sync") ? clusterErrors.learnerNotReady() : clusterErrors.notLearner();
         }
         throw new Error(`${url} answered ${answer.status}: ${text}`);
       } catch (error) {
-        if (error instanceof ClusterChangeError) throw error;
+        if (error instanceof ClusterChangeError || error instanceof RpcError) throw error;
         log.warn("failed to promote a member", { "member-id": id, error: error as Error });
       }
     }

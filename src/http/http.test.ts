@@ -10,6 +10,7 @@ import { Logger } from "../log/logger.js";
 import type { RaftStatus } from "../raft/index.js";
 import { PeerTally } from "../replica/peertally.js";
 import type { ServiceContext } from "../services/context.js";
+import { Users } from "../services/tests/users.js";
 import { type HttpAnswer, httpRequest, type ListenerRole } from "./message.js";
 import { Metrics } from "./metrics.js";
 import { HttpRouter } from "./router.js";
@@ -17,6 +18,8 @@ import { HttpRouter } from "./router.js";
 const MEMBER = 0xbdae9bbc11dd390dn;
 
 class FakeMember implements ServiceContext {
+  auth = new Users({ enabled: false }).auth;
+  permissions = { read: () => {}, readLease: () => {} };
   readonly memberId = MEMBER;
   readonly clusterId = 0xd1cfaf999eb97a2an;
   readonly membership = new Membership(this.clusterId);
@@ -119,6 +122,11 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
     gates: resolveGates(new Map()),
     native: () => "etcd_mvcc_put_total 1\n",
     lessor: { expiredTotal: 3 },
+    auth: {
+      revision: 9,
+      figures: { failedLogins: 11, delayedLogins: 12, refusedLogins: 13, hashings: 14, cachedLogins: 15 },
+    },
+    authTokens: () => 16,
     links: { tally },
   });
   return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT });
@@ -337,6 +345,13 @@ describe("/metrics", () => {
     for (const line of [
       'etcd_network_known_peers{Local="bdae9bbc11dd390d",Remote="2"} 1',
       'etcd_debugging_server_alarms{server_id="3",alarm_type="NOSPACE"} 1',
+      "etcd_debugging_auth_revision 9",
+      "netcd_auth_tokens 16",
+      "netcd_auth_failed_logins_total 11",
+      "netcd_auth_delayed_logins_total 12",
+      "netcd_auth_refused_logins_total 13",
+      "netcd_auth_hashings_total 14",
+      "netcd_auth_cached_logins_total 15",
       "etcd_server_learner_promote_successes 1",
       'etcd_server_learner_promote_failures{Reason="too early"} 1',
       "etcd_server_snapshot_apply_in_progress_total 1",
@@ -423,5 +438,38 @@ describe("/members/hashkv", () => {
     expect(await hashOf("{}", { headers: other })).toMatchObject({ status: 412, body: "cluster ID mismatch\n" });
     expect((await hashOf("{}", { method: "POST" })).status).toBe(405);
     expect(await ask("/members/hashkv")).toMatchObject({ status: 404 });
+  });
+});
+
+describe("/members/promote/", () => {
+  const promote = (token: string | null, id = "7") => {
+    const headers = token === null ? [] : [["Authorization", token] as [string, string]];
+    return ask(`/members/promote/${id}`, { role: "peer", method: "POST", headers });
+  };
+
+  it("promotes for everybody while authentication is off", async () => {
+    for (const token of [null, "bad"]) expect((await promote(token)).status).toBe(200);
+    expect(member.promoted).toEqual([7n, 7n]);
+  });
+
+  it("promotes for an admin alone, and says why to others", async () => {
+    member.auth = new Users().auth;
+    const refusals = [
+      [null, 400, "etcdserver: user name is empty\n"],
+      ["bad", 401, "etcdserver: invalid auth token\n"],
+      ["plain", 403, "etcdserver: permission denied\n"],
+    ] as const;
+    for (const [token, status, body] of refusals) expect(await promote(token)).toMatchObject({ status, body });
+    expect(member.promoted).toEqual([]);
+    expect((await promote("root")).status).toBe(200);
+    expect(member.promoted).toEqual([7n]);
+  });
+
+  it("says what does not fit as etcd does", async () => {
+    expect(await promote(null, "x")).toMatchObject({ status: 404, body: "member x not found in cluster\n" });
+    member.promoteError = rpcError("learnerNotReady");
+    expect((await promote(null)).status).toBe(412);
+    member.promoteError = rpcError("notLeader");
+    expect((await promote(null)).status).toBe(500);
   });
 });

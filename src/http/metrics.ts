@@ -3,6 +3,7 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { Counter, Gauge, Registry } from "prom-client";
+import type { Auth, AuthFigures } from "../auth/auth.js";
 import { alarmName } from "../cluster/alarms.js";
 import { GATES, STAGE_GATES } from "../config/gates.js";
 import type { StoreStatus } from "../native/binding.js";
@@ -15,15 +16,15 @@ import { registerProcess } from "./processmetrics.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
-/** Of the users and roles of a cluster that never had any. */
-const UNTOUCHED_AUTH_REVISION = 1;
-
 const compress = promisify(gzip);
 
 /** What only the composition root knows. */
 export interface MetricSources {
   readonly lessor: { readonly expiredTotal: number };
   readonly links: { readonly tally: { readonly lateHeartbeats: number } };
+  readonly auth: Pick<Auth, "revision" | "figures">;
+  /** Tokens that this member knows. */
+  readonly authTokens: () => number;
   readonly context: ServiceContext;
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
@@ -97,6 +98,7 @@ export class Metrics {
     this.#sources = sources;
     registerServer(this.registry, sources);
     registerStore(this.registry, sources.context);
+    registerAuth(this.registry, sources);
     registerGates(this.registry, sources.gates);
   }
 
@@ -135,7 +137,6 @@ function registerServer(registry: Registry, { context, lessor, links }: MetricSo
     "Heartbeats that this member sent late as the leader.",
     () => links.tally.lateHeartbeats,
   );
-  gauge(registry, "etcd_debugging_auth_revision", "The current revision of auth store.", () => UNTOUCHED_AUTH_REVISION);
   const Local = context.memberId.toString(16);
   fact(registry, "etcd_server_version", "Version of etcd that this server stands for.", "server_version", ETCD_VERSION);
   fact(registry, "etcd_server_id", "Id of this member.", "server_id", Local);
@@ -170,6 +171,18 @@ function registerStore(registry: Registry, context: ServiceContext): void {
   add("etcd_debugging_mvcc_compact_revision", "Revision of the last compaction, -1 if there was none.", (status) =>
     status.compactRevision > 0 ? status.compactRevision : -1,
   );
+}
+
+function registerAuth(registry: Registry, { auth, authTokens }: MetricSources): void {
+  gauge(registry, "etcd_debugging_auth_revision", "The current revision of auth store.", () => auth.revision);
+  gauge(registry, "netcd_auth_tokens", "Tokens that this member knows.", authTokens);
+  const add = (name: string, help: string, figure: keyof AuthFigures) =>
+    counter(registry, name, help, () => auth.figures[figure]);
+  add("netcd_auth_failed_logins_total", "Logins with a wrong name or password.", "failedLogins");
+  add("netcd_auth_delayed_logins_total", "Logins that had to wait because others had failed.", "delayedLogins");
+  add("netcd_auth_refused_logins_total", "Logins that were refused because too many waited.", "refusedLogins");
+  add("netcd_auth_hashings_total", "Passwords that bcrypt compared or hashed.", "hashings");
+  add("netcd_auth_cached_logins_total", "Logins whose password was known to be right.", "cachedLogins");
 }
 
 function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>): void {

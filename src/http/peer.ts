@@ -1,11 +1,13 @@
 // Endpoints of the peer URLs: what members ask each other, and tools ask members, outside of raft's streams.
 
+import { Metadata, status } from "@grpc/grpc-js";
 import { encodeMemberList } from "../cluster/peerclient.js";
 import { toRpcError } from "../errors.js";
 import { answerLease, isLeasePath } from "../lease/peers.js";
 import type { Logger } from "../log/logger.js";
 import { ERRORS } from "../proto/errors.js";
 import type { ServiceContext } from "../services/context.js";
+import { callerOf } from "../services/handlers.js";
 import { serveHashKv } from "./hashkv.js";
 import { answer, errorAnswer, type HttpAnswer, type HttpRequest, methodNotAllowed, withHeaders } from "./message.js";
 import { answerProbe } from "./probing.js";
@@ -17,6 +19,14 @@ const PROMOTE_REFUSALS: Readonly<Record<string, readonly [number, string]>> = {
   [ERRORS.memberNotFound[1]]: [404, "membership: ID not found"],
   [ERRORS.notLearner[1]]: [412, "membership: can only promote a learner member"],
   [ERRORS.learnerNotReady[1]]: [412, ERRORS.learnerNotReady[1]],
+};
+
+/** Codes of who may not ask for a promotion, as HTTP has them. */
+const CALLER_REFUSALS: Readonly<Partial<Record<status, number>>> = {
+  [status.INVALID_ARGUMENT]: 400,
+  [status.FAILED_PRECONDITION]: 400,
+  [status.UNAUTHENTICATED]: 401,
+  [status.PERMISSION_DENIED]: 403,
 };
 
 type Endpoint = (context: ServiceContext, request: HttpRequest, log: Logger) => HttpAnswer | Promise<HttpAnswer>;
@@ -45,7 +55,7 @@ export async function servePeer(
     return answer(lease.status, lease.type, lease.body);
   }
   if (!path.startsWith(PROMOTE)) return null;
-  return method === "POST" ? withCluster(context, await promote(context, path)) : methodNotAllowed("POST");
+  return method === "POST" ? withCluster(context, await promote(context, request)) : methodNotAllowed("POST");
 }
 
 function withCluster(context: ServiceContext, given: HttpAnswer): HttpAnswer {
@@ -65,9 +75,16 @@ async function downgradeEnabled(context: ServiceContext): Promise<HttpAnswer> {
   return withCluster(context, answer(200, "text/plain", String(context.membership.downgrade.enabled)));
 }
 
-async function promote(context: ServiceContext, path: string): Promise<HttpAnswer> {
+/** The only question of members to each other behind which there is a client: the token that it came with is sent along. */
+async function promote(context: ServiceContext, { path, headers }: HttpRequest): Promise<HttpAnswer> {
   const text = path.slice(PROMOTE.length);
   if (!/^\d{1,20}$/.test(text)) return errorAnswer(404, `member ${text} not found in cluster`);
+  try {
+    await callerOf(context, asMetadata(headers.get("authorization")), "admin");
+  } catch (error) {
+    const { code, message } = toRpcError(error);
+    return errorAnswer(CALLER_REFUSALS[code] ?? 500, message);
+  }
   try {
     await context.members.promoteHere(BigInt(text));
     return answer(200, JSON_TYPE, encodeMemberList(context.membership.members()));
@@ -76,4 +93,11 @@ async function promote(context: ServiceContext, path: string): Promise<HttpAnswe
     if (refusal === undefined) return answer(500, JSON_TYPE, '{"message":"Internal Server Error"}');
     return errorAnswer(...refusal);
   }
+}
+
+/** A token in the header of a member's question, as a client's call has it. */
+function asMetadata(token: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set("token", token);
+  return metadata;
 }

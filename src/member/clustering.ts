@@ -1,6 +1,5 @@
 // One member among others: its links, who they lead to, and what changes when the membership does. Built by member.ts.
 
-import type { Alarms } from "../cluster/alarms.js";
 import { AutoPromotion } from "../cluster/autopromote.js";
 import { MembershipChanges } from "../cluster/changes.js";
 import type { Member } from "../cluster/member.js";
@@ -10,7 +9,7 @@ import { VersionMonitor } from "../cluster/versions.js";
 import type { Config } from "../config/config.js";
 import { formatDuration } from "../config/duration.js";
 import type { Logger } from "../log/logger.js";
-import type { NativeEngine } from "../native/binding.js";
+import type { MetaRow, NativeEngine } from "../native/binding.js";
 import { systemClock, type Timer } from "../replica/clock.js";
 import { replicaErrors } from "../replica/errors.js";
 import { PeerLinks } from "../replica/peerlinks.js";
@@ -34,7 +33,8 @@ export interface ClusteringParts {
   readonly engine: NativeEngine;
   readonly identity: Identity;
   readonly membership: Membership;
-  readonly alarms: Alarms;
+  /** The rows of another member's store take the place of the own ones. */
+  readonly replaceRows: (meta: readonly MetaRow[]) => void;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
   /** This member was removed from the cluster. May be called more than once. */
@@ -52,7 +52,7 @@ export class Clustering {
   #reports: Timer | null = null;
 
   constructor(parts: ClusteringParts) {
-    const { config, engine, identity, membership, alarms, log, removed } = parts;
+    const { config, engine, identity, membership, log, removed } = parts;
     this.#parts = parts;
     this.links = new PeerLinks(engine, {
       id: identity.memberId,
@@ -60,10 +60,7 @@ export class Clustering {
       log,
       heartbeatMs: config.heartbeatIntervalMs,
       removed,
-      snapshotArrived: (meta) => {
-        membership.replace(meta);
-        alarms.replace(meta);
-      },
+      snapshotArrived: parts.replaceRows,
     });
     this.#peers = new ClusterPeers({
       memberId: identity.memberId,

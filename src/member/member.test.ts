@@ -290,9 +290,9 @@ describe("a member", () => {
       code: status.NOT_FOUND,
       details: "unknown service",
     });
-    await expect(call(authService.userAdd, {})).rejects.toMatchObject({
+    await expect(call(maintenanceService.downgrade, {})).rejects.toMatchObject({
       code: status.UNIMPLEMENTED,
-      details: "netcd does not have etcdserverpb.Auth/UserAdd yet",
+      details: "netcd does not have etcdserverpb.Maintenance/Downgrade yet",
     });
   });
 

@@ -94,7 +94,7 @@ export class Member {
       // Nobody has to stop what did not start.
       await this.#engine?.close(0);
       this.#opening?.lock.release();
-      this.#endParts();
+      await this.#endParts();
       throw error;
     }
   }
@@ -215,7 +215,7 @@ export class Member {
     }
     await this.#engine?.close(PEER_GRACE_MS);
     this.#opening?.lock.release();
-    this.#endParts();
+    await this.#endParts();
     if (running) {
       for (const url of this.#config.listenPeerUrls) {
         this.#log.info("stopped serving peer traffic", { address: url.address });
@@ -225,10 +225,11 @@ export class Member {
   }
 
   /** Ends what would go on by itself. */
-  #endParts(): void {
+  async #endParts(): Promise<void> {
     this.#running?.lessor.stop();
     this.#running?.clustering.stop();
     this.#running?.replica.stop();
+    await this.#running?.auth.stop();
   }
 
   async #stopRemoved(ended: () => void): Promise<void> {
@@ -340,6 +341,9 @@ export class Member {
         break;
       case "quotaExceeded":
         if (this.#running) this.#background(this.#running.noSpace.quotaExceeded());
+        break;
+      case "identify":
+        this.#running?.auth.answer(event);
         break;
       case "leaseRenew":
         this.#running?.lessor.handleRenewal(event.renewal, event.lease);

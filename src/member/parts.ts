@@ -2,6 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
+import { Auth } from "../auth/auth.js";
 import { Alarms, AlarmType } from "../cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "../cluster/apply.js";
 import type { Membership } from "../cluster/membership.js";
@@ -58,6 +59,7 @@ export interface Parts {
   readonly identity: Identity;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly auth: Auth;
   readonly replica: Replica;
   readonly clustering: Clustering;
   readonly server: NativeServer;
@@ -73,13 +75,26 @@ export function buildParts(base: Foundation): Parts {
   const { config, log, engine, recovered, identity, membership } = base;
   const alarms = Alarms.restore(recovered.meta);
   // The data plane does not read the alarms itself.
+  const tokens = engine.auth;
+  const auth = new Auth({
+    config,
+    rows: recovered.meta,
+    native: tokens,
+    log,
+    clock: systemClock,
+    replica: () => replica,
+  });
   const announceAlarms = () => engine.setAlarms(alarms.has(AlarmType.NoSpace), alarms.has(AlarmType.Corrupt));
   const clustering = new Clustering({
     config,
     engine,
     identity,
     membership,
-    alarms,
+    replaceRows: (meta) => {
+      membership.replace(meta);
+      alarms.replace(meta);
+      auth.replace(meta);
+    },
     requestTimeoutMs: requestTimeoutMs(config),
     log,
     removed: base.removed,
@@ -87,7 +102,7 @@ export function buildParts(base: Foundation): Parts {
   });
   announceAlarms();
   logRecovered(log, recovered, membership, identity);
-  const replica = buildReplica(base, clustering, alarms, announceAlarms);
+  const replica = buildReplica(base, { clustering, alarms, auth, announceAlarms });
   const lessor = buildLessor(base, replica);
   const watches = new WatchStreams(engine);
   const context = serviceContext({
@@ -96,6 +111,7 @@ export function buildParts(base: Foundation): Parts {
     identity,
     membership,
     alarms,
+    auth,
     members: clustering.changes(replica),
     transferLeader: (to) => clustering.transferLeader(replica, to),
     quotaBytes: backendQuotaBytes(config),
@@ -120,14 +136,24 @@ export function buildParts(base: Foundation): Parts {
     context,
     gates: config.gates,
     native: () => engine.metrics(),
+    auth,
+    authTokens: () => tokens.tokens(),
     lessor,
     links: clustering.links,
   });
   const server = buildServer(base, context, health, () => replica.status());
-  return { identity, membership, alarms, replica, clustering, server, health, lessor, noSpace, watches };
+  return { identity, membership, alarms, auth, replica, clustering, server, health, lessor, noSpace, watches };
 }
 
-function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, announceAlarms: () => void): Replica {
+/** What applied entries change beside the members. */
+interface Applied {
+  readonly clustering: Clustering;
+  readonly alarms: Alarms;
+  readonly auth: Auth;
+  readonly announceAlarms: () => void;
+}
+
+function buildReplica(base: Foundation, { clustering, alarms, auth, announceAlarms }: Applied): Replica {
   const { config, log, engine, recovered, identity, membership, metrics } = base;
   const state: ClusterState = {
     membership,
@@ -153,7 +179,7 @@ function buildReplica(base: Foundation, clustering: Clustering, alarms: Alarms, 
       bytesMax: config.maxWals === 0 ? Number.POSITIVE_INFINITY : config.maxWals * limits.walSegmentBytes,
     },
     initialMembers: base.first.initial?.map((member) => ({ id: member.id, context: member })) ?? null,
-    handlers: controlHandlers(state),
+    handlers: { ...controlHandlers(state), auth: auth.handler },
     membership: membershipHandler(state),
     transport: clustering.links,
     clock: systemClock,

@@ -1,11 +1,12 @@
 // What the services see of the member, made of its parts.
 
+import type { Auth } from "../auth/auth.js";
 import type { Alarm, Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
-import { rpcErrorOfText } from "../errors.js";
+import { RpcError, rpcErrorOfText } from "../errors.js";
 import type { Lessor } from "../lease/lessor.js";
-import type { NativeEngine } from "../native/binding.js";
+import type { NativeEngine, NativeStatus } from "../native/binding.js";
 import type { WatchStreams } from "../native/watch.js";
 import { etcdserverpb } from "../proto/index.js";
 import type { Replica } from "../replica/replica.js";
@@ -18,6 +19,7 @@ export interface ContextParts {
   readonly identity: Identity;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly auth: Auth;
   readonly members: MembershipChanges;
   readonly transferLeader: (to: bigint) => Promise<void>;
   readonly quotaBytes: number;
@@ -35,14 +37,20 @@ const PROBE = etcdserverpb.RangeRequest.encode({
 }).finish();
 
 export function serviceContext(parts: ContextParts): ServiceContext {
-  const { engine, replica, identity, membership, alarms, members, transferLeader, quotaBytes, lessor, watches } = parts;
+  const { engine, replica, identity, membership, alarms, auth, members, quotaBytes, lessor, watches } = parts;
   const table = engine.leases;
+  const permissions = engine.auth;
   return {
     ...identity,
     membership,
     alarms,
+    auth,
+    permissions: {
+      read: (caller, key, rangeEnd) => unlessRefused(permissions.checkRange(caller, key, rangeEnd, false)),
+      readLease: (caller, id) => unlessRefused(permissions.checkLease(caller, id, false)),
+    },
     members,
-    transferLeader,
+    transferLeader: parts.transferLeader,
     quotaBytes,
     raft: () => {
       const { term, committed } = replica.status();
@@ -53,8 +61,8 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     serializableRead: async () => {
       await engine.range(PROBE, "internal");
     },
-    propose: (kind, request) => replica.proposeOp(kind, request, null),
-    range: (request) => engine.range(request, null),
+    propose: (kind, request, caller) => replica.proposeOp(kind, request, caller),
+    range: (request, caller) => engine.range(request, caller).catch(withStatus),
     leases: {
       ttlSecondsMin: parts.leaseTtlSecondsMin,
       nextId: () => table.nextId(),
@@ -63,11 +71,17 @@ export function serviceContext(parts: ContextParts): ServiceContext {
     },
     lessor,
     watches,
-    hashKv: (revision) =>
-      engine.hashKv(revision).catch((error: Error) => {
-        throw rpcErrorOfText(error.message) ?? error;
-      }),
+    hashKv: (revision) => engine.hashKv(revision).catch(withStatus),
     defragment: parts.defragment,
     changeAlarm: async (change) => (await replica.proposeControl({ type: "alarm", ...change })) as Alarm | null,
   };
+}
+
+/** What the data plane rejects with is a text; clients get the status that belongs to it. */
+function withStatus(error: Error): never {
+  throw rpcErrorOfText(error.message) ?? error;
+}
+
+function unlessRefused(refusal: NativeStatus | null): void {
+  if (refusal !== null) throw new RpcError(refusal.code, refusal.message);
 }

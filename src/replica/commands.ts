@@ -5,7 +5,7 @@
 // where a bigint is { "$id": "<decimal>" }. `origin` names the process that proposed, drawn at its start, so that only
 // it answers the caller. An empty payload of kind ConfChange leaves the joint configuration (raft proposes it itself).
 
-import type { MetaWrite } from "../native/binding.js";
+import type { Caller, MetaWrite } from "../native/binding.js";
 import type { ConfChange, ConfState } from "../raft/index.js";
 import type { ReplicaError } from "./errors.js";
 
@@ -16,8 +16,11 @@ export type ControlCommand =
   | { type: "clusterVersion"; version: string }
   | { type: "downgrade"; enabled: boolean; targetVersion: string }
   | { type: "alarm"; action: "activate" | "deactivate"; memberId: bigint; alarm: number }
-  /** Auth state changes: `body` is the encoded request of proto/ named by `request`. */
-  | { type: "auth"; request: string; body: string };
+  /**
+   * A change of users and roles, or a login: `body` is the base64 of the encoded request that `request` names. The
+   * caller of a login is who logs in, with the auth revision at which the password was checked.
+   */
+  | { type: "auth"; request: string; body: string; caller: Caller };
 
 /** What applying an entry comes to. Must be the same on every member. */
 export interface ControlOutcome {

@@ -230,6 +230,25 @@ export class Replica {
     this.#log.awaitApplied(index);
   }
 
+  /** Whether this index is applied here by then; false also if too many wait already. */
+  appliedWithin(index: number, ms: number): Promise<boolean> {
+    if (this.#applied >= index) return Promise.resolve(true);
+    if (this.#stopped || this.#appliedWaiters.length >= limits.pendingRequestsMax) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ms, () => {
+        this.#appliedWaiters = this.#appliedWaiters.filter((other) => other !== waiter);
+        resolve(false);
+      });
+      const settled = (applied: boolean) => {
+        timer.cancel();
+        resolve(applied);
+      };
+      const waiter = { index, reply: { done: () => settled(true), failed: () => settled(false) } };
+      this.#appliedWaiters.push(waiter);
+      this.#log.awaitApplied(index);
+    });
+  }
+
   #requestRead(reply: Reply<number>): void {
     // The data plane may have committed and answered more than raft knows.
     if (this.#raft.holdsGrant) this.#driver.learn();

@@ -1,36 +1,60 @@
-// etcdserverpb.Auth, as far as it is true while there are neither users nor roles: authentication is off, clients that
-// come with a user name are told so and go on, and lists are empty. What would change any of it is in missing.ts.
+// etcdserverpb.Auth. What may be done, and what it changes, is decided in src/auth where the entry is applied: a call
+// only brings who asks, so nothing but a bad token is refused before.
 
-import { rpcError } from "../errors.js";
+import type { AuthChanges } from "../auth/auth.js";
+import type { Caller } from "../native/binding.js";
 import { toUint64 } from "../wire/int64.js";
 import { responseHeader, type ServiceContext } from "./context.js";
 import type { authService } from "./definitions.js";
 import { type HandlersOf, unary } from "./handlers.js";
 
-type Handlers = Pick<
-  HandlersOf<typeof authService>,
-  "authStatus" | "authDisable" | "authenticate" | "userGet" | "userList" | "roleGet" | "roleList"
->;
+const RESOLVED = { auth: "resolved" } as const;
 
-/** The auth revision of a store in which nothing was ever changed. */
-const FIRST_AUTH_REVISION = 1n;
-
-export function authHandlers(context: ServiceContext): Handlers {
+export function authHandlers(context: ServiceContext): HandlersOf<typeof authService> {
+  const { auth } = context;
   const header = () => responseHeader(context, context.store().revision);
+  /** A call that goes through the log, and whose answer is only that it did. */
+  const change = <K extends keyof AuthChanges>(name: K) =>
+    unary(context, RESOLVED, async (request: AuthChanges[K], caller: Caller) => {
+      await auth.change(name, request, caller);
+      return { header: header() };
+    });
   return {
-    authStatus: unary(context, () => ({ header: header(), authRevision: toUint64(FIRST_AUTH_REVISION) })),
-    // It is off: disabling it again changes nothing.
-    authDisable: unary(context, () => ({ header: header() })),
-    authenticate: unary(context, () => {
-      throw rpcError("authNotEnabled");
+    authEnable: change("authEnable"),
+    authDisable: change("authDisable"),
+    authStatus: unary(context, RESOLVED, async () => {
+      const { enabled, revision } = await auth.status();
+      return { header: header(), enabled, authRevision: toUint64(revision) };
     }),
-    userGet: unary(context, () => {
-      throw rpcError("userNotFound");
+    // Clients renew an expired token with it in their metadata still.
+    authenticate: unary(context, { auth: "ignored" }, async ({ name, password }, _caller, call) => {
+      const token = await auth.authenticate(name, password, call.getPeer());
+      return { header: header(), token };
     }),
-    userList: unary(context, () => ({ header: header() })),
-    roleGet: unary(context, () => {
-      throw rpcError("roleNotFound");
+    userAdd: change("userAdd"),
+    userGet: unary(context, RESOLVED, async ({ name }, caller) => {
+      const roles = await auth.userGet(name, caller);
+      return { header: header(), roles };
     }),
-    roleList: unary(context, () => ({ header: header() })),
+    userList: unary(context, RESOLVED, async (_request, caller) => {
+      const users = await auth.userList(caller);
+      return { header: header(), users };
+    }),
+    userDelete: change("userDelete"),
+    userChangePassword: change("userChangePassword"),
+    userGrantRole: change("userGrantRole"),
+    userRevokeRole: change("userRevokeRole"),
+    roleAdd: change("roleAdd"),
+    roleGet: unary(context, RESOLVED, async ({ role }, caller) => {
+      const perm = await auth.roleGet(role, caller);
+      return { header: header(), perm };
+    }),
+    roleList: unary(context, RESOLVED, async (_request, caller) => {
+      const roles = await auth.roleList(caller);
+      return { header: header(), roles };
+    }),
+    roleDelete: change("roleDelete"),
+    roleGrantPermission: change("roleGrantPermission"),
+    roleRevokePermission: change("roleRevokePermission"),
   };
 }

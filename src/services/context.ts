@@ -1,11 +1,12 @@
 // What the gRPC services and the HTTP endpoints see of the member that they serve.
 
+import type { Auth } from "../auth/auth.js";
 import type { Alarm, Alarms } from "../cluster/alarms.js";
 import type { MembershipChanges } from "../cluster/changes.js";
 import type { Membership } from "../cluster/membership.js";
 import type { LeaseStatus } from "../lease/forward.js";
 import type { Lessor } from "../lease/lessor.js";
-import type { OpKind, StoreHash, StoreStatus } from "../native/binding.js";
+import type { Caller, OpKind, StoreHash, StoreStatus } from "../native/binding.js";
 import type { WatchStreams } from "../native/watch.js";
 import { toInt64, toUint64 } from "../wire/int64.js";
 
@@ -34,11 +35,35 @@ export interface LeaseView {
   timeToLive(id: bigint, keys: boolean): Promise<LeaseStatus | null>;
 }
 
+/** What the table of permissions allows at this moment, on this member. Everything is while authentication is off. */
+export interface Permissions {
+  /** Throws RpcError if the caller may not read the range. */
+  read(caller: Caller, key: Uint8Array, rangeEnd: Uint8Array): void;
+  /** Throws RpcError if the caller may not read each key that is attached to the lease. */
+  readLease(caller: Caller, id: bigint): void;
+}
+
+/** What the services use of the users and roles. */
+type AuthCalls =
+  | "enabled"
+  | "identify"
+  | "checkAdmin"
+  | "checkKnown"
+  | "authenticate"
+  | "change"
+  | "status"
+  | "userGet"
+  | "userList"
+  | "roleGet"
+  | "roleList";
+
 export interface ServiceContext {
   readonly memberId: bigint;
   readonly clusterId: bigint;
   readonly membership: Membership;
   readonly alarms: Alarms;
+  readonly auth: Pick<Auth, AuthCalls>;
+  readonly permissions: Permissions;
   readonly members: Pick<MembershipChanges, "add" | "remove" | "update" | "promote" | "promoteHere">;
   /** The quota in force, in bytes. */
   readonly quotaBytes: number;
@@ -51,9 +76,9 @@ export interface ServiceContext {
   /** Resolves when this member could read its own store. Rejects with the reason. */
   serializableRead(): Promise<void>;
   /** An operation of the store through the log: the encoded request and response. Rejects with a ReplicaError. */
-  propose(kind: OpKind, request: Uint8Array): Promise<Uint8Array>;
+  propose(kind: OpKind, request: Uint8Array, caller: Caller): Promise<Uint8Array>;
   /** The encoded answer to an encoded RangeRequest, from this member's store as it is. Rejects with an RpcError. */
-  range(request: Uint8Array): Promise<Uint8Array>;
+  range(request: Uint8Array, caller: Caller): Promise<Uint8Array>;
   readonly leases: LeaseView;
   /** This member's own lessor, for other members. */
   readonly lessor: Pick<Lessor, "renewHere" | "timeToLiveHere">;

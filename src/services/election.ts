@@ -8,7 +8,7 @@ import { toBigint, toInt64 } from "../wire/int64.js";
 import type { ServiceContext } from "./context.js";
 import type { electionService } from "./definitions.js";
 import { type HandlersOf, serverStream, unary } from "./handlers.js";
-import { isDelete, keyOf, oldest, prefixEnd, prefixOf, Recipe, revisionOf } from "./recipes.js";
+import { ADMISSION, isDelete, isRefusal, keyOf, oldest, prefixEnd, prefixOf, Recipe, revisionOf } from "./recipes.js";
 
 type Header = etcdserverpb.ResponseHeader.$Properties;
 type KeyValue = mvccpb.KeyValue.$Properties;
@@ -21,14 +21,16 @@ const missingLeaderKey = () => failure('"leader" field must be provided');
 
 export function electionHandlers(context: ServiceContext): HandlersOf<typeof electionService> {
   return {
-    campaign: unary(context, (request, call) => Recipe.run(context, call, (recipe) => campaign(recipe, request))),
-    proclaim: unary(context, (request, call) =>
+    campaign: unary(context, ADMISSION, (request, _caller, call) =>
+      Recipe.run(context, call, (recipe) => campaign(recipe, request)),
+    ),
+    proclaim: unary(context, ADMISSION, (request, _caller, call) =>
       Recipe.run(context, call, async (recipe) => {
         const candidate = await candidateOf(recipe, request.leader);
         return { header: await proclaim(recipe, candidate, request.value) };
       }),
     ),
-    leader: unary(context, (request, call) =>
+    leader: unary(context, ADMISSION, (request, _caller, call) =>
       Recipe.run(context, call, async (recipe) => {
         const { header, kvs } = await recipe.get(oldest(prefixOf(request.name)));
         const [kv] = kvs;
@@ -36,8 +38,18 @@ export function electionHandlers(context: ServiceContext): HandlersOf<typeof ele
         return { header: header ?? null, kv };
       }),
     ),
-    observe: serverStream(context, (call) => Recipe.run(context, call, (recipe) => observe(recipe, call))),
-    resign: unary(context, (request, call) =>
+    observe: serverStream(context, ADMISSION, (call) =>
+      Recipe.run(context, call, async (recipe) => {
+        try {
+          await observe(recipe, call);
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          // As in etcd: who may not see who leads sees that nobody does any more.
+          call.end();
+        }
+      }),
+    ),
+    resign: unary(context, ADMISSION, (request, _caller, call) =>
       Recipe.run(context, call, async (recipe) => ({
         header: await resign(recipe, await candidateOf(recipe, request.leader)),
       })),
@@ -84,7 +96,7 @@ async function campaign(
     await recipe.waitForOlder(prefix, createRevision - 1n);
   } catch (error) {
     // A candidate that has given up must not be elected.
-    await resign(recipe, candidate);
+    await recipe.giveUp(key, createRevision);
     throw error;
   }
   const header = answer.header ?? null;

@@ -1,38 +1,29 @@
 // v3lockpb.Lock: a lock is the oldest key below its name; each waiter's key is bound to its lease.
 
 import { status } from "@grpc/grpc-js";
-import { RpcError, rpcError } from "../errors.js";
-import { OpKind } from "../native/binding.js";
-import { etcdserverpb, type v3lockpb } from "../proto/index.js";
+import { RpcError } from "../errors.js";
+import type { etcdserverpb, v3lockpb } from "../proto/index.js";
 import { toBigint, toInt64 } from "../wire/int64.js";
 import type { ServiceContext } from "./context.js";
 import type { lockService } from "./definitions.js";
 import { type HandlersOf, unary } from "./handlers.js";
-import { keyOf, oldest, prefixOf, Recipe, revisionOf } from "./recipes.js";
+import { ADMISSION, keyOf, oldest, prefixOf, Recipe, revisionOf } from "./recipes.js";
 
 export function lockHandlers(context: ServiceContext): HandlersOf<typeof lockService> {
   return {
-    lock: unary(context, (request, call) => Recipe.run(context, call, (recipe) => lock(context, recipe, request))),
-    unlock: unary(context, (request, call) =>
-      Recipe.run(context, call, async () => {
-        const { header } = await remove(context, request.key);
+    lock: unary(context, ADMISSION, (request, _caller, call) =>
+      Recipe.run(context, call, (recipe) => lock(recipe, request)),
+    ),
+    unlock: unary(context, ADMISSION, (request, _caller, call) =>
+      Recipe.run(context, call, async (recipe) => {
+        const { header } = await recipe.remove(request.key);
         return { header: header ?? null };
       }),
     ),
   };
 }
 
-async function remove(context: ServiceContext, key: Uint8Array): Promise<etcdserverpb.DeleteRangeResponse> {
-  if (key.length === 0) throw rpcError("emptyKey");
-  const request = etcdserverpb.DeleteRangeRequest.encode({ key }).finish();
-  return etcdserverpb.DeleteRangeResponse.decode(await context.propose(OpKind.DeleteRange, request));
-}
-
-async function lock(
-  context: ServiceContext,
-  recipe: Recipe,
-  request: v3lockpb.LockRequest,
-): Promise<v3lockpb.LockResponse.$Properties> {
+async function lock(recipe: Recipe, request: v3lockpb.LockRequest): Promise<v3lockpb.LockResponse.$Properties> {
   const prefix = prefixOf(request.name);
   const lease = await recipe.lease(toBigint(request.lease));
   const key = keyOf(prefix, lease);
@@ -46,7 +37,7 @@ async function lock(
     return { header: own.header ?? null, key };
   } catch (error) {
     // Nobody may wait for a caller that has given up.
-    if (!(error instanceof SessionExpired)) await remove(context, key);
+    if (!(error instanceof SessionExpired)) await recipe.giveUp(key, asked.createRevision);
     throw error;
   }
 }

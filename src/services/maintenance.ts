@@ -7,29 +7,34 @@ import { ETCD_VERSION, STORAGE_VERSION } from "../version.js";
 import { toBigint, toInt64, toUint64 } from "../wire/int64.js";
 import { isLearner, responseHeader, type ServiceContext } from "./context.js";
 import type { maintenanceService } from "./definitions.js";
-import { type HandlersOf, unary } from "./handlers.js";
+import { callerOf, type HandlersOf, unary } from "./handlers.js";
 
 type Handlers = Pick<
   HandlersOf<typeof maintenanceService>,
   "status" | "alarm" | "moveLeader" | "defragment" | "hash" | "hashKv"
 >;
 
+const ADMIN = { auth: "admin" } as const;
+
 const ALARM_ACTIONS = ["get", "activate", "deactivate"] as const;
 
 export function maintenanceHandlers(context: ServiceContext): Handlers {
   return {
-    status: unary(context, () => statusOf(context), { learner: true }),
-    alarm: unary(context, (request) => alarm(context, request)),
-    defragment: unary(context, async () => {
+    status: unary(context, { auth: "known", learner: true }, () => statusOf(context)),
+    alarm: unary(context, { auth: "ignored" }, async (request, _caller, { metadata }) => {
+      await callerOf(context, metadata, ALARM_ACTIONS[request.action] === "get" ? "known" : "admin");
+      return alarm(context, request);
+    }),
+    defragment: unary(context, ADMIN, async () => {
       await context.defragment();
       return {};
     }),
     // etcd sums its whole database file here, page for page; what members can compare is the same: the revisions.
-    hash: unary(context, async () => {
+    hash: unary(context, ADMIN, async () => {
       const { hash, revision } = await context.hashKv(0);
       return { header: responseHeader(context, revision), hash };
     }),
-    hashKv: unary(context, async (request) => {
+    hashKv: unary(context, ADMIN, async (request) => {
       const found = await context.hashKv(Number(toBigint(request.revision)));
       return {
         header: responseHeader(context, found.revision),
@@ -39,7 +44,7 @@ export function maintenanceHandlers(context: ServiceContext): Handlers {
         hashRevision: request.revision.isZero() ? toInt64(found.hashRevision) : request.revision,
       };
     }),
-    moveLeader: unary(context, async (request) => {
+    moveLeader: unary(context, ADMIN, async (request) => {
       await context.transferLeader(toBigint(request.targetID));
       // As etcd's: without a header.
       return {};

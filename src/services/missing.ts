@@ -2,7 +2,7 @@
 
 import { status } from "@grpc/grpc-js";
 import { RpcError } from "../errors.js";
-import { authService, leaseService, maintenanceService } from "./definitions.js";
+import { leaseService, maintenanceService } from "./definitions.js";
 
 interface Definition {
   readonly path: string;
@@ -11,7 +11,6 @@ interface Definition {
 /** Methods that have no handler. */
 export const MISSING = {
   lease: { leaseKeepAlive: leaseService.leaseKeepAlive },
-  auth: without(authService, "authStatus", "authDisable", "authenticate", "userGet", "userList", "roleGet", "roleList"),
   maintenance: without(maintenanceService, "status", "alarm", "moveLeader", "defragment", "hash", "hashKv"),
 } as const;
 

@@ -1,16 +1,17 @@
 // Lock and Election over a store that is a map: who gets it, who waits, and what those who give up leave behind.
 
 import { EventEmitter } from "node:events";
-import { status } from "@grpc/grpc-js";
+import { Metadata, status } from "@grpc/grpc-js";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
-import { OpKind } from "../native/binding.js";
+import { type Caller, OpKind } from "../native/binding.js";
 import { etcdserverpb, type mvccpb, type v3electionpb, type v3lockpb } from "../proto/index.js";
 import { toBigint, toInt64 } from "../wire/int64.js";
 import type { ServiceContext } from "./context.js";
 import { electionHandlers } from "./election.js";
 import { lockHandlers } from "./lock.js";
+import { Users } from "./tests/users.js";
 
 // Few enough that all of them wait in no time.
 vi.mock("../limits.js", async (original) => {
@@ -126,24 +127,37 @@ class Watch {
 
 let store: Store;
 let refuse: Error | null;
+let users: Users;
+/** As whom each operation and watch was made. */
+let asked: Caller[];
 let context: ServiceContext;
 
 beforeEach(() => {
   store = new Store();
   refuse = null;
+  users = new Users({ enabled: false });
+  asked = [];
   context = {
     membership: { clusterVersion: "3.7.0", member: () => ({ isLearner: false }) },
     memberId: 1n,
+    auth: users.auth,
     linearizable: async () => {},
-    propose: async (kind: OpKind, request: Uint8Array) => {
+    propose: async (kind: OpKind, request: Uint8Array, caller: Caller) => {
+      asked.push(caller);
       if (refuse) throw refuse;
       return store.propose(kind, request);
     },
-    range: async (request: Uint8Array) => {
+    range: async (request: Uint8Array, caller: Caller) => {
+      asked.push(caller);
       const answer = store.range(etcdserverpb.RangeRequest.decode(request));
       return etcdserverpb.RangeResponse.encode(answer).finish();
     },
-    watches: { open: () => new Watch(store) },
+    watches: {
+      open: (caller: Caller) => {
+        asked.push(caller);
+        return new Watch(store);
+      },
+    },
   } as unknown as ServiceContext;
 });
 
@@ -155,8 +169,10 @@ interface Started<S> {
 type Handler = (call: never, callback: never) => void;
 
 /** Makes a unary call as grpc-js would. */
-function start<S>(handler: Handler, request: object): Started<S> {
-  const call = Object.assign(new EventEmitter(), { request, metadata: { get: () => [] }, cancelled: false });
+function start<S>(handler: Handler, request: object, token?: string): Started<S> {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set("token", token);
+  const call = Object.assign(new EventEmitter(), { request, metadata, cancelled: false });
   const answer = new Promise<S>((resolve, reject) => {
     const callback = (error: Error | null, response: S) => (error ? reject(error) : resolve(response));
     handler(call as never, callback as never);
@@ -275,5 +291,52 @@ describe("election", () => {
     await expect(proclaim({ leader: null, value: Buffer.from("x") })).rejects.toMatchObject({ details: none });
     const leads = start(electionHandlers(context).leader as Handler, { name: Buffer.from("e") }).answer;
     await expect(leads).rejects.toMatchObject({ code: status.UNKNOWN, details: "election: no leader" });
+  });
+});
+
+describe("a caller who is gone while he waits", () => {
+  const wait = (handler: Handler) => start(handler, { name: Buffer.from("own"), lease: toInt64(11) }, "own");
+  /** Every operation is asked for by who waits but the last, which is nobody's wish. */
+  const expectGivenUp = () => {
+    expect(asked.length).toBeGreaterThan(1);
+    expect(
+      asked.slice(0, -1).every((caller) => caller !== null && caller !== "internal" && caller.user === "own"),
+    ).toBe(true);
+    expect(asked.at(-1)).toBe("internal");
+    expect(keys()).toEqual(["own/a"]);
+  };
+
+  beforeEach(async () => {
+    await lock("own", 10).answer;
+    users = new Users();
+    context = { ...context, auth: users.auth };
+    asked.length = 0;
+  });
+
+  const recipes = [
+    ["lock", () => lockHandlers(context).lock as Handler],
+    ["campaign", () => electionHandlers(context).campaign as Handler],
+  ] as const;
+
+  it.each(recipes)("leaves nothing behind in %s when he gives up", async (_name, handler) => {
+    const waiter = wait(handler());
+    await settled();
+    expect(keys()).toEqual(["own/a", "own/b"]);
+    await users.auth.change("userDelete", { name: "own" }, "internal");
+    waiter.cancel();
+    await expect(waiter.answer).rejects.toMatchObject({ code: status.CANCELLED });
+    expectGivenUp();
+  });
+
+  it.each(recipes)("does not get what %s is for", async (_name, handler) => {
+    const waiter = wait(handler());
+    await settled();
+    await users.auth.change("userDelete", { name: "own" }, "internal");
+    // He is woken, and asks whether he is the first now.
+    store.deletions.push({ key: "own/a", revision: store.revision + 1n });
+    store.changed.emit("change");
+    const refused = { code: status.UNKNOWN, details: "etcdserver: invalid auth token" };
+    await expect(waiter.answer).rejects.toMatchObject(refused);
+    expectGivenUp();
   });
 });

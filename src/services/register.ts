@@ -40,7 +40,7 @@ export function registerServices(server: ServiceRegistry, context: ServiceContex
   add(healthService, healthHandlers(context, health));
   // Keep-alives never come here: the data plane serves the stream.
   add(leaseService, { ...missing(MISSING.lease), ...leaseHandlers(context) });
-  add(authService, { ...missing(MISSING.auth), ...authHandlers(context) });
+  add(authService, authHandlers(context));
   add(electionService, electionHandlers(context));
   add(lockService, lockHandlers(context));
 }

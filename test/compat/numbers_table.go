@@ -52,7 +52,7 @@ var numberKinds = []numberKind{
 }
 
 // notYet are the flags of features that netcd does not have: it refuses by name what etcd serves with.
-var notYet = map[string]bool{"self-signed-cert-validity": true, "bcrypt-cost": true, "auth-token-ttl": true,
+var notYet = map[string]bool{"self-signed-cert-validity": true,
 	"bootstrap-defrag-threshold-megabytes": true, "distributed-tracing-sampling-rate": true, "discovery-dial-timeout": true,
 	"discovery-request-timeout": true, "discovery-keepalive-time": true, "discovery-keepalive-timeout": true,
 	"corrupt-check-time": true, "compact-hash-check-time": true, "downgrade-check-time": true}

@@ -4,7 +4,13 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { clusterService, kvService, leaseService, maintenanceService } from "../../src/services/definitions.js";
+import {
+  authService,
+  clusterService,
+  kvService,
+  leaseService,
+  maintenanceService,
+} from "../../src/services/definitions.js";
 import { Bench, type Place } from "./kit.js";
 
 const bench = new Bench();
@@ -240,5 +246,26 @@ describe("elections", () => {
     const often = await sentBy("--heartbeat-interval=10", "--election-timeout=500");
     const seldom = await sentBy("--heartbeat-interval=250", "--election-timeout=1250");
     expect(often).toBeGreaterThan(3 * seldom);
+  });
+});
+
+describe("users", () => {
+  it("--bcrypt-cost and --auth-token-ttl", async () => {
+    const { call, lines } = await bench.start(() => ["--bcrypt-cost=3", "--auth-token-ttl=3"]);
+    expect(lines("use default bcrypt cost instead of the invalid given cost")).toMatchObject([
+      { level: "warn", "given-cost": 3, "default-cost": 10 },
+    ]);
+    await call(authService.userAdd, { name: "root", password: "pw" });
+    await call(authService.userGrantRole, { user: "root", role: "root" });
+    await call(authService.authEnable, {});
+    const { token } = await call(authService.authenticate, { name: "root", password: "pw" });
+    const list = () => call(authService.userList, {}, token ?? "");
+    expect((await list()).users).toEqual(["root"]);
+    await setTimeout(4_000);
+    await expect(list()).rejects.toThrow("etcdserver: invalid auth token");
+  });
+
+  it("--auth-token that cannot be used ends the start with etcd's words", async () => {
+    await expect(bench.launch(() => ["--auth-token=jwt"])).rejects.toThrow("auth: invalid auth options");
   });
 });

@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { loadConfig } from "../../src/config/load.js";
+import type { Level } from "../../src/log/level.js";
 import { Logger } from "../../src/log/logger.js";
 import { Member } from "../../src/member/member.js";
 import { loadBinding } from "../../src/native/load.js";
@@ -32,9 +33,9 @@ export interface Place {
 export interface Running {
   readonly member: Member;
   readonly place: Place;
-  /** Lines of the log with this message. */
-  readonly lines: (message: string) => Record<string, unknown>[];
-  readonly call: <Q, S>(method: MethodDefinition<Q, S>, request: object) => Promise<S>;
+  /** Lines of the log with this message; null: all. */
+  readonly lines: (message: string | null) => Record<string, unknown>[];
+  readonly call: <Q, S>(method: MethodDefinition<Q, S>, request: object, token?: string) => Promise<S>;
   readonly get: (path: string, port?: number, headers?: Record<string, string>) => Promise<Response>;
 }
 
@@ -65,7 +66,7 @@ export class Bench {
     if (loaded.kind !== "run") throw new Error(`cannot run: ${JSON.stringify(loaded)}`);
     const lines: Record<string, unknown>[] = [];
     const output = { write: (line: string) => void lines.push(JSON.parse(line)), close: () => {} };
-    const log = new Logger({ level: "info", format: "json", outputs: [output] });
+    const log = new Logger({ level: loaded.config.log.level as Level, format: "json", outputs: [output] });
     const member = new Member(loaded.config, log, binding, (reason) => {
       throw new Error(`the member wants to end: ${reason}`);
     });
@@ -74,7 +75,7 @@ export class Bench {
     return {
       member,
       place,
-      lines: (message) => lines.filter((line) => line["msg"] === message),
+      lines: (message) => lines.filter((line) => message === null || line["msg"] === message),
       call: this.#connect(client),
       get: (path, port = client, headers = {}) => fetch(`http://127.0.0.1:${port}${path}`, { headers }),
     };
@@ -94,13 +95,16 @@ export class Bench {
   #connect(port: number): Running["call"] {
     const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
     this.#cleanups.push(() => channel.close());
-    return (method, request) =>
+    return (method, request, token) =>
       new Promise((resolve, reject) => {
+        const metadata = new Metadata();
+        if (token !== undefined) metadata.set("token", token);
         channel.makeUnaryRequest(
           method.path,
           method.requestSerialize,
           method.responseDeserialize,
           request as Parameters<typeof method.requestSerialize>[0],
+          metadata,
           (error, response) => (error || !response ? reject(error ?? new Error("no answer")) : resolve(response)),
         );
       });

@@ -1,6 +1,7 @@
 // One voter alone, on the fake data plane: bootstrap, writes with and without the grant, control entries, restarts.
 
 import { describe, expect, test } from "vitest";
+import { limits } from "../../src/limits.js";
 import { OpKind } from "../../src/native/binding.js";
 import { type ControlCommand, decodeJson } from "../../src/replica/commands.js";
 import type { LogCompaction } from "../../src/replica/compaction.js";
@@ -202,6 +203,29 @@ describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
     await expect(
       alone.replica.proposeOp(OpKind.Put, encodeOperation({ type: "put", key: "a", value: 1 }), "internal"),
     ).rejects.toThrow("etcdserver: server stopped");
+  });
+
+  test("appliedWithin says whether an index is applied in time, and keeps nothing of who gave up", async () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(50);
+    const at = alone.replica.appliedIndex;
+    await expect(alone.replica.appliedWithin(at, 0)).resolves.toBe(true);
+    const soon = alone.replica.appliedWithin(at + 1, 100);
+    const later = alone.replica.appliedWithin(at + 2, 100);
+    void alone.replica.proposeOp(OpKind.Put, encodeOperation({ type: "put", key: "a", value: 1 }), "internal");
+    alone.scheduler.run(99);
+    await expect(soon).resolves.toBe(true);
+    alone.scheduler.run(2);
+    await expect(later).resolves.toBe(false);
+    // As many again as may wait: those that gave up have left their places.
+    const waiting = Array.from({ length: limits.pendingRequestsMax }, () => alone.replica.appliedWithin(at + 9, 10));
+    await expect(alone.replica.appliedWithin(at + 9, 10)).resolves.toBe(false);
+    alone.scheduler.run(11);
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set([false]));
+    const stopped = alone.replica.appliedWithin(at + 9, 100);
+    alone.replica.stop();
+    await expect(stopped).resolves.toBe(false);
+    await expect(alone.replica.appliedWithin(at + 9, 100)).resolves.toBe(false);
   });
 
   test("compacts the log behind the flushed store", () => {

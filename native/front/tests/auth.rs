@@ -111,40 +111,45 @@ async fn a_write_goes_on_as_that_of_its_tokens_user() {
     assert_eq!(*callers, vec![alice(REVISION + 1)]);
 }
 
-/// What alice may not do, and what she may, of each kind.
-fn calls() -> Vec<(&'static str, Vec<u8>, Option<Vec<u8>>)> {
-    let delete = |key: &'static str| DeleteRangeRequest {
-        key: Bytes::from_static(key.as_bytes()),
-        ..DeleteRangeRequest::default()
+/// A kind of call: what alice may not do of it, and what she may.
+struct Kind {
+    path: &'static str,
+    denied: Vec<u8>,
+    permitted: Option<Vec<u8>>,
+}
+
+fn kinds() -> Vec<Kind> {
+    let kind = |path, denied, permitted| Kind {
+        path,
+        denied,
+        permitted,
     };
+    let delete = |key: &'static str| {
+        let key = Bytes::from_static(key.as_bytes());
+        let request = DeleteRangeRequest {
+            key,
+            ..DeleteRangeRequest::default()
+        };
+        request.encode_to_vec()
+    };
+    let compaction = CompactionRequest {
+        revision: 1,
+        ..CompactionRequest::default()
+    };
+    let reads_other = txn(vec![put_op("team/k"), range_op("other")]);
+    let reads_shared = txn(vec![put_op("team/k"), range_op("shared")]);
     vec![
-        (PUT, put("other", b"v"), Some(put("team/k", b"v"))),
-        (
-            DELETE,
-            delete("other").encode_to_vec(),
-            Some(delete("team/k").encode_to_vec()),
-        ),
-        (
-            TXN,
-            txn(vec![put_op("team/k"), range_op("other")]),
-            Some(txn(vec![put_op("team/k"), range_op("shared")])),
-        ),
-        (
+        kind(PUT, put("other", b"v"), Some(put("team/k", b"v"))),
+        kind(DELETE, delete("other"), Some(delete("team/k"))),
+        kind(TXN, reads_other, Some(reads_shared)),
+        kind(
             TXN,
             txn(vec![range_op("other")]),
             Some(txn(vec![range_op("team/k")])),
         ),
-        (RANGE, get("other"), Some(get("shared"))),
-        (RANGE_STREAM, get("other"), Some(get("team/k"))),
-        (
-            COMPACT,
-            CompactionRequest {
-                revision: 1,
-                ..Default::default()
-            }
-            .encode_to_vec(),
-            None,
-        ),
+        kind(RANGE, get("other"), Some(get("shared"))),
+        kind(RANGE_STREAM, get("other"), Some(get("team/k"))),
+        kind(COMPACT, compaction.encode_to_vec(), None),
     ]
 }
 
@@ -152,7 +157,12 @@ fn calls() -> Vec<(&'static str, Vec<u8>, Option<Vec<u8>>)> {
 async fn what_is_refused_gets_nowhere_and_is_counted() {
     let server = with_users(FrontConfig::default());
     let client = server.client().await;
-    for (path, denied, permitted) in calls() {
+    for kind in kinds() {
+        let Kind {
+            path,
+            denied,
+            permitted,
+        } = kind;
         for (headers, expected) in [
             (&[][..], USER_EMPTY),
             (&[("token", "junk")], INVALID_TOKEN),

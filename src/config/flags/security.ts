@@ -8,7 +8,6 @@ const auth = rowsOf("Auth");
 const client = (key: string) => ["client-transport-security", key];
 const peer = (key: string) => ["peer-transport-security", key];
 const missing = "TLS";
-const USERS = "authentication of users";
 
 export const securityFlags = [
   security("cert-file", "string", "", "Certificate of the client port.", { yaml: client("cert-file"), missing }),
@@ -73,7 +72,7 @@ export const securityFlags = [
 ] as const;
 
 export const authFlags = [
-  auth("auth-token", "string", "simple", "Kind of token: simple, or jwt and its options.", { missing: USERS }),
-  auth("bcrypt-cost", "uint", "10", "Cost of password hashes, 4 to 31.", { missing: USERS }),
-  auth("auth-token-ttl", "uint", "300", "Seconds after which an unused simple token expires.", { missing: USERS }),
+  auth("auth-token", "string", "simple", "Kind of token: simple, or jwt and its options."),
+  auth("bcrypt-cost", "uint", "10", "Cost of password hashes, 4 to 31."),
+  auth("auth-token-ttl", "uint", "300", "Seconds after which an unused simple token expires."),
 ] as const;

@@ -9,7 +9,7 @@ use crate::proto::etcdserverpb::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
 
-use super::Caller;
+use super::caller::Caller;
 use super::grants::{Access, Grants};
 use super::table::{Table, User};
 

@@ -5,6 +5,8 @@
 //! serves a request takes the one of the moment. Apply does so between two entries, so that all members decide alike;
 //! reads are checked where they are served, and looked at once more when they are done.
 
+mod caller;
+mod changes;
 mod check;
 mod grants;
 mod row;
@@ -14,48 +16,21 @@ pub(crate) mod tests;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::EtcdError;
 
+use changes::Changes;
+
+pub use caller::Caller;
+pub use changes::Told;
 pub use check::leases_of_txn;
 pub use grants::Access;
 pub use row::{AUTH_ENABLED, AUTH_REVISION, ROLE_PREFIX, RowError, USER_PREFIX};
 pub use table::Table;
 pub use tokens::{TokenEntry, TokenGrant, Tokens};
-
-/// Who asks, as the log carries it (etcd's header: user name and auth revision).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Caller {
-    /// Nobody who is known: what every caller is while auth is off.
-    #[default]
-    Nobody,
-    /// A user.
-    User {
-        /// His name.
-        name: Bytes,
-        /// The auth revision under which he was identified. A change of users or roles after it makes the request stale.
-        revision: u64,
-    },
-    /// The member itself: what it does of its own accord is not subject to anybody's permissions.
-    Internal,
-}
-
-impl Caller {
-    /// The user's name; None for those who have none.
-    pub fn name(&self) -> Option<&[u8]> {
-        match self {
-            Caller::User { name, .. } => Some(name),
-            Caller::Nobody | Caller::Internal => None,
-        }
-    }
-}
-
-/// Told when something changed that identities and permissions rest on; must not block.
-pub type Told = Box<dyn Fn() + Send + Sync>;
 
 /// What a store knows of users, roles and tokens. Shared by all of its threads.
 pub struct Auth {
@@ -66,22 +41,6 @@ pub struct Auth {
     changing: Mutex<()>,
     tokens: Tokens,
     changes: Arc<Changes>,
-}
-
-/// How often something changed, and who wants to know.
-#[derive(Default)]
-struct Changes {
-    generation: AtomicU64,
-    told: RwLock<Vec<Told>>,
-}
-
-impl Changes {
-    fn tell(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
-        for told in &*self.told.read() {
-            told();
-        }
-    }
 }
 
 impl Default for Auth {
@@ -106,7 +65,7 @@ impl Auth {
     /// Moves with every change of the table, and when tokens are withdrawn (not when one runs out): who keeps what
     /// followed from either compares it.
     pub fn generation(&self) -> u64 {
-        self.changes.generation.load(Ordering::Acquire)
+        self.changes.generation()
     }
 
     /// The table as it is now.
@@ -161,7 +120,7 @@ impl Auth {
 
     /// `told` is called whenever the generation has moved.
     pub fn on_change(&self, told: Told) {
-        self.changes.told.write().push(told);
+        self.changes.on_change(told);
     }
 
     /// Asks the table of this moment, unless auth is off.

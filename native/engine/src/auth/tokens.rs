@@ -13,7 +13,9 @@ use parking_lot::RwLock;
 
 use crate::limits::{TOKENS_EVICTED, TOKENS_MAX};
 
-use super::{Caller, Changes, Table};
+use super::caller::Caller;
+use super::changes::Changes;
+use super::table::Table;
 
 /// What a token is registered with.
 #[derive(Clone, PartialEq, Eq, Debug)]
