@@ -1,7 +1,7 @@
 // A whole member with users: who gets what through its calls, and what goes on without a user.
 
 import { createSign, generateKeyPairSync } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import type Long from "long";
@@ -173,4 +173,53 @@ test("a member that can sign no token is healthy, and its leases end", async () 
   await expect
     .poll(async () => (await call(kvService.range, { key: bytes("a/1") }, root)).kvs, { timeout: 20_000 })
     .toEqual([]);
+});
+
+test("the audit log says who did what, with names and keys, and never a password, a token or a value", async () => {
+  const running = await bench.start(({ folder }) => [`--audit-log-path=${folder}/audit.log`]);
+  const { call, place, member } = running;
+  await protect(running);
+  const [root, alice] = [await login(running, "root", "top"), await login(running, "alice", "secret")];
+  const put = (key: string, token?: string) => call(kvService.put, { key: bytes(key), value: bytes("value") }, token);
+  await put("a/1", alice);
+  await expect(put("b/1", alice)).rejects.toMatchObject(DENIED);
+  await expect(put("a/2")).rejects.toMatchObject(EMPTY);
+  await expect(login(running, "alice", "guess")).rejects.toThrow();
+  await expect(call(kvService.range, { key: bytes("b/1") }, alice)).rejects.toMatchObject(DENIED);
+  await call(kvService.range, { key: bytes("b/1") }, root);
+  await expect(call(authService.userAdd, { name: "eve", password: "secret" }, alice)).rejects.toMatchObject(DENIED);
+  // Ends the token that it came with.
+  await call(authService.userChangePassword, { name: "root", password: "other" }, root);
+  await call(authService.authDisable, {}, await login(running, "root", "other"));
+  await member.stop();
+
+  const text = readFileSync(join(place.folder, "audit.log"), "utf8");
+  for (const secret of ["top", "secret", "guess", '"other', "value", root, alice]) expect(text).not.toContain(secret);
+  const lines = text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, string | null>);
+  const gist = ({ rpc, user, targetUser, targetRole, key, code }: Record<string, string | null>) =>
+    [rpc?.split("/")[2], user ?? "-", targetUser, targetRole, key, code].filter((part) => part !== undefined).join(" ");
+  expect(lines.map(gist)).toEqual([
+    "UserAdd - root OK",
+    "RoleAdd - root OK",
+    "UserGrantRole - root root OK",
+    "UserAdd - alice OK",
+    "RoleAdd - a OK",
+    "RoleGrantPermission - a a/ OK",
+    "UserGrantRole - alice a OK",
+    "AuthEnable - OK",
+    "Authenticate - root OK",
+    "Authenticate - alice OK",
+    "Put alice a/1 OK",
+    "Put alice b/1 PermissionDenied",
+    "Put - a/2 InvalidArgument",
+    "Authenticate - alice InvalidArgument",
+    "Range alice b/1 PermissionDenied",
+    "UserAdd alice eve PermissionDenied",
+    "UserChangePassword root root OK",
+    "Authenticate - root OK",
+    "AuthDisable root OK",
+  ]);
 });

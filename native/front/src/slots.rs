@@ -90,6 +90,11 @@ impl Slots {
         self.slab.len()
     }
 
+    /// All that wait.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = Slot> {
+        self.slab.into_iter().map(|(_, slot)| slot)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.slab.len() >= SLOTS_PER_WORKER_MAX
     }

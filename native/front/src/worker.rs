@@ -316,7 +316,11 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
         poll_fn(|cx| worker.poll_mailbox(&mut inbox, cx)).await;
     });
     // Calls that still wait hold their streams; the streams must go before the runtime that their tasks live in.
-    *worker.slots.borrow_mut() = Slots::new(index);
+    // They are told so: their writes may be done all the same, and the audit log has each of them.
+    let waiting = std::mem::replace(&mut *worker.slots.borrow_mut(), Slots::new(index));
+    for slot in waiting.into_all() {
+        (worker.handlers.resume)(&worker, slot, Outcome::Done(Err(error::STOPPED)));
+    }
     drop(tasks);
     worker.publish_slots(0);
     Ok(())

@@ -210,6 +210,38 @@ async fn a_call_that_is_not_asked_for_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_call_that_the_end_of_the_server_overtakes_is_told_of() {
+    let rig = rig(vec![rule(&[])]);
+    rig.server.fake.hold.store(true, Ordering::SeqCst);
+    let mut held = Vec::new();
+    let add = AuthUserAddRequest::default().encode_to_vec();
+    for (path, message) in [(PUT, put("k", b"v")), (USER_ADD, add)] {
+        let client = rig.server.client().await;
+        held.push(tokio::spawn(async move {
+            // Whether the client hears of it is another matter.
+            let _answer = client
+                .exchange(request(path, &[]), vec![frame(&message)])
+                .await;
+        }));
+    }
+    until("the put waits", || rig.server.front.counts().waiting == 1).await;
+    // The call, its message and its half-close.
+    until("the call is there", || rig.server.events.waiting() == 3).await;
+    let mut gists = gists(&rig.end());
+    gists.sort_unstable();
+    assert_eq!(
+        gists,
+        [
+            "Put - k - Unavailable null",
+            "UserAdd - - - Unavailable null"
+        ]
+    );
+    for call in held {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn answers_that_are_sent_in_parts_are_told_of_once() {
     let rig = rig(vec![rule(&[])]);
     let client = rig.server.client().await;

@@ -284,6 +284,10 @@ impl Drop for CallStream {
     fn drop(&mut self) {
         self.outbound.close();
         if !self.finished {
+            if self.asked.is_some() {
+                // The server ends before the answer: what was asked for may be done all the same.
+                self.audit_end(&End::from(&error::STOPPED));
+            }
             self.worker.metrics.handled(
                 self.method,
                 error::CANCELED.code as u8,
