@@ -125,11 +125,14 @@ export class Auth {
    * revision does not do: it may be from before its user's password was changed.
    */
   checkAdmin(caller: Caller): void {
-    if (this.enabled && caller !== null && caller !== "internal" && caller.user !== "") {
-      if (caller.revision === 0) throw rpcError("userEmpty");
-      if (caller.revision < this.revision) throw rpcError("authOldRevision");
-    }
+    this.#checkRevision(caller);
     throwIf(this.#store.adminError(caller));
+  }
+
+  #checkRevision(caller: Caller): void {
+    if (!this.enabled || caller === null || caller === "internal" || caller.user === "") return;
+    if (caller.revision === 0) throw rpcError("userEmpty");
+    if (caller.revision < this.revision) throw rpcError("authOldRevision");
   }
 
   /** Throws RpcError unless the caller is a user that there is (or auth is off). */
@@ -199,9 +202,17 @@ export class Auth {
   /** Resolves when the change is applied here. */
   async change<K extends keyof AuthChanges>(name: K, request: AuthChanges[K], caller: Caller): Promise<void> {
     // Applying checks it again, but nobody else is to keep the threads for passwords busy.
-    this.checkAdmin(caller);
+    await this.#demandAdmin(caller);
     const command = encodeCommand(name, await this.#withoutPassword(name, request), caller);
     throwIf((await this.#options.replica().proposeControl(command)) as ErrorName | null);
+  }
+
+  /** As `checkAdmin`, but a member that lags behind refuses nobody who is an admin by what others have acknowledged. */
+  async #demandAdmin(caller: Caller): Promise<void> {
+    this.#checkRevision(caller);
+    if (this.#store.adminError(caller) === null) return;
+    await this.#linearizable();
+    throwIf(this.#store.adminError(caller));
   }
 
   /** The request as the log may have it: with the hash of the password in its place. */
@@ -256,7 +267,7 @@ export class Auth {
 
   /** The caller's revision counts for the moment at which he asked, his role for that of the answer. */
   async #linearizableFor(admin: Caller): Promise<void> {
-    this.checkAdmin(admin);
+    this.#checkRevision(admin);
     await this.#linearizable();
     throwIf(this.#store.adminError(admin));
   }

@@ -34,6 +34,8 @@ it.each([
   ["--grpc-keepalive-timeout=11s", { grpcKeepaliveTimeoutMs: 11_000 }],
   ["--watch-progress-notify-interval=3s", { watchProgressNotifyIntervalMs: 3000 }],
   ["--unsafe-no-fsync", { unsafeNoFsync: true }],
+  ["--auth-token=jwt,sign-method=HS256,priv-key=key", { authToken: "jwt" }],
+  ["--auth-token=", { authToken: "none" }],
   ["--raft-read-timeout=8s", { peerReadTimeoutMs: 8000 }],
   ["--raft-write-timeout=9s", { peerWriteTimeoutMs: 9000 }],
   ["--raft-write-timeout=5s", { peerWriteTimeoutMs: 5000 }],

@@ -68,6 +68,23 @@ describe("changes", () => {
     expect(member.auth.figures.hashings).toBe(2);
   });
 
+  it("are not refused by a member that has not heard yet who may make them", async () => {
+    const late = (name: "userGrantRole" | "authDisable", request: object) => {
+      const command = encodeCommand(name, request, "internal");
+      return async (call: (member: Member) => Promise<unknown>) => {
+        const member = await new Member().setUp();
+        member.beforeRead = () => void member.apply(command);
+        return outcome(call(member));
+      };
+    };
+    const granted = late("userGrantRole", { user: "u", role: "root" });
+    const disabled = late("authDisable", {});
+    expect(await granted((member) => member.change("roleAdd", { name: "x" }, member.as("u")))).toBe("OK");
+    expect(await granted((member) => member.auth.userList(member.as("u")))).toBe("OK");
+    expect(await disabled((member) => member.change("roleAdd", { name: "x" }, null))).toBe("OK");
+    expect(await disabled((member) => member.auth.roleList(null))).toBe("OK");
+  });
+
   it("are asked for again in the log: who lost role root on the way there is refused", async () => {
     const member = await new Member().setUp();
     await member.change("userGrantRole", { user: "u", role: "root" }, member.as("root"));

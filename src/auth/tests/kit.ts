@@ -164,6 +164,8 @@ export class Member {
   readonly proposed: string[] = [];
   /** Called before a proposal is applied. */
   beforeApply: () => void = () => {};
+  /** Called before a read index is known: what a member that lags behind has yet to apply. */
+  beforeRead: () => void = () => {};
   applied = 10;
 
   constructor(config: Partial<AuthOptions["config"]> = {}, rows: readonly MetaRow[] = []) {
@@ -178,7 +180,7 @@ export class Member {
       clock: this.clock,
       hashing: this.hashing,
       replica: () => ({
-        readIndex: () => Promise.resolve(),
+        readIndex: async () => this.beforeRead(),
         proposeControl: (command) => Promise.resolve(this.#propose(command)),
         appliedWithin: (index, ms) => this.#appliedWithin(index, ms),
       }),
