@@ -317,9 +317,9 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
     });
     // Calls that still wait hold their streams; the streams must go before the runtime that their tasks live in.
     // They are told so: their writes may be done all the same, and the audit log has each of them.
-    let waiting = std::mem::replace(&mut *worker.slots.borrow_mut(), Slots::new(index));
-    for slot in waiting.into_all() {
-        (worker.handlers.resume)(&worker, slot, Outcome::Done(Err(error::STOPPED)));
+    let slots = std::mem::replace(&mut *worker.slots.borrow_mut(), Slots::new(index));
+    for waiting in slots.into_all() {
+        worker.go_on(waiting, Outcome::Done(Err(error::STOPPED)));
     }
     drop(tasks);
     worker.publish_slots(0);
