@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
     pub(crate) calls: Rc<OpenCalls>,
     pub(crate) draining: Cell<Drain>,
+    /// See `caller::Unproven`.
+    pub(crate) unproven_bytes: Cell<usize>,
     pub(crate) watches: Watches,
     /// The accept loops of listeners that this worker has.
     pub(crate) accepting: RefCell<Vec<(AbortHandle, Arc<ListenerInfo>)>>,
@@ -300,6 +302,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
         slots: RefCell::new(Slots::new(index)),
         conns: RefCell::new(Slab::new()),
         draining: Cell::new(Drain::Nobody),
+        unproven_bytes: Cell::new(0),
         watches: Watches::default(),
         accepting: RefCell::new(Vec::new()),
         handlers,
