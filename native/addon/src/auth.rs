@@ -155,7 +155,8 @@ impl NativeAuth {
         Ok(refusal(running.store.auth().admit(|table| {
             table.check_known(&caller)?;
             let leases = running.store.leases();
-            table.check_keys(&caller, leases.keys_unordered(id), access(write))
+            let (bounds, keys) = (leases.bounds(id), leases.keys_unordered(id));
+            table.check_keys(&caller, bounds, keys, access(write))
         })))
     }
 

@@ -148,6 +148,9 @@ const _: () = assert!(WATCH_QUEUE_BYTES_MAX < WATCH_RETAINED_BYTES_MAX);
 pub const LEASE_LEADER_SILENCE_MS_MAX: u64 = 1_500;
 /// The longest TTL that is granted, in seconds, as in etcd.
 pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+/// Keys of a lease from which on it knows between which keys they lie: not each of them is looked at then to see that
+/// somebody may change them all.
+pub const LEASE_KEYS_MANY: usize = 16;
 /// Leases that a new leader lets expire in one second: three quarters of what is revoked in one, as etcd.
 pub const LEASE_EXPIRIES_PER_SECOND: usize = 750;
 /// Tokens that a member knows at once: all logins within their time.

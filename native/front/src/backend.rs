@@ -108,7 +108,8 @@ impl Backend for Pipeline<Store> {
     fn check_lease(&self, table: &Table, caller: &Caller, id: i64) -> Result<(), EtcdError> {
         table.check_known(caller)?;
         let leases = self.store().leases();
-        table.check_keys(caller, leases.keys_unordered(id), Access::Write)
+        let (bounds, keys) = (leases.bounds(id), leases.keys_unordered(id));
+        table.check_keys(caller, bounds, keys, Access::Write)
     }
 
     fn applied_index(&self) -> u64 {

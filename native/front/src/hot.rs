@@ -19,7 +19,7 @@ use prost::Message;
 use crate::audit::Tells;
 use crate::backend::ReadBarrier;
 use crate::call::Call;
-use crate::caller::{self, Asker, Claim};
+use crate::caller::{self, Asker, Claim, Unproven};
 use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
 use crate::lease;
@@ -35,10 +35,14 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
     let Some(asking) = caller::ask(worker, &call.claim) else {
         return serve_claimed(worker, call, message);
     };
+    let Some(unproven) = Unproven::hold(worker, message.len()) else {
+        return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
+    };
     let worker = worker.clone();
     spawn(async move {
         let mut call = call;
         let identified = caller::wait(&worker, asking, call.timeout).await;
+        drop(unproven);
         worker.tick();
         // Whether that matters is seen where the caller is asked for: what is wrong with the request comes before.
         if let Err(error) = identified {
@@ -205,7 +209,7 @@ fn submit(
     match asker.check(permitted) {
         Ok(()) => {}
         Err(error) if call.looked_again => return refuse(worker, call, &message, error),
-        Err(_) => return look_again(worker, call, message),
+        Err(error) => return look_again(worker, call, message, error),
     }
     if worker.slots.borrow().is_full() {
         return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
@@ -222,8 +226,11 @@ fn submit(
 }
 
 /// What another member has acknowledged before, a new permission say, may not be applied here yet. So nobody is refused
-/// before all that was acknowledged when the call came is.
-fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes) {
+/// before all that was acknowledged when the call came is, unless too much waits for that already.
+fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes, refusal: EtcdError) {
+    let Some(unproven) = Unproven::hold(worker, message.len()) else {
+        return refuse(worker, call, &message, refusal);
+    };
     call.looked_again = true;
     match worker.read_barrier() {
         Ok(None) => serve_claimed(worker, call, message),
@@ -231,6 +238,7 @@ fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes) {
             let worker = worker.clone();
             spawn(async move {
                 let passed = barrier.passed().await;
+                drop(unproven);
                 worker.tick();
                 match passed {
                     Ok(()) => serve_claimed(&worker, call, message),

@@ -59,6 +59,9 @@ pub const READER_THREADS: usize = 2;
 pub const READER_QUEUE_MAX: usize = 4096;
 /// Requests of KV calls that one worker lets wait for the pipeline or for a read barrier.
 pub const SLOTS_PER_WORKER_MAX: usize = 1 << 20;
+/// Bytes of requests that one worker lets wait until it is known whose they are, or whether a caller who may not write as far
+/// as this member knows may after all. Anybody can send them; more are refused at once.
+pub const UNPROVEN_BYTES_MAX: usize = 32 << 20;
 /// How often deadlines of waiting KV calls are looked at.
 pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
 /// Messages of one handed-over call that may wait to be drained by the control plane.

@@ -91,8 +91,8 @@ impl Slots {
     }
 
     /// All that wait.
-    pub(crate) fn into_all(self) -> impl Iterator<Item = Slot> {
-        self.slab.into_iter().map(|(_, slot)| slot)
+    pub(crate) fn into_all(self) -> impl Iterator<Item = Waiting> {
+        self.slab.into_iter().map(|(_, place)| place.waiting)
     }
 
     pub(crate) fn is_full(&self) -> bool {

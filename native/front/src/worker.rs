@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     pub(crate) conns: RefCell<Slab<Rc<ConnCtx>>>,
     pub(crate) calls: Rc<OpenCalls>,
     pub(crate) draining: Cell<Drain>,
+    /// See `caller::Unproven`.
+    pub(crate) unproven_bytes: Cell<usize>,
     pub(crate) watches: Watches,
     /// The accept loops of listeners that this worker has.
     pub(crate) accepting: RefCell<Vec<(AbortHandle, Arc<ListenerInfo>)>>,
@@ -300,6 +302,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
         slots: RefCell::new(Slots::new(index)),
         conns: RefCell::new(Slab::new()),
         draining: Cell::new(Drain::Nobody),
+        unproven_bytes: Cell::new(0),
         watches: Watches::default(),
         accepting: RefCell::new(Vec::new()),
         handlers,
@@ -317,9 +320,9 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
     });
     // Calls that still wait hold their streams; the streams must go before the runtime that their tasks live in.
     // They are told so: their writes may be done all the same, and the audit log has each of them.
-    let waiting = std::mem::replace(&mut *worker.slots.borrow_mut(), Slots::new(index));
-    for slot in waiting.into_all() {
-        (worker.handlers.resume)(&worker, slot, Outcome::Done(Err(error::STOPPED)));
+    let slots = std::mem::replace(&mut *worker.slots.borrow_mut(), Slots::new(index));
+    for waiting in slots.into_all() {
+        worker.go_on(waiting, Outcome::Done(Err(error::STOPPED)));
     }
     drop(tasks);
     worker.publish_slots(0);

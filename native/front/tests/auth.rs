@@ -120,6 +120,70 @@ async fn nobody_is_refused_by_a_table_that_lags_behind() {
     assert_eq!(call.await.unwrap().0, error::LEADER_CHANGED.code as u8);
 }
 
+/// Starts more large puts than may wait, whose callers have yet to show who they are or that they may do it. Those that
+/// need not wait for that have the answer `refused`; then what the others wait for comes, and all have `answer`.
+async fn flood(
+    server: &Server,
+    headers: &'static [(&'static str, &'static str)],
+    (refused, answer): ((u8, &str), (u8, &str)),
+    end_wait: impl AsyncFn(),
+) {
+    const CALLS: usize = 40;
+    let client = server.client().await;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let message = put("other", &[0; 1 << 20]);
+                let answer = client.call_with(PUT, headers, &message).await;
+                (answer.code, answer.message.to_string())
+            })
+        })
+        .collect();
+    let finished = || calls.iter().filter(|call| call.is_finished()).count();
+    // 31 of them are as much as may wait.
+    until("some are refused", || finished() == CALLS - 31).await;
+    end_wait().await;
+    let mut all = Vec::new();
+    for call in calls {
+        all.push(call.await.unwrap());
+    }
+    let of = |expected: (u8, &str)| {
+        let is = |(code, text): &&(u8, String)| (*code, text.as_str()) == expected;
+        all.iter().filter(is).count()
+    };
+    let expected = if refused == answer {
+        (CALLS, CALLS)
+    } else {
+        (CALLS - 31, 31)
+    };
+    assert_eq!((of(refused), of(answer)), expected);
+}
+
+/// Nobody fills the memory of a member that waits for others, whatever tokens he makes up.
+#[tokio::test]
+async fn what_waits_for_its_caller_is_bounded() {
+    let server = with_users(FrontConfig::default());
+    server.fake.reads_wait.store(true, Ordering::SeqCst);
+    let looked_at_again = async || {
+        let tokens = std::mem::take(&mut *server.fake.waiting_reads.lock().unwrap());
+        server.fake.completions().reads_ready(tokens, Ok(()));
+    };
+    for _ in 0..2 {
+        flood(&server, &[], (USER_EMPTY, USER_EMPTY), looked_at_again).await;
+    }
+    let many = error::TOO_MANY_REQUESTS;
+    let many = (many.code as u8, &*many.message);
+    let future = &[("token", "nextnextnextnext.99")];
+    let identified = async || {
+        let (ask, _) = asked(&server).await;
+        server.front.identified(ask, Err(error::INVALID_AUTH_TOKEN));
+    };
+    for _ in 0..2 {
+        flood(&server, future, (many, INVALID_TOKEN), identified).await;
+    }
+}
+
 #[tokio::test]
 async fn a_write_goes_on_as_that_of_its_tokens_user() {
     let server = with_users(FrontConfig::default());

@@ -63,9 +63,11 @@ impl Table {
     }
 
     /// Whether the caller may see, or change, each of these keys: those of a lease. For no keys at all nothing is needed.
+    /// Of many it may be known between which two they lie: who may have all in between is asked for none by itself.
     pub fn check_keys<'k>(
         &self,
         caller: &Caller,
+        bounds: Option<(&[u8], &[u8])>,
         keys: impl IntoIterator<Item = &'k [u8]>,
         access: Access,
     ) -> Result<(), EtcdError> {
@@ -75,7 +77,12 @@ impl Table {
         }
         match self.rights(caller)? {
             Rights::All => Ok(()),
-            Rights::Some(grants) => permit(keys.all(|key| grants.hold(access, key))),
+            Rights::Some(grants) => {
+                let all = bounds.is_some_and(|(first, last)| {
+                    grants.cover(access, first, Some(&[last, b"\0"].concat()))
+                });
+                permit(all || keys.all(|key| grants.hold(access, key)))
+            }
         }
     }
 

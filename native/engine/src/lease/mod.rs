@@ -4,10 +4,11 @@
 mod checkpoints;
 mod deadlines;
 mod metrics;
+mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
@@ -19,26 +20,7 @@ use crate::limits::{
 use checkpoints::Checkpoints;
 use deadlines::Deadlines;
 use metrics::Counters;
-
-/// One lease.
-#[derive(Debug)]
-struct Lease {
-    ttl_seconds: i64,
-    /// Seconds that a checkpoint left; 0 = no checkpoint since the last renewal.
-    remaining_ttl_seconds: i64,
-    keys: HashSet<Bytes>,
-}
-
-impl Lease {
-    /// Seconds that the lease lasts when its clock starts now.
-    fn effective_ttl_seconds(&self) -> i64 {
-        if self.remaining_ttl_seconds > 0 {
-            self.remaining_ttl_seconds
-        } else {
-            self.ttl_seconds
-        }
-    }
-}
+use record::Lease;
 
 /// What LeaseTimeToLive tells of a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,11 +85,7 @@ impl LeaseTable {
     }
 
     fn insert(&mut self, id: i64, ttl_seconds: i64, remaining_ttl_seconds: i64) {
-        let lease = Lease {
-            ttl_seconds,
-            remaining_ttl_seconds,
-            keys: HashSet::new(),
-        };
+        let lease = Lease::new(ttl_seconds, remaining_ttl_seconds);
         self.leases.insert(id, lease);
     }
 
@@ -123,7 +101,7 @@ impl LeaseTable {
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.clear(id);
         }
-        let mut keys: Vec<Bytes> = lease.keys.into_iter().collect();
+        let mut keys: Vec<Bytes> = lease.into_keys().collect();
         keys.sort_unstable();
         for key in &keys {
             self.owners.remove(key);
@@ -166,13 +144,13 @@ impl LeaseTable {
         if let Some((key, old)) = self.owners.remove_entry(key)
             && let Some(lease) = self.leases.get_mut(&old)
         {
-            lease.keys.remove(&key);
+            lease.detach(&key);
         }
         if id != 0 {
             // A copy, because the caller's key is a slice of a whole batch.
             let key = Bytes::copy_from_slice(key);
             let lease = self.leases.get_mut(&id).expect("apply checks the lease");
-            lease.keys.insert(key.clone());
+            lease.attach(key.clone());
             self.owners.insert(key, id);
         }
     }
@@ -184,7 +162,7 @@ impl LeaseTable {
 
     /// A lease's keys in ascending order; None if there is no such lease.
     pub fn keys(&self, id: i64) -> Option<Vec<Bytes>> {
-        let mut keys: Vec<Bytes> = self.leases.get(&id)?.keys.iter().cloned().collect();
+        let mut keys: Vec<Bytes> = self.leases.get(&id)?.keys().cloned().collect();
         keys.sort_unstable();
         Some(keys)
     }
@@ -192,7 +170,12 @@ impl LeaseTable {
     /// A lease's keys in no order; none if there is no such lease.
     pub fn keys_unordered(&self, id: i64) -> impl Iterator<Item = &[u8]> {
         let lease = self.leases.get(&id).into_iter();
-        lease.flat_map(|lease| &lease.keys).map(|key| &**key)
+        lease.flat_map(Lease::keys).map(|key| &**key)
+    }
+
+    /// A first and a last key between which all keys of a lease lie. None: they are few.
+    pub fn bounds(&self, id: i64) -> Option<(&[u8], &[u8])> {
+        self.leases.get(&id)?.bounds()
     }
 
     /// All lease ids, the ones that expire first in front on the leader, else in ascending order.

@@ -1,6 +1,7 @@
 //! Tests of the lease table, with a clock that the test moves.
 
 use super::*;
+use crate::limits::LEASE_KEYS_MANY;
 
 fn key(name: &str) -> Bytes {
     Bytes::copy_from_slice(name.as_bytes())
@@ -42,6 +43,39 @@ fn a_key_has_one_lease() {
     assert_eq!(table.owner(b"b"), 0);
     assert_eq!(table.revoke(1), None);
     assert_eq!(table.keys(1), None);
+}
+
+#[test]
+fn a_lease_with_many_keys_knows_between_which_they_lie() {
+    let mut table = LeaseTable::new();
+    table.grant(1, 5, 0).unwrap();
+    table.grant(2, 5, 0).unwrap();
+    let name = |n: usize| key(&format!("k{n:02}"));
+    for n in 0..=LEASE_KEYS_MANY {
+        table.set_owner(&name(n), 1);
+        let many = table.keys(1).unwrap().len() >= LEASE_KEYS_MANY;
+        assert_eq!(table.bounds(1).is_some(), many);
+    }
+    table.set_owner(&key("a"), 1);
+    table.set_owner(&key("z"), 1);
+    assert_eq!(table.bounds(1), Some((&b"a"[..], &b"z"[..])));
+    table.set_owner(&key("m"), 1);
+    assert_eq!(table.bounds(1), Some((&b"a"[..], &b"z"[..])));
+    // They hold for what is left, and are forgotten with the many.
+    table.set_owner(&key("z"), 2);
+    let (first, last) = table.bounds(1).unwrap();
+    assert!(
+        table
+            .keys_unordered(1)
+            .all(|key| first <= key && key <= last)
+    );
+    for key in table.keys(1).unwrap() {
+        table.set_owner(&key, 0);
+    }
+    assert_eq!(
+        (table.bounds(1), table.bounds(2), table.bounds(3)),
+        (None, None, None)
+    );
 }
 
 #[test]

@@ -101,8 +101,10 @@ impl Store {
     fn check_lease_keys(&self, caller: &Caller, leases: &[i64]) -> Result<(), EtcdError> {
         self.auth.admit(|table| {
             let held = self.leases.lock();
-            let mut keys = leases.iter().map(|id| held.keys_unordered(*id));
-            keys.try_for_each(|keys| table.check_keys(caller, keys, Access::Write))
+            leases.iter().try_for_each(|id| {
+                let (bounds, keys) = (held.bounds(*id), held.keys_unordered(*id));
+                table.check_keys(caller, bounds, keys, Access::Write)
+            })
         })
     }
 

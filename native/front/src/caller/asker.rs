@@ -35,6 +35,11 @@ impl Asker {
         })
     }
 
+    /// The table that is asked; None: auth was off.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_deref()
+    }
+
     /// Asks the table.
     pub(crate) fn check(
         &self,

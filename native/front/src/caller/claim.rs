@@ -80,10 +80,13 @@ impl Watcher {
         &self.claim
     }
 
-    /// Keeps who opens a watch now.
-    pub(crate) fn identified(&mut self, auth: &Auth, now_ms: u64) {
+    /// Keeps who opens a watch under this table. A JWT that is older than it opens none, and is no reason for those that
+    /// are there to stay either: it may have been withdrawn, and checked again since.
+    pub(crate) fn identified(&mut self, auth: &Auth, table: &Table, now_ms: u64) {
         let keep = |bearer: &Bearer| bearer.use_now(auth.tokens(), now_ms, Arc::clone);
-        self.entry = self.claim.bearer().and_then(keep).or(self.entry.take());
+        let opens = |entry: &Arc<TokenEntry>| entry.revision.is_none_or(|of| of >= table.revision);
+        let entry = self.claim.bearer().and_then(keep).filter(opens);
+        self.entry = entry.or(self.entry.take());
     }
 
     /// Who watches, under the table of now: that a JWT is older than it ends no watch.
@@ -95,7 +98,7 @@ impl Watcher {
     ) -> Result<Caller, EtcdError> {
         if self.entry.is_none() {
             // Auth was off when the watches were opened.
-            self.identified(auth, now_ms);
+            self.identified(auth, table, now_ms);
         }
         match (&self.entry, &self.claim) {
             (Some(entry), _) if entry.is_withdrawn() => Err(error::INVALID_AUTH_TOKEN),
@@ -106,5 +109,78 @@ impl Watcher {
             (None, Claim::Nobody) => Ok(Caller::Nobody),
             (None, _) => Err(error::INVALID_AUTH_TOKEN),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use netcd_engine::auth::{AUTH_ENABLED, AUTH_REVISION, TokenGrant};
+
+    const JWT: &str = "a.b.c";
+
+    fn watcher() -> Watcher {
+        let request = http::Request::post("http://h/etcdserverpb.Watch/Watch")
+            .header("content-type", "application/grpc")
+            .header("token", JWT);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let request = Rc::new(RequestHead::new(parts, None));
+        let head = request.memo(GrpcRequest::parse).head.as_ref().unwrap();
+        Watcher::new(Claim::new(&request, head))
+    }
+
+    /// As the control plane does, which does not look at a good JWT's revision.
+    fn register(auth: &Auth, revision: u64) {
+        let grant = TokenGrant {
+            user: Bytes::from_static(b"alice"),
+            revision: Some(revision),
+            ttl_ms: None,
+            renewed: false,
+        };
+        auth.tokens().insert(JWT.as_bytes(), grant, 0);
+    }
+
+    fn set_revision(auth: &Auth, revision: u64) {
+        let row = revision.to_be_bytes();
+        auth.write(AUTH_REVISION, Some(&row)).unwrap();
+    }
+
+    #[test]
+    fn a_jwt_from_before_its_withdrawal_brings_no_watch_back() {
+        let auth = Auth::default();
+        auth.write(AUTH_ENABLED, Some(&[1])).unwrap();
+        set_revision(&auth, 5);
+        register(&auth, 5);
+        let mut watcher = watcher();
+        watcher.identified(&auth, &auth.table(), 0);
+        let of = |revision| Caller::User {
+            name: Bytes::from_static(b"alice"),
+            revision,
+        };
+        assert_eq!(watcher.caller(&auth, &auth.table(), 0), Ok(of(5)));
+        set_revision(&auth, 6);
+        let caller = watcher.caller(&auth, &auth.table(), 0);
+        assert_eq!(caller, Ok(of(6)), "it may grow old");
+        // Her password is changed; the token, which is checked again, opens nothing more.
+        auth.tokens().forget_user(b"alice");
+        set_revision(&auth, 7);
+        register(&auth, 5);
+        watcher.identified(&auth, &auth.table(), 0);
+        let caller = watcher.caller(&auth, &auth.table(), 0);
+        assert_eq!(caller, Err(error::INVALID_AUTH_TOKEN));
+    }
+
+    #[test]
+    fn an_old_jwt_keeps_no_watch_from_before_auth_was_on() {
+        let auth = Auth::default();
+        set_revision(&auth, 5);
+        auth.write(AUTH_ENABLED, Some(&[1])).unwrap();
+        register(&auth, 4);
+        let caller = watcher().caller(&auth, &auth.table(), 0);
+        assert_eq!(caller, Err(error::INVALID_AUTH_TOKEN));
+        auth.tokens().clear();
+        register(&auth, 5);
+        assert!(watcher().caller(&auth, &auth.table(), 0).is_ok());
     }
 }

@@ -5,8 +5,10 @@ mod ask;
 mod asker;
 mod claim;
 mod questions;
+mod unproven;
 
 pub(crate) use ask::{ask, wait};
 pub(crate) use asker::Asker;
 pub(crate) use claim::{Claim, Watcher};
 pub(crate) use questions::{Asking, Identified, Questions};
+pub(crate) use unproven::Unproven;

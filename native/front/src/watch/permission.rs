@@ -34,8 +34,10 @@ impl Permissions {
     /// Who opens a watch now.
     pub(super) fn asker(&mut self, worker: &Worker) -> Result<Asker, EtcdError> {
         let asker = Asker::of(worker, self.claim())?;
-        self.watcher
-            .identified(&worker.shared.auth, worker.now_ms());
+        if let Some(table) = asker.table() {
+            let auth = &worker.shared.auth;
+            self.watcher.identified(auth, table, worker.now_ms());
+        }
         Ok(asker)
     }
 

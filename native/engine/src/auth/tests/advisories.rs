@@ -146,7 +146,7 @@ fn a_lease_with_foreign_keys_is_refused() {
     let table = table();
     let may = |caller: &Caller, keys: &[&str]| {
         let keys = keys.iter().map(|key| key.as_bytes());
-        table.check_keys(caller, keys, Access::Write)
+        table.check_keys(caller, None, keys, Access::Write)
     };
     let user = caller("u");
     assert_eq!(may(&user, &["a", "w"]), Ok(()));
@@ -157,9 +157,9 @@ fn a_lease_with_foreign_keys_is_refused() {
     assert_eq!(may(&Caller::Internal, &["foreign"]), Ok(()));
     assert_eq!(may(&Caller::Nobody, &["a"]), Err(USER_EMPTY));
     // CVE-2023-32082: who is told the keys of a lease must be allowed to read each.
-    let readable = table.check_keys(&user, [&b"a"[..], b"r"], Access::Read);
+    let readable = table.check_keys(&user, None, [&b"a"[..], b"r"], Access::Read);
     assert_eq!(readable, Ok(()));
-    let readable = table.check_keys(&user, [&b"a"[..], b"w"], Access::Read);
+    let readable = table.check_keys(&user, None, [&b"a"[..], b"w"], Access::Read);
     assert_eq!(readable, DENIED);
 }
 

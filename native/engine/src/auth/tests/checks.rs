@@ -1,7 +1,7 @@
 //! The order of the checks, and what of a row counts.
 
 use super::kit::*;
-use crate::auth::{AUTH_ENABLED, AUTH_REVISION, Caller, ROLE_PREFIX, Table, USER_PREFIX};
+use crate::auth::{AUTH_ENABLED, AUTH_REVISION, Access, Caller, ROLE_PREFIX, Table, USER_PREFIX};
 use crate::error::{AUTH_OLD_REVISION, EtcdError, PERMISSION_DENIED, USER_EMPTY, USER_NOT_FOUND};
 use crate::proto::authpb::permission::Type::{Read, Readwrite, Write};
 
@@ -172,4 +172,31 @@ fn rows_as_etcd_writes_them_are_read() {
         Err(PERMISSION_DENIED)
     );
     assert_eq!(table.check_write(&caller("u"), b"d", b""), Ok(()));
+}
+
+#[test]
+fn the_keys_of_a_lease_are_asked_for_together_or_one_by_one() {
+    let table = table_of(&[
+        permission(Readwrite, "a", "c"),
+        permission(Write, "x", ""),
+        permission(Read, "y", ""),
+    ]);
+    let may = |bounds: (&'static str, &'static str), keys: &[&'static str]| {
+        let keys = keys.iter().map(|key| key.as_bytes());
+        let bounds = (bounds.0.as_bytes(), bounds.1.as_bytes());
+        table.check_keys(&caller("u"), Some(bounds), keys, Access::Write)
+    };
+    let denied = || Err(PERMISSION_DENIED);
+    // The bounds may be wider than the keys, of which there may be more where he may have none.
+    assert_eq!(may(("a", "x"), &["a", "b", "x"]), Ok(()));
+    assert_eq!(may(("a", "x"), &["a", "b", "c"]), denied());
+    assert_eq!(may(("a", "c"), &["b", "c"]), denied());
+    assert_eq!(may(("x", "y"), &["x", "y"]), denied());
+    assert_eq!(may(("a", "b"), &[]), Ok(()));
+    // Who may have all in between is not asked for each.
+    let first = std::iter::once(&b"a"[..]);
+    let keys = first.chain(std::iter::from_fn(|| panic!("one more key was looked at")));
+    let bounds = Some((&b"a"[..], &b"bzz"[..]));
+    let answer = table.check_keys(&caller("u"), bounds, keys, Access::Write);
+    assert_eq!(answer, Ok(()));
 }
