@@ -170,8 +170,8 @@ func (g *authGenerator) canLogIn(name string) bool {
 // logIn has a right password, but for a few.
 func (g *authGenerator) logIn(name string) []asked {
 	password := g.passwords[name]
-	if !g.canLogIn(name) || !g.enabled || g.oneIn(100) {
-		if g.enabled && g.wrong == wrongLogins {
+	if g.enabled && (!g.canLogIn(name) || g.oneIn(100)) {
+		if g.wrong >= wrongLogins {
 			return nil
 		}
 		g.wrong++
