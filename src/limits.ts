@@ -42,6 +42,8 @@ export const limits = {
   peerAnswerBytesMax: 4 * 1024 * 1024,
   /** Milliseconds after which a thread that hashes passwords, and has none, ends. */
   idleHashingThreadMs: 60_000,
+  /** Milliseconds that a stop waits for threads in the middle of a password: at bcrypt's highest cost that is a day. */
+  hashingStopMs: 500,
   /** Passwords of one address that wait to be compared; more are refused. */
   laneJobsMax: 256,
   /** Passwords of all addresses that wait to be compared; more are refused. */

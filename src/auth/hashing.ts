@@ -54,8 +54,15 @@ export class HashingThreads implements Hashing {
     return this.#pool.run({ ...task, password: Buffer.from(task.password) });
   }
 
+  /** A thread that hashes cannot be interrupted: it ends when it is done, or with the process. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#pool?.destroy();
+    if (this.#pool === null) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limits.hashingStopMs);
+    });
+    await Promise.race([this.#pool.destroy(), late]);
+    clearTimeout(timer);
   }
 }

@@ -27,7 +27,7 @@ export function leaseHandlers(context: ServiceContext): Handlers {
     leaseLeases: unary(context, { auth: "known" }, (_request, caller) => {
       const ids = context.leases.all();
       // The list tells of every lease, so one that is not the caller's refuses it whole.
-      for (const id of ids) context.permissions.readLease(caller, id);
+      if (context.auth.enabled) for (const id of ids) context.permissions.readLease(caller, id);
       return {
         header: responseHeader(context, context.store().revision),
         leases: ids.map((id) => ({ ID: toInt64(id) })),

@@ -174,3 +174,28 @@ test("a lane that is full refuses at once and leaves the others their places", a
   const answers = await Promise.all(flood);
   expect(answers.filter((answer) => answer.includes("too many requests"))).toHaveLength(2);
 });
+
+test("where too many wait the last of the longest lane makes room for who has few", async () => {
+  const lanes = new Lanes(1);
+  let open = () => {};
+  const first = lanes.run("first", () => new Promise<void>((resolve) => (open = resolve)));
+  const ran: string[] = [];
+  const job = (lane: string) => outcome(lanes.run(lane, async () => void ran.push(lane)));
+  const perLane = limits.laneJobsMax;
+  const flood = Array.from({ length: limits.waitingJobsMax }, (_, of) => job(`flood${Math.floor(of / perLane)}`));
+  await settle();
+  expect(lanes.waiting).toBe(limits.waitingJobsMax);
+  const root = job("root");
+  await settle();
+  expect(lanes.waiting).toBe(limits.waitingJobsMax);
+  // Who is in the longest lane himself takes nobody's place.
+  expect(await job("flood1")).toBe("2 etcdserver: too many requests");
+  open();
+  await first;
+  expect(await root).toBe("OK");
+  const answers = await Promise.all(flood);
+  expect(answers.filter((answer) => answer !== "OK")).toEqual(["2 etcdserver: too many requests"]);
+  expect(answers.indexOf("2 etcdserver: too many requests"), "the last of the first lane").toBe(perLane - 1);
+  expect(ran.indexOf("root")).toBe(limits.waitingJobsMax / perLane);
+  expect(lanes.waiting).toBe(0);
+});
