@@ -56,6 +56,8 @@ export const limits = {
   waitingLoginsMax: 10_000,
   /** How often a login is tried anew because users were changed while its password was compared. */
   loginTriesMax: 100,
+  /** Bytes of the name of a user or a role: with two more it is a key of the store, which has 511 at most. */
+  authNameBytesMax: 509,
   /** Election timeouts that a token waits for the index that it names. */
   tokenWaitElections: 3,
   /** Tokens that wait for the index that they name; of more it is said at once that they are not known. */

@@ -29,7 +29,10 @@ export { AuthOptionsError } from "./tokenoptions.js";
 export type AuthChanges = { [K in Exclude<RequestName, "authenticate">]: RequestFields<K> };
 
 export interface AuthOptions {
-  readonly config: Pick<Config, "authToken" | "bcryptCost" | "authTokenTtlSeconds" | "electionTimeoutMs">;
+  readonly config: Pick<
+    Config,
+    "authToken" | "bcryptCost" | "authTokenTtlSeconds" | "electionTimeoutMs" | "maxRequestBytes"
+  >;
   /** The store's rows, of all tables. */
   readonly rows: readonly MetaRow[];
   readonly native: Pick<NativeAuth, "identify" | "register" | "forgetUser" | "forgetAll" | "identified">;
@@ -204,7 +207,9 @@ export class Auth {
     // Applying checks it again, but nobody else is to keep the threads for passwords busy.
     await this.#demandAdmin(caller);
     const command = encodeCommand(name, await this.#withoutPassword(name, request), caller);
-    throwIf((await this.#options.replica().proposeControl(command)) as ErrorName | null);
+    const { config, replica } = this.#options;
+    if (Buffer.byteLength(command.body, "base64") > config.maxRequestBytes) throw rpcError("requestTooLarge");
+    throwIf((await replica().proposeControl(command)) as ErrorName | null);
   }
 
   /** As `checkAdmin`, but a member that lags behind refuses nobody who is an admin by what others have acknowledged. */
@@ -242,6 +247,7 @@ export class Auth {
 
   /** The roles of a user, ascending by bytes. */
   async userGet(name: string, caller: Caller): Promise<string[]> {
+    this.#checkRevision(caller);
     await this.#linearizable();
     return this.#store.userRoles(name, caller);
   }
@@ -252,6 +258,7 @@ export class Auth {
   }
 
   async roleGet(name: string, caller: Caller): Promise<authpb.Permission.$Properties[]> {
+    this.#checkRevision(caller);
     await this.#linearizable();
     return this.#store.rolePermissions(name, caller).map(({ type, key, rangeEnd }) => ({
       permType: type as authpb.Permission.Type,

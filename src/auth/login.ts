@@ -1,6 +1,7 @@
 // Authenticate: a password is compared on the member that was asked, outside of the log; the log then says on every
 // member that a token of this user counts, if users are still as they were when the password was compared.
 
+import { Buffer } from "node:buffer";
 import { type ErrorName, rpcError } from "../errors.js";
 import { limits } from "../limits.js";
 import type { Logger } from "../log/logger.js";
@@ -38,6 +39,8 @@ export class Logins {
     // A user who was just made on another member can log in here.
     await replica().readIndex();
     if (!store.enabled) throw rpcError("authNotEnabled");
+    // No user can be called so, and nothing is to keep such names.
+    if (Buffer.byteLength(name) > limits.authNameBytesMax) throw rpcError("authFailed");
     await attempts.admit(name, address);
     for (let tries = 0; tries < limits.loginTriesMax; tries += 1) {
       const revision = await this.#checkPassword(name, password, address);

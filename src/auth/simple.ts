@@ -7,6 +7,7 @@ import type { Login, Tokens, TokenTable } from "./tokens.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX_LETTERS = 16;
+const PREFIX = new RegExp(`^[A-Za-z]{${PREFIX_LETTERS}}$`);
 const DEFAULT_TTL_SECONDS = 300;
 
 /** Resolves with whether that index is applied here; false after a bounded time. */
@@ -30,6 +31,8 @@ export class SimpleTokens implements Tokens {
   }
 
   applied(login: Login, mark: ApplyMark): void {
+    // A member with tokens of another kind proposed it, or this one when it had those: the rest could be guessed.
+    if (!PREFIX.test(login.prefix)) return;
     this.native.register(nameOf(login, mark), login.user, null, this.#ttlMs, true);
   }
 

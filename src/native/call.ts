@@ -91,15 +91,25 @@ export class CallLink {
   }
 }
 
+/** What metadata has in the place of bytes that are no UTF-8. */
+export const NO_UTF8 = encodeURIComponent("\ufffd");
+
+/**
+ * grpc-js's Metadata throws at what it does not take, and HTTP/2 lets a client send more: names that no handler asks for
+ * are left out; of values the characters are escaped, as a token that is none must not look like no token.
+ */
 function toMetadata(pairs: Pairs): Metadata {
   const metadata = new Metadata();
   for (const [name, value] of pairs) {
-    // grpc-js's Metadata does not know pseudo headers; the authority is kept under the name that HTTP/1 gives it.
-    if (name === ":authority") metadata.set("host", value as string);
-    else if (!name.startsWith(":")) metadata.add(name, typeof value === "string" ? value : Buffer.from(value));
+    // It does not know pseudo headers either; the authority is kept under the name that HTTP/1 gives it.
+    if (name === ":authority") metadata.set("host", printable(value as string));
+    else if (/^[\w.-]+$/.test(name))
+      metadata.add(name, typeof value === "string" ? printable(value) : Buffer.from(value));
   }
   return metadata;
 }
+
+const printable = (text: string) => text.replace(/[^ -~]/gu, encodeURIComponent);
 
 function toPairs(metadata: Metadata): Pairs {
   const pairs: Pairs = [];

@@ -12,6 +12,7 @@ import {
 import { beforeEach, expect, test } from "vitest";
 import { limits } from "../limits.js";
 import type { NativeEvent } from "./binding.js";
+import { NO_UTF8 } from "./call.js";
 import type { HttpExchange } from "./http.js";
 import { NativeServer } from "./server.js";
 
@@ -130,6 +131,32 @@ test("a unary call is answered with its message, status and trailers", () => {
   expect([given.getPeer(), given.getPath()]).toEqual(["127.0.0.1:5", "/test.Test/Unary"]);
   expect(given.getDeadline()).toBeInstanceOf(Date);
   expect(server.open).toBe(0);
+});
+
+test("metadata that grpc-js does not take ends neither the process nor the call", () => {
+  const seen: Metadata[] = [];
+  serve({ unary: ({ metadata }, callback) => callback(null, String(seen.push(metadata))) });
+  const metadata: [string, string | Uint8Array][] = [
+    [":authority", "h\u00e9"],
+    ["x!y", "1"],
+    ["x'|~^`#$%&*+y", "1"],
+    ["token", "caf\u00e9\ud83d\ude00"],
+    ["authorization", "a\tb"],
+    ["client-api-version", "\ufffd"],
+  ];
+  server.handle({
+    ...{ type: "call", call: 1, path: "/test.Test/Unary", metadata },
+    ...{ peer: "127.0.0.1:5", deadlineMs: null, listener: "client" },
+  });
+  message("you");
+  halfClose();
+  expect(engine.sent.at(-1)).toEqual(["end", 0, "OK", []]);
+  expect(seen[0]?.getMap()).toEqual({
+    host: "h%C3%A9",
+    token: "caf%C3%A9%F0%9F%98%80",
+    authorization: "a%09b",
+    "client-api-version": NO_UTF8,
+  });
 });
 
 test("errors of a unary handler are the status of its call", () => {

@@ -328,7 +328,11 @@ export class Replica {
         const { writes, reply } = this.#applier.apply(event);
         this.#log.controlApplied(event.index, writes);
         if (event.kind === EntryKind.ConfChange) this.#announce();
-        this.#driver.later(reply);
+        const answer = () => this.#driver.later(reply);
+        // The data plane stores the writes on a thread of its own, and asks them without the log (permissions, alarms):
+        // who is answered must find them there.
+        if (writes.length > 0) this.#awaitApplied(event.index, { done: answer, failed: answer });
+        else answer();
         break;
       }
       case "flushed":

@@ -10,6 +10,7 @@ import type {
 } from "@grpc/grpc-js";
 import { rpcError, toRpcError } from "../errors.js";
 import type { Caller } from "../native/binding.js";
+import { NO_UTF8 } from "../native/call.js";
 import { isLearner, type ServiceContext } from "./context.js";
 
 /** The handlers that a service definition asks for. */
@@ -42,8 +43,7 @@ async function admit(
 ): Promise<Caller> {
   if (!learner && isLearner(context)) throw rpcError("learner");
   const version = metadata.get("client-api-version")[0];
-  // grpc-js decodes metadata as Latin-1; what the client meant as UTF-8 is checked on its bytes.
-  if (typeof version === "string" && !isUtf8(Buffer.from(version, "latin1"))) throw rpcError("invalidClientApiVersion");
+  if (version?.includes(NO_UTF8)) throw rpcError("invalidClientApiVersion");
   if (metadata.get("hasleader")[0] === "true" && context.raft().leader === 0n) throw rpcError("noLeader");
   return auth === "ignored" ? null : callerOf(context, metadata, auth);
 }
@@ -58,15 +58,6 @@ export async function callerOf(
   if (needed === "known") auth.checkKnown(caller);
   if (needed === "admin") auth.checkAdmin(caller);
   return caller;
-}
-
-function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** A unary handler: `answer` returns the response or throws an error with a status. */

@@ -17,9 +17,11 @@ func TestAuth(t *testing.T) {
 	count := member.Number(t, "COMPAT_AUTH_COUNT", member.Depth(20_000))
 	forSeeds(t, "COMPAT_AUTH_RUNS", 1, func(t *testing.T, seed uint64) {
 		t.Run("simple", func(t *testing.T) {
+			t.Parallel()
 			compareAuth(t, newAuthGenerator(seed, false), count*7/10, fmt.Sprintf("auth with COMPAT_SEED=%d", seed), longLived)
 		})
 		t.Run("jwt", func(t *testing.T) {
+			t.Parallel()
 			compareAuth(t, newAuthGenerator(seed, true), count*3/10, fmt.Sprintf("auth by JWT with COMPAT_SEED=%d", seed),
 				"--auth-token=jwt,sign-method=HS256,ttl=10h,priv-key="+secretFile(t))
 		})
@@ -30,7 +32,7 @@ func compareAuth(t *testing.T, g *authGenerator, count int, what string, flags .
 	p := newPair(t, what, append(flags, "--bcrypt-cost=4")...)
 	defer p.report()
 	enabled, before := 0, 0
-	for range count {
+	for p.compared < count {
 		made := g.next()
 		ours, theirs := p.ask(made.who, made.call)
 		if g.enabled {

@@ -11,7 +11,7 @@ const CONFIG = "src/config/config.test.ts";
 const PROCESS = "src/process/process.test.ts";
 const PACING = "native/engine/src/mvcc/tests/pacing.rs";
 const LINKS = "native/front/src/peer/tests/mod.rs";
-const AUDIT = "native/front/src/audit/file.rs";
+const AUDIT = "native/front/src/audit/file_test.rs";
 const CONNECTIONS = "native/front/tests/connections.rs";
 const told = [EFFECTS, "--name, --initial-cluster-token and the URLs that are told"] as const;
 

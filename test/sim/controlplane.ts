@@ -1,10 +1,11 @@
 // A control plane that agrees to everything: what the replica of a simulated member asks about entries.
 
+import type { MetaWrite } from "../../src/native/binding.js";
 import type { ControlCommand, ControlHandlers, MembershipHandler } from "../../src/replica/commands.js";
 
-/** Gives `result` of every command, and writes nothing. */
-export function handlersThat(result: (command: ControlCommand) => unknown): ControlHandlers {
-  const handle = (command: ControlCommand) => ({ result: result(command), writes: [] });
+/** Gives `result` of every command, and writes the same with each: nothing, unless it is given. */
+export function handlersThat(result: (command: ControlCommand) => unknown, writes: MetaWrite[] = []): ControlHandlers {
+  const handle = (command: ControlCommand) => ({ result: result(command), writes });
   return {
     memberAttributes: handle,
     memberUpdate: handle,

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { limits } from "../../src/limits.js";
-import { OpKind } from "../../src/native/binding.js";
+import { type MetaWrite, OpKind } from "../../src/native/binding.js";
 import { type ControlCommand, decodeJson } from "../../src/replica/commands.js";
 import type { LogCompaction } from "../../src/replica/compaction.js";
 import type { Reply } from "../../src/replica/pending.js";
@@ -20,6 +20,8 @@ class Alone {
   readonly random = new Random(7);
   readonly answers = new Map<number, number | null>();
   readonly commands: ControlCommand[] = [];
+  /** What each command writes. */
+  readonly writes: MetaWrite[] = [];
   readonly compactions: LogCompaction[] = [];
   clock = new MemberClock(this.scheduler, 1);
   engine!: FakeEngine;
@@ -56,7 +58,7 @@ class Alone {
     const handlers = handlersThat((command) => {
       this.commands.push(command);
       return command.type;
-    });
+    }, this.writes);
     this.replica = new Replica(this.engine, this.engine.recovered(), {
       id: 1n,
       heartbeatMs: 100,
@@ -139,6 +141,25 @@ describe.each([true, false])("one voter, append grant %s", (appendGrant) => {
     const result = alone.outcome<unknown>((reply) => alone.replica.proposeControlThen(command, reply));
     expect(result).toBe("clusterVersion");
     expect(alone.commands).toEqual([command]);
+  });
+
+  test("tells the caller of a control command when the data plane has what it wrote", () => {
+    const alone = new Alone(appendGrant);
+    alone.scheduler.run(20);
+    alone.writes.push({ table: "auth", key: new Uint8Array([1]), value: new Uint8Array([1]) });
+    const apply = alone.engine.controlApplied.bind(alone.engine);
+    let isStored = false;
+    alone.engine.controlApplied = (index, writes) => {
+      alone.clock.after(10, () => {
+        isStored = true;
+        apply(index, writes);
+      });
+    };
+    const command: ControlCommand = { type: "clusterVersion", version: "3.7.0" };
+    const wasStored = alone.outcome<boolean>(({ done, failed }) =>
+      alone.replica.proposeControlThen(command, { done: () => done(isStored), failed }),
+    );
+    expect(wasStored).toBe(true);
   });
 
   test("keeps bigints of commands through the log", () => {

@@ -68,6 +68,19 @@ describe("changes", () => {
     expect(member.auth.figures.hashings).toBe(2);
   });
 
+  it("are not proposed if they are larger than a request may be", async () => {
+    const member = await new Member({ maxRequestBytes: 1_000 }).setUp();
+    const before = member.proposed.length;
+    const grant = (bytes: number) =>
+      outcome(
+        member.change("roleGrantPermission", { name: "r", perm: { key: Buffer.alloc(bytes) } }, member.as("root")),
+      );
+    // The rest is what is around the key.
+    expect(await grant(992)).toBe("3 etcdserver: request is too large");
+    expect(member.proposed.length).toBe(before);
+    expect(await grant(991)).toBe("OK");
+  });
+
   it("are not refused by a member that has not heard yet who may make them", async () => {
     const late = (name: "userGrantRole" | "authDisable", request: object) => {
       const command = encodeCommand(name, request, "internal");
@@ -138,6 +151,16 @@ describe("answers of the Auth service", () => {
       "b",
     ]);
   });
+});
+
+it("answers nothing to a token of before a change: its user's password may be another by now", async () => {
+  const { auth } = await new Member().setUp();
+  for (const user of ["root", "u"]) {
+    const old = { user, revision: auth.revision - 1 };
+    for (const answer of [auth.userGet("u", old), auth.roleGet("r", old)]) {
+      expect(await outcome(answer)).toBe("3 etcdserver: revision of auth store is old");
+    }
+  }
 });
 
 describe("a store of another member", () => {

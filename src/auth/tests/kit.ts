@@ -173,7 +173,11 @@ export class Member {
     this.lines = lines;
     this.rows.write(rows);
     this.auth = new Auth({
-      config: { authToken: "simple", bcryptCost: 4, authTokenTtlSeconds: 0, electionTimeoutMs: 1_000, ...config },
+      config: {
+        ...{ authToken: "simple", bcryptCost: 4, authTokenTtlSeconds: 0 },
+        ...{ electionTimeoutMs: 1_000, maxRequestBytes: 1_572_864 },
+        ...config,
+      },
       rows,
       native: this.native,
       log,

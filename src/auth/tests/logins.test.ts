@@ -115,6 +115,17 @@ describe("logins", () => {
     expect(await login("pw"), "at once").toBe("OK");
   });
 
+  it("have no name that no user can have, and none such is compared or kept", async () => {
+    const member = await new Member().setUp();
+    const login = (name: string) => outcome(member.auth.authenticate(name, "pw", "10.0.0.1"));
+    const { hashings } = member.auth.figures;
+    expect(await login(`é${"n".repeat(508)}`)).toBe(FAILED);
+    expect(member.auth.figures).toMatchObject({ failedLogins: 0, hashings });
+    expect(member.lines.join("")).not.toContain("nnnn");
+    expect(await login(`é${"n".repeat(507)}`)).toBe(FAILED);
+    expect(member.auth.figures).toMatchObject({ failedLogins: 1, hashings: hashings + 1 });
+  });
+
   it("are none with no kind of tokens", async () => {
     const member = await new Member({ authToken: "" }).setUp();
     expect(await outcome(member.auth.authenticate("u", "pw", "10.0.0.1"))).toBe(FAILED);

@@ -47,6 +47,15 @@ describe("users", () => {
     expect(lines).toEqual(['info added a user {"user-name":"u"}']);
   });
 
+  it("have a name, as roles have, of which the store can make a key", () => {
+    const longest = `é${"n".repeat(507)}`;
+    expect(apply("userAdd", { name: longest })).toBe("+1");
+    expect(apply("roleAdd", { name: longest })).toBe("+1");
+    expect(Math.max(...rows.list().map(({ key }) => key.length))).toBe(511);
+    expect(apply("userAdd", { name: `é${longest}` })).toBe("requestTooLarge");
+    expect(apply("roleAdd", { name: `n${longest}` })).toBe("requestTooLarge");
+  });
+
   it("have no password if they are to have none, whatever came with it", () => {
     const request = { name: "np", password: "x", hashedPassword: base64("h"), options: { noPassword: true } };
     expect(apply("userAdd", request)).toBe("+1");
@@ -56,8 +65,9 @@ describe("users", () => {
   });
 
   it("are not added, and keep their password, if what should be its hash is none", () => {
-    for (const bad of ["a", "====", "aGFzaA", "aGFz aA==", "a-b_"]) {
-      expect(apply("userAdd", { name: "u", hashedPassword: bad }), bad).toBe("noPasswordUser");
+    const long = "A".repeat(16_000_000);
+    for (const bad of ["a", "====", "aGFzaA", "aGFz aA==", "a-b_", "A===", "==", "=AAA", `${long}!AAA`]) {
+      expect(apply("userAdd", { name: "u", hashedPassword: bad }), bad.slice(-5)).toBe("noPasswordUser");
     }
     expect(apply("userAdd", { name: "u", hashedPassword: "aGFz\r\naA==" })).toBe("+1");
     expect(apply("userChangePassword", { name: "u", hashedPassword: "a" })).toBe("noPasswordUser");

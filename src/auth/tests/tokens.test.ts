@@ -122,10 +122,24 @@ describe("simple tokens", () => {
       const prefixes = new Set(Array.from({ length: 50 }, () => tokens.prefix()));
       expect(prefixes.size).toBe(50);
       for (const prefix of prefixes) expect(prefix).toMatch(/^[A-Za-z]{16}$/);
-      tokens.applied({ ...login, prefix: "P" }, mark);
-      expect(await tokens.issue({ ...login, prefix: "P" }, mark)).toBe("P.9");
-      expect([...native.registered]).toEqual([["P.9", { user: "u", revision: null, ttlMs }]]);
+      const prefix = "Pppppppppppppppp";
+      tokens.applied({ ...login, prefix }, mark);
+      expect(await tokens.issue({ ...login, prefix }, mark)).toBe(`${prefix}.9`);
+      expect([...native.registered]).toEqual([[`${prefix}.9`, { user: "u", revision: null, ttlMs }]]);
     }
+  });
+
+  it("come of no login that was for another kind of token: nobody guesses the index alone", () => {
+    const { tokens, native } = side("simple");
+    const others = [
+      side("jwt,sign-method=HS256,priv-key=hs").tokens.prefix(),
+      "",
+      "P",
+      "Ppppppppppppppp1",
+      "P".repeat(17),
+    ];
+    for (const prefix of others) tokens.applied({ ...login, prefix }, mark);
+    expect(native.registered.size).toBe(0);
   });
 
   it("name an index, or are none", () => {

@@ -1,6 +1,7 @@
 //! A front on a fake engine, a recorder of its events, and a small HTTP/2 client that shows what really came back.
 #![allow(dead_code, missing_docs)]
 
+pub mod auditing;
 pub mod fake;
 pub mod users;
 pub mod watching;
