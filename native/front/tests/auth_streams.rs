@@ -11,7 +11,7 @@ use common::users::{
     register_jwt, revoke,
 };
 use common::watching::{Stream, watch};
-use common::{Client, KEEP_ALIVE, Server, frame, read_answer, soon};
+use common::{Client, KEEP_ALIVE, Server, frame, read_answer, soon, until};
 use netcd_engine::auth::{AUTH_ENABLED, TokenGrant};
 use netcd_engine::error;
 use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
@@ -212,6 +212,34 @@ async fn a_watch_that_waits_for_its_token_holds_up_no_other() {
     server.front.identified(ask, Err(error::INVALID_AUTH_TOKEN));
     let refused = other.next().await.unwrap();
     assert_refused(&refused, REASON_TOKEN);
+}
+
+#[tokio::test]
+async fn watches_that_wait_for_their_token_are_bounded() {
+    let server = with_users(TokenKind::Simple);
+    let client = server.client().await;
+    let key = "k".repeat(1 << 20);
+    let mut creates = Vec::new();
+    for _ in 0..40 {
+        let mut stream = Stream::open(&client, &[("token", "nextnextnextnext.99")]).await;
+        let create = watch(&key, "");
+        creates.push(tokio::spawn(async move { stream.create(create).await }));
+    }
+    let ask = asked(&server).await;
+    let finished = || creates.iter().filter(|create| create.is_finished()).count();
+    until("some are refused", || finished() == 9).await;
+    server.front.identified(ask, Err(error::INVALID_AUTH_TOKEN));
+    let many = "rpc error: code = Unknown desc = etcdserver: too many requests";
+    let (mut refused, mut answered) = (0, 0);
+    for create in creates {
+        let response = create.await.unwrap();
+        match &*response.cancel_reason {
+            reason if reason == many => refused += 1,
+            reason if reason == REASON_TOKEN => answered += 1,
+            reason => panic!("{reason}"),
+        }
+    }
+    assert_eq!((refused, answered), (9, 31));
 }
 
 fn keep_alive(id: i64) -> Bytes {

@@ -23,6 +23,7 @@ use netcd_engine::proto::etcdserverpb::watch_request::RequestUnion;
 use netcd_engine::proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use netcd_engine::watch::{SessionConfig, WatchSession};
 use netcd_http2::{Body, Gone};
+use prost::Message;
 use tokio::time::Sleep;
 
 pub(crate) use control::{Registered, WakeSlot, Watches};
@@ -31,7 +32,7 @@ use permission::{Identifying, Permissions};
 
 use crate::audit::Facts;
 use crate::call::Call;
-use crate::caller::{self, Identified};
+use crate::caller::{self, Identified, Unproven};
 use crate::grpc::decode::decode;
 use crate::grpc::deframe::Encoding;
 use crate::grpc::end::End;
@@ -156,11 +157,16 @@ impl WatchCall {
     fn identify(&mut self, request: WatchRequest) {
         let creates = matches!(request.request_union, Some(RequestUnion::CreateRequest(_)));
         let worker = &self.stream.worker;
-        match creates.then(|| caller::ask(worker, self.permissions.claim())) {
-            Some(Some(asking)) => {
-                self.identifying = Some(Identifying::new(worker, request, asking));
+        let asking = creates.then(|| caller::ask(worker, self.permissions.claim()));
+        let Some(asking) = asking.flatten() else {
+            return self.request(request, Ok(()));
+        };
+        match Unproven::hold(worker, request.encoded_len()) {
+            Some(unproven) => {
+                let identifying = Identifying::new(worker, request, asking, unproven);
+                self.identifying = Some(identifying);
             }
-            _ => self.request(request, Ok(())),
+            None => self.request(request, Err(error::TOO_MANY_REQUESTS)),
         }
     }
 

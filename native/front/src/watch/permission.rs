@@ -12,7 +12,7 @@ use netcd_engine::error::{self, EtcdError};
 use netcd_engine::proto::etcdserverpb::WatchRequest;
 use netcd_engine::watch::WatchSession;
 
-use crate::caller::{self, Asker, Asking, Claim, Identified, Watcher};
+use crate::caller::{self, Asker, Asking, Claim, Identified, Unproven, Watcher};
 use crate::worker::Worker;
 
 /// What a stream was opened with.
@@ -87,6 +87,7 @@ pub(super) fn check(
 /// A request, while the control plane is asked for who makes it.
 pub(super) struct Identifying {
     request: Option<WatchRequest>,
+    _unproven: Unproven,
     answer: Pin<Box<dyn Future<Output = Identified>>>,
 }
 
@@ -95,10 +96,12 @@ impl Identifying {
         worker: &Rc<Worker>,
         request: WatchRequest,
         asking: Result<Asking, EtcdError>,
+        unproven: Unproven,
     ) -> Self {
         let worker = worker.clone();
         Self {
             request: Some(request),
+            _unproven: unproven,
             answer: Box::pin(async move { caller::wait(&worker, asking, None).await }),
         }
     }
