@@ -28,7 +28,11 @@ var absentMetrics = map[string]string{
 }
 
 // ownMetrics are netcd's alone.
-var ownMetrics = []string{"netcd_batches_total", "netcd_batch_requests_total"}
+var ownMetrics = []string{
+	"netcd_batches_total", "netcd_batch_requests_total",
+	"netcd_auth_cached_logins_total", "netcd_auth_delayed_logins_total", "netcd_auth_failed_logins_total",
+	"netcd_auth_hashings_total", "netcd_auth_refused_logins_total", "netcd_auth_tokens",
+}
 
 // absentLabels are values of labels that only etcd has: requests that are no entries of netcd's data plane.
 var absentLabels = []string{`="Alarm"`, `="ClusterMemberAttrSet"`, `="ClusterVersionSet"`, `="DowngradeInfoSet"`, `="Auth`}
