@@ -112,9 +112,11 @@ func slowLines(log string) (applied, called []map[string]any) {
 			continue
 		}
 		request, _ := line["request"].(string)
-		// What the cluster itself applies at its start is not the same in both.
+		content, _ := line["request content"].(string)
+		// What the cluster itself applies at its start is not the same in both, nor how often it was asked whether it serves.
 		ofCluster := strings.Contains(request, "cluster_") || strings.Contains(request, " entry ")
-		if line["msg"] != slowCall && (line["msg"] != slowApply || ofCluster) {
+		ofStart := strings.Contains(request+content, `key:"serving?"`)
+		if ofStart || line["msg"] != slowCall && (line["msg"] != slowApply || ofCluster) {
 			continue
 		}
 		for name, value := range line {
