@@ -17,6 +17,22 @@ const CRATES = ORDER.flat();
  */
 const CIRCLES: Record<string, string[][]> = {};
 
+/** Crates whose folders are layers too. In front they are subjects, of which each has files of several heights. */
+const LAYERED = CRATES.filter((crate) => crate !== "front");
+
+/** The folder of a file, or the file itself where it is in none. */
+const folderOf = (path: string) => (path.split("/")[0] ?? path).replace(/\.rs$/, "");
+
+/** What the folders of a crate import of each other. */
+function foldersOf(imports: ReadonlyMap<string, readonly string[]>): Map<string, string[]> {
+  const folders = new Map<string, Set<string>>([...imports.keys()].map((path) => [folderOf(path), new Set()]));
+  for (const [path, targets] of imports) {
+    for (const target of targets)
+      if (folderOf(target) !== folderOf(path)) folders.get(folderOf(path))?.add(folderOf(target));
+  }
+  return new Map([...folders].map(([folder, targets]) => [folder, [...targets]]));
+}
+
 /** The crates of this workspace that one depends on, whatever for. */
 function dependenciesOf(manifest: string): string[] {
   return [...manifest.matchAll(/^netcd-(\w+)(?:\.\w+)?\s*=/gm)].map(([, name = ""]) => name);
@@ -55,6 +71,18 @@ describe("the crates", () => {
     expect([...imports.keys()].filter((path) => IS_TEST.test(path))).toEqual([]);
     expect([...imports.values()].flat().length).toBeGreaterThanOrEqual(imports.size - 1);
     expect(circlesOf(imports)).toEqual(CIRCLES[crate] ?? []);
+  });
+
+  // A file may import one of a folder above its own without a circle of files.
+  test.each(LAYERED)("the folders of %s import downwards", (crate) => {
+    expect(circlesOf(foldersOf(importsOf(sourcesOf(crate))))).toEqual([]);
+  });
+
+  test("an import that points up shows in the folders", () => {
+    const sources = sourcesOf("engine");
+    const low = "wal/segment.rs";
+    sources.set(low, `${sources.get(low)}\nfn up(_: crate::pipeline::PipelineError) {}\n`);
+    expect(circlesOf(foldersOf(importsOf(sources)))).toEqual([expect.arrayContaining(["pipeline", "wal"])]);
   });
 });
 
