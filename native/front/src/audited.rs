@@ -22,10 +22,7 @@ pub(crate) type Outcome<'a> = Result<Facts, (u8, &'a str)>;
 impl Call {
     /// Notes what is asked for, and by whom.
     pub(crate) fn note(&mut self, worker: &Worker, caller: &Caller, request: &dyn Tells) {
-        if let Some(audit) = &worker.shared.audit
-            && matches!(self.noted, Noted::Not)
-            && audit.may_log(self.method)
-        {
+        if let Some(audit) = self.unnoted(worker) {
             let user = caller.name().unwrap_or_default();
             self.noted = noted(audit.note(self.method, user, request));
         }
@@ -33,12 +30,15 @@ impl Call {
 
     /// The same by whoever the call's token stands for.
     pub(crate) fn note_asked(&mut self, worker: &Worker, asked: Asked<'_>) {
-        if let Some(audit) = &worker.shared.audit
-            && matches!(self.noted, Noted::Not)
-            && audit.may_log(self.method)
-        {
+        if let Some(audit) = self.unnoted(worker) {
             self.noted = self.noted_now(worker, audit, asked);
         }
+    }
+
+    /// The audit log, if the call may get a line and nothing is noted for that yet.
+    fn unnoted<'w>(&self, worker: &'w Worker) -> Option<&'w Audit> {
+        let audit = worker.shared.audit.as_ref()?;
+        (matches!(self.noted, Noted::Not) && audit.may_log(self.method)).then_some(audit)
     }
 
     fn noted_now(&self, worker: &Worker, audit: &Audit, asked: Asked<'_>) -> Noted {

@@ -137,7 +137,7 @@ impl Backend for Pipeline<Store> {
     }
 
     fn compact_revision(&self) -> i64 {
-        self.store().status().compact_revision
+        self.store().compact_revision()
     }
 
     fn renew_lease(&self, id: i64) -> Option<i64> {

@@ -4,11 +4,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use netcd_engine::auth::Caller;
 use netcd_engine::error::EtcdError;
 use netcd_engine::proto::etcdserverpb::{RangeRequest, TxnRequest, request_op};
 use netcd_engine::types::OpResult;
 
-use crate::backend::{RangeAnswer, ReadKind};
+use crate::audit::Tells;
+use crate::backend::{Backend, RangeAnswer, ReadKind};
 use crate::call::Call;
 use crate::caller::Asker;
 use crate::limits::{INLINE_RANGE_KEYS_MAX, SEND_BYTES_MAX};
@@ -51,52 +53,41 @@ fn is_large_txn(request: &TxnRequest) -> bool {
 }
 
 /// Serves a read whose barrier is passed.
-pub(crate) fn serve_read(worker: &Rc<Worker>, mut call: Call, work: Work) {
+pub(crate) fn serve_read(worker: &Rc<Worker>, call: Call, work: Work) {
     let caller = match Asker::of(worker, &call.claim).map(|asker| asker.caller) {
         Ok(caller) => caller,
         Err(error) => return fail_read(worker, call, &work, error),
     };
     let backend = &worker.shared.backend;
     match work {
-        Work::Range(request) if is_large(&request) => {
-            let backend = backend.clone();
-            call.note(worker, &caller, &request);
-            let (request, read) = shared(request);
-            on_reader(
-                worker,
-                call,
-                move || backend.range(&read, &caller),
-                move |worker, call, answer| answer_range(worker, call, &request, answer),
-            );
-        }
+        Work::Range(request) if is_large(&request) => read_aside(
+            worker,
+            (call, caller),
+            request,
+            |backend, request, caller| backend.range(request, caller),
+            answer_range,
+        ),
         Work::Range(request) => {
             let answer = backend.range(&request, &caller);
             answer_range(worker, call, &request, answer);
         }
-        Work::RangeStream(request) => {
-            call.note(worker, &caller, &request);
-            let backend = backend.clone();
-            on_reader(
-                worker,
-                call,
-                move || backend.range_stream(&request, &caller),
-                |worker, call, answer| match answer {
-                    Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
-                    Err(error) => call.finish(worker, Err(error)),
-                },
-            );
-        }
-        Work::Txn(request) if is_large_txn(&request) => {
-            let backend = backend.clone();
-            call.note(worker, &caller, &request);
-            let (request, read) = shared(request);
-            on_reader(
-                worker,
-                call,
-                move || backend.read_txn(&read, &caller),
-                move |worker, call, answer| answer_txn(worker, call, &request, answer),
-            );
-        }
+        Work::RangeStream(request) => read_aside(
+            worker,
+            (call, caller),
+            request,
+            |backend, request, caller| backend.range_stream(request, caller),
+            |worker, call, _, answer| match answer {
+                Ok(messages) => spawn(send::messages(worker.clone(), call, messages)),
+                Err(error) => call.finish(worker, Err(error)),
+            },
+        ),
+        Work::Txn(request) if is_large_txn(&request) => read_aside(
+            worker,
+            (call, caller),
+            request,
+            |backend, request, caller| backend.read_txn(request, caller),
+            answer_txn,
+        ),
         Work::Txn(request) => {
             let answer = backend.read_txn(&request, &caller);
             answer_txn(worker, call, &request, answer);
@@ -107,10 +98,26 @@ pub(crate) fn serve_read(worker: &Rc<Worker>, mut call: Call, work: Work) {
     }
 }
 
-/// Two holders of one request: who reads, and who knows what was asked for when that has ended.
-fn shared<T>(request: T) -> (Arc<T>, Arc<T>) {
+/// Reads on a reader thread. Two hold the request: who reads, and who knows what was asked for when that has ended.
+fn read_aside<R, A>(
+    worker: &Rc<Worker>,
+    (mut call, caller): (Call, Caller),
+    request: R,
+    read: fn(&dyn Backend, &R, &Caller) -> Result<A, EtcdError>,
+    answer: fn(&Rc<Worker>, Call, &R, Result<A, EtcdError>),
+) where
+    R: Tells + Send + Sync + 'static,
+    A: Send + 'static,
+{
+    call.note(worker, &caller, &request);
     let request = Arc::new(request);
-    (request.clone(), request)
+    let (backend, asked) = (worker.shared.backend.clone(), request.clone());
+    on_reader(
+        worker,
+        call,
+        move || read(&*backend, &asked, &caller),
+        move |worker, call, read| answer(worker, call, &request, read),
+    );
 }
 
 fn answer_txn(worker: &Rc<Worker>, call: Call, request: &TxnRequest, answer: OpResult) {
