@@ -247,19 +247,17 @@ export class Auth {
 
   /** The roles of a user, ascending by bytes. */
   async userGet(name: string, caller: Caller): Promise<string[]> {
-    this.#checkRevision(caller);
-    await this.#linearizable();
+    await this.#linearizableFor(caller);
     return this.#store.userRoles(name, caller);
   }
 
   async userList(caller: Caller): Promise<string[]> {
-    await this.#linearizableFor(caller);
+    await this.#linearizableForAdmin(caller);
     return this.#store.userNames();
   }
 
   async roleGet(name: string, caller: Caller): Promise<authpb.Permission.$Properties[]> {
-    this.#checkRevision(caller);
-    await this.#linearizable();
+    await this.#linearizableFor(caller);
     return this.#store.rolePermissions(name, caller).map(({ type, key, rangeEnd }) => ({
       permType: type as authpb.Permission.Type,
       key,
@@ -268,15 +266,19 @@ export class Auth {
   }
 
   async roleList(caller: Caller): Promise<string[]> {
-    await this.#linearizableFor(caller);
+    await this.#linearizableForAdmin(caller);
     return this.#store.roleNames();
   }
 
-  /** The caller's revision counts for the moment at which he asked, his role for that of the answer. */
-  async #linearizableFor(admin: Caller): Promise<void> {
-    this.#checkRevision(admin);
+  /** The caller's revision counts for the moment at which he asked, what he may see for that of the answer. */
+  async #linearizableFor(caller: Caller): Promise<void> {
+    this.#checkRevision(caller);
     await this.#linearizable();
-    throwIf(this.#store.adminError(admin));
+  }
+
+  async #linearizableForAdmin(caller: Caller): Promise<void> {
+    await this.#linearizableFor(caller);
+    throwIf(this.#store.adminError(caller));
   }
 
   #linearizable(): Promise<void> {
