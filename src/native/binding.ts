@@ -33,8 +33,62 @@ export interface ListenerOptions {
   unix: boolean;
   grpc: boolean;
   http: boolean;
+  /** Connections without TLS are served. With both the first byte of a connection decides. */
+  plain: boolean;
+  /** Connections with TLS are, by the options of the peers' port for the role "peer", else of the clients'. */
+  tls: boolean;
   /** Connections wait, not accepted, until `release`. */
   held: boolean;
+}
+
+/** TLS of one side, clients' or peers': what the files hold, not where they are. Certificates, keys and CAs are PEM. */
+export interface TlsOptions {
+  certificate: Uint8Array;
+  key: Uint8Array;
+  /** What this member shows when it dials; null = the same as `certificate` and `key`. */
+  clientCertificate: Uint8Array | null;
+  clientKey: Uint8Array | null;
+  /** Who signs the certificates of the other side; null = whom the system trusts. */
+  trustedCa: Uint8Array | null;
+  /** Callers must show a certificate that is good. */
+  requiresClientCertificate: boolean;
+  /** Revocation lists of callers' certificates, DER or PEM; null = none is kept. */
+  crl: Uint8Array | null;
+  /** Why there is no list although one is to be kept; every caller's certificate is refused with it. */
+  crlProblem: string | null;
+  /** Common names, one of which a certificate of the other side must have; empty = any. */
+  allowedCommonNames: string[];
+  /** Host names, for one of which it must be; empty = any. */
+  allowedHostnames: string[];
+  /** On the roles "peer" and "metrics" a caller's certificate may be for any address. */
+  skipsSanVerification: boolean;
+  /** The common name of a caller's certificate is a user, for calls without a token. */
+  commonNameIsUser: boolean;
+  /** Go's names of suites of TLS 1.2; empty = the default. */
+  cipherSuites: string[];
+  minVersion: "TLS1.2" | "TLS1.3";
+  maxVersion: "TLS1.2" | "TLS1.3";
+  /** When dialling: whoever answers is believed (certificates that members made for themselves). */
+  skipsServerVerification: boolean;
+  /** When dialling: the name that a certificate must have in place of the URL's host; null = the URL's host. */
+  serverName: string | null;
+}
+
+/** What is said of TLS options that can be used. Times are milliseconds since 1970. */
+export interface TlsFound {
+  /** When the certificate that is shown first ends. */
+  certificateEndMs: number;
+  clientCertificateEndMs: number | null;
+  /** When the first of the CA's certificates ends; null: there is none. */
+  trustedCaEndMs: number | null;
+  /** Names of suites that are known but that netcd does not have. */
+  ignoredCipherSuites: string[];
+}
+
+/** A certificate that is signed by its own key; both PEM. */
+export interface SelfSigned {
+  certificate: string;
+  key: string;
 }
 
 /** A request that the data plane answers by itself, with 200 and this answer: a GET of exactly this target. */
@@ -314,6 +368,11 @@ export interface NativeTransport {
   listen(listeners: ListenerOptions[]): Promise<string[]>;
   /** Serves the listeners that are held. */
   release(): void;
+  /**
+   * TLS of the clients' or the peers' side from now on: handshakes and dials take it, connections that are open go on.
+   * Throws etcd's text if it cannot be used; then what was there before stays.
+   */
+  setTls(side: "client" | "peer", options: TlsOptions): void;
   /** The probes that are answered without JavaScript from now on, in place of those of before. */
   setProbes(probes: Probe[]): void;
   probeCounts(): ProbeCounts;
@@ -413,6 +472,10 @@ export interface NativeBinding {
   ) => NativeEngine;
   /** Locks a directory, without waiting; null: another handle (of this or another process) has it. */
   lockDirectory(path: string): DirectoryLock | null;
+  /** Whether these could be used. Throws etcd's text if not. */
+  checkTls(options: TlsOptions): TlsFound;
+  /** For these host names and addresses, from now on for so many days, as etcd makes them (P-521). */
+  selfSignedCertificate(hosts: string[], days: number): SelfSigned;
   /** Files and sockets that this process may have open. */
   descriptorLimit(): number;
   /** Has this process, whole, ignore the signals that Node has no name for. For a program, not for a member in another one. */

@@ -37,6 +37,7 @@ mod shared;
 mod slots;
 mod stats;
 mod stop;
+pub mod tls;
 mod unix_socket;
 mod waker;
 mod watch;
