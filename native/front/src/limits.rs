@@ -24,6 +24,10 @@ pub const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for the first bytes of a connection to a peer listener: members speak at once, and who does not must not keep
 /// the places of those who do.
 pub const PEER_FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the lookups of names that tell whether another member's certificate is for the address it calls from.
+pub const HOST_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Such lookups that run at once; each has a thread of its own, which a silent name server may hold for long.
+pub const HOST_LOOKUPS_MAX: usize = 32;
 /// Connections that may wait in the kernel to be accepted.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Streams of one connection whatever --max-concurrent-streams says: each may hold an answer that waits for the window.
