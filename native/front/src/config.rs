@@ -131,6 +131,10 @@ pub struct ListenerConfig {
     pub grpc: bool,
     /// Serve HTTP requests here.
     pub http: bool,
+    /// Serve connections without TLS; with both the first byte of a connection decides.
+    pub plain: bool,
+    /// Serve those with TLS: that of members for the role "peer", else that of clients.
+    pub tls: bool,
     /// Connections wait, not accepted, until `Front::release`.
     pub held: bool,
 }
@@ -141,6 +145,8 @@ pub(crate) struct ListenerInfo {
     pub(crate) role: String,
     pub(crate) grpc: bool,
     pub(crate) http: bool,
+    pub(crate) plain: bool,
+    pub(crate) tls: bool,
 }
 
 impl ListenerInfo {

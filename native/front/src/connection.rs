@@ -47,7 +47,7 @@ pub(crate) fn serve(
         Accepted::Tcp(_, peer) => peer.clone(),
         Accepted::Unix(_) => "@".to_owned(),
     };
-    let conn = ConnCtx::new(info.clone(), peer, false);
+    let conn = ConnCtx::new(info.clone(), peer);
     if worker.draining.get().includes(&info) {
         conn.stage.set(Stage::Draining);
     }

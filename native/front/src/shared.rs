@@ -20,6 +20,7 @@ use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
 use crate::probes::Probes;
 use crate::readers::Readers;
+use crate::tls::TlsSlots;
 
 /// Counts of one worker that other threads may read.
 #[derive(Debug, Default)]
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) accept_failed: Warned,
     /// Takes the streams of other members that come in through peer listeners, once there is one.
     pub(crate) peers: OnceLock<PeerAcceptor>,
+    pub(crate) tls: TlsSlots,
     /// Signalled when a connection ended.
     pub(crate) ended: (Mutex<()>, Condvar),
 }
@@ -116,6 +118,7 @@ impl Shared {
             connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             clients: AtomicUsize::new(0),
             peers: OnceLock::new(),
+            tls: TlsSlots::default(),
             ended: (Mutex::new(()), Condvar::new()),
         })
     }
@@ -170,7 +173,7 @@ impl Shared {
         self.events.emit(FrontEvent::Log {
             level,
             message: message.to_owned(),
-            fields: vec![("error".to_owned(), problem.to_string())],
+            fields: vec![("error".to_owned(), problem.to_string().into())],
         });
     }
 }

@@ -4,11 +4,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::names::not_for_address;
+use super::TlsError;
+use super::certificate::Certificate;
+use super::names::verify_hostname;
+use super::quoted;
 use crate::limits::{HOST_LOOKUP_TIMEOUT, HOST_LOOKUPS_MAX};
 
 /// Names of addresses, and addresses of names. An error says why there are none. Blocks.
@@ -22,27 +26,37 @@ pub trait Resolver: Send + Sync + 'static {
 /// Lookups that run, of all connections: a name server that is silent must not cost threads without end.
 static LOOKUPS: Semaphore = Semaphore::const_new(HOST_LOOKUPS_MAX);
 
-/// Whether a certificate for these `dns_names` and `addresses` may come from `remote`; the error is etcd's. One without
-/// any may come from everywhere. The two ways to find out about names go at once: where one of them has to wait for a
-/// name server that is silent, the other has its chance.
+/// Whether a certificate may come from `remote`; the error is etcd's. One that is for nobody may come from everywhere. The
+/// two ways to find out about names go at once: where one of them has to wait for a name server that is silent, the other
+/// has its chance.
 ///
 /// # Errors
 /// It may not.
-pub async fn check(
-    dns_names: &[String],
-    addresses: &[IpAddr],
+pub(crate) async fn check(
+    certificate: &Certificate,
     remote: IpAddr,
     resolver: &Arc<dyn Resolver>,
-) -> Result<(), String> {
+) -> Result<(), TlsError> {
+    check_within(HOST_LOOKUP_TIMEOUT, certificate, remote, resolver).await
+}
+
+async fn check_within(
+    limit: Duration,
+    certificate: &Certificate,
+    remote: IpAddr,
+    resolver: &Arc<dyn Resolver>,
+) -> Result<(), TlsError> {
     let remote = remote.to_canonical();
-    if dns_names.is_empty() && addresses.is_empty() {
-        return Ok(());
-    }
-    if addresses.iter().any(|each| each.to_canonical() == remote) {
-        return Ok(());
-    }
+    let dns_names = &certificate.dns_names;
     if dns_names.is_empty() {
-        return Err(not_for_address(addresses, remote));
+        return if certificate.ip_addresses.is_empty() {
+            Ok(())
+        } else {
+            verify_hostname(certificate, &remote.to_string())
+        };
+    }
+    if certificate.ip_addresses.contains(&remote) {
+        return Ok(());
     }
     let both = async {
         tokio::try_join!(
@@ -50,18 +64,17 @@ pub async fn check(
             is_where_they_are(dns_names, remote, resolver)
         )
     };
-    let problem = match timeout(HOST_LOOKUP_TIMEOUT, both).await {
+    let problem = match timeout(limit, both).await {
         Ok(Err(Found)) => return Ok(()),
         Ok(Ok((reverse, forward))) => forward.or(reverse),
         Err(_late) => Some(format!("lookup {remote}: i/o timeout")),
     };
     let problem = problem.map(|text| format!(" ({text})"));
-    let names: Vec<_> = dns_names.iter().map(|name| format!("{name:?}")).collect();
-    Err(format!(
-        "tls: \"{remote}\" does not match any of DNSNames [{}]{}",
-        names.join(" "),
+    Err(TlsError(format!(
+        "tls: \"{remote}\" does not match any of DNSNames {}{}",
+        quoted(dns_names),
         problem.unwrap_or_default()
-    ))
+    )))
 }
 
 /// The certificate may come from there; no other lookup is waited for.

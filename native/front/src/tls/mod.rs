@@ -1,10 +1,72 @@
 //! TLS: what the control plane's files make of it, for those who call this member and for what it dials.
 
+mod certificate;
+mod error;
 mod hosts;
 mod names;
 mod options;
+mod pair;
+mod pem;
+mod provider;
 mod resolver;
+mod selfsigned;
+mod server;
+mod slots;
+mod trust;
 
-pub use hosts::{Resolver, check as check_host};
+pub use error::TlsError;
+pub use hosts::Resolver;
 pub use options::{TlsFound, TlsOptions, TlsSide, TlsVersion};
 pub use resolver::SystemResolver;
+pub use selfsigned::{SelfSigned, self_signed};
+pub(crate) use slots::TlsSlots;
+
+use pair::Pair;
+use server::ServerTls;
+
+/// TLS of one side, ready for handshakes.
+pub struct Tls {
+    pub(crate) server: ServerTls,
+    /// What was found in the files.
+    pub found: TlsFound,
+}
+
+impl Tls {
+    /// Makes it of the files' contents; what goes on from `before` (sessions that can be resumed) is taken over.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn compile(options: &TlsOptions, _before: Option<&Self>) -> Result<Self, TlsError> {
+        let spoken = provider::spoken(options)?;
+        if !options.allowed_common_names.is_empty() && !options.allowed_hostnames.is_empty() {
+            return Err(TlsError(format!(
+                "AllowedCNs and AllowedHostnames are mutually exclusive (cns={}, hostnames={})",
+                quoted(&options.allowed_common_names),
+                quoted(&options.allowed_hostnames)
+            )));
+        }
+        let pair = Pair::read(&options.certificate, &options.key)?;
+        let client_pair = match (&options.client_certificate, &options.client_key) {
+            (Some(certificate), Some(key)) => Some(Pair::read(certificate, key)?),
+            _ => None,
+        };
+        let pool = options.trusted_ca.as_deref().map(trust::pool).transpose()?;
+        let ends = pool.iter().flatten().map(|certificate| certificate.end_ms);
+        let found = TlsFound {
+            certificate_end_ms: pair.leaf.end_ms,
+            client_certificate_end_ms: client_pair.as_ref().map(|pair| pair.leaf.end_ms),
+            trusted_ca_end_ms: ends.min(),
+            ignored_cipher_suites: spoken.ignored.clone(),
+        };
+        Ok(Self {
+            server: ServerTls::compile(options, &spoken, pair)?,
+            found,
+        })
+    }
+}
+
+/// Texts as Go's %q prints a list of them.
+fn quoted(texts: &[String]) -> String {
+    let quoted: Vec<_> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}

@@ -132,6 +132,8 @@ pub fn listener(role: &str, grpc: bool, http: bool) -> ListenerConfig {
         unix: false,
         grpc,
         http,
+        plain: true,
+        tls: false,
         held: false,
     }
 }
