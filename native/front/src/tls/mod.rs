@@ -1,22 +1,33 @@
 //! TLS: what the control plane's files make of it, for those who call this member and for what it dials.
 
+mod accept;
 mod certificate;
 mod error;
+mod handshakes;
+mod hello;
 mod hosts;
 mod names;
 mod options;
 mod pair;
+mod path;
 mod pem;
 mod provider;
+mod refusal;
 mod resolver;
+mod rules;
 mod selfsigned;
 mod server;
 mod slots;
 mod trust;
+mod verifier;
 
+pub(crate) use accept::{Encrypted, handshake, is_resumed, is_tls};
 pub use error::TlsError;
+pub(crate) use handshakes::{Handshake, Handshakes};
 pub use hosts::Resolver;
+pub(crate) use hosts::check as check_host;
 pub use options::{TlsFound, TlsOptions, TlsSide, TlsVersion};
+pub(crate) use refusal::{Failure, NOT_TLS, Reason, RefusalLog};
 pub use resolver::SystemResolver;
 pub use selfsigned::{SelfSigned, self_signed};
 pub(crate) use slots::TlsSlots;
@@ -36,7 +47,7 @@ impl Tls {
     ///
     /// # Errors
     /// They cannot be used.
-    pub fn compile(options: &TlsOptions, _before: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn compile(options: &TlsOptions, before: Option<&Self>) -> Result<Self, TlsError> {
         let spoken = provider::spoken(options)?;
         if !options.allowed_common_names.is_empty() && !options.allowed_hostnames.is_empty() {
             return Err(TlsError(format!(
@@ -59,7 +70,13 @@ impl Tls {
             ignored_cipher_suites: spoken.ignored.clone(),
         };
         Ok(Self {
-            server: ServerTls::compile(options, &spoken, pair)?,
+            server: ServerTls::compile(
+                options,
+                &spoken,
+                &pair,
+                pool.as_deref(),
+                before.map(|before| &before.server),
+            )?,
             found,
         })
     }
