@@ -32,6 +32,7 @@ pub use resolver::SystemResolver;
 pub use selfsigned::{SelfSigned, self_signed};
 pub(crate) use slots::TlsSlots;
 
+use error::quoted;
 use pair::Pair;
 use server::ServerTls;
 
@@ -80,10 +81,4 @@ impl Tls {
             found,
         })
     }
-}
-
-/// Texts as Go's %q prints a list of them.
-fn quoted(texts: &[String]) -> String {
-    let quoted: Vec<_> = texts.iter().map(|text| format!("{text:?}")).collect();
-    format!("[{}]", quoted.join(" "))
 }
