@@ -28,6 +28,10 @@ pub const PEER_FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HOST_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Such lookups that run at once; each has a thread of its own, which a silent name server may hold for long.
 pub const HOST_LOOKUPS_MAX: usize = 32;
+/// Certificates between a client's own and one that is trusted.
+pub const TLS_PATH_CERTIFICATES_MAX: usize = 6;
+/// Signatures that are looked at on that way.
+pub const TLS_PATH_SIGNATURES_MAX: usize = 64;
 /// Connections that may wait in the kernel to be accepted.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Streams of one connection whatever --max-concurrent-streams says: each may hold an answer that waits for the window.

@@ -8,7 +8,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE;
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::AttributeTypeAndValue;
+use x509_parser::x509::{AttributeTypeAndValue, X509Version};
 
 use super::TlsError;
 use crate::calendar;
@@ -30,6 +30,10 @@ pub(crate) struct Certificate {
     pub(crate) begin_ms: i64,
     pub(crate) end_ms: i64,
     usage: Usage,
+    /// It may sign others.
+    pub(crate) is_signer: bool,
+    /// A part of it that nobody knows here must not be passed over.
+    pub(crate) has_unknown_critical: bool,
     /// The bits of the public key, without their algorithm.
     pub(crate) public_key: Vec<u8>,
 }
@@ -56,6 +60,9 @@ impl Certificate {
             client: true,
             server: true,
         };
+        // A certificate of the first version says nothing of what it is for.
+        let mut is_signer = parsed.version() != X509Version::V3;
+        let (mut signs, mut has_unknown_critical) = (true, false);
         for extension in parsed.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(names) => {
@@ -76,7 +83,17 @@ impl Certificate {
                         server: named.any || named.server_auth,
                     };
                 }
-                _ if extension.oid == OID_X509_EXT_EXTENDED_KEY_USAGE => return Err(malformed()),
+                ParsedExtension::ParseError { .. }
+                    if extension.oid == OID_X509_EXT_EXTENDED_KEY_USAGE =>
+                {
+                    return Err(malformed());
+                }
+                ParsedExtension::BasicConstraints(constraints) => is_signer = constraints.ca,
+                ParsedExtension::KeyUsage(usage) => signs = usage.key_cert_sign(),
+                ParsedExtension::UnsupportedExtension { .. }
+                | ParsedExtension::ParseError { .. } => {
+                    has_unknown_critical |= extension.critical;
+                }
                 _ => {}
             }
         }
@@ -92,6 +109,8 @@ impl Certificate {
             begin_ms: ms(&parsed.validity().not_before),
             end_ms: ms(&parsed.validity().not_after),
             usage,
+            is_signer: is_signer && signs,
+            has_unknown_critical,
             public_key: parsed.public_key().subject_public_key.data.to_vec(),
             der,
         })

@@ -1,19 +1,25 @@
 //! TLS: what the control plane's files make of it, for those who call this member and for what it dials.
 
 mod certificate;
+mod client;
 mod error;
 mod hosts;
 mod names;
 mod options;
 mod pair;
+mod path;
 mod pem;
 mod provider;
 mod resolver;
 mod selfsigned;
 mod server;
 mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
+mod texts;
 mod trust;
 
+pub(crate) use client::{ClientTls, Encrypted};
 pub use error::TlsError;
 pub use hosts::Resolver;
 pub use options::{TlsFound, TlsOptions, TlsSide, TlsVersion};
@@ -21,12 +27,15 @@ pub use resolver::SystemResolver;
 pub use selfsigned::{SelfSigned, self_signed};
 pub(crate) use slots::TlsSlots;
 
+use std::sync::Arc;
+
 use pair::Pair;
 use server::ServerTls;
 
 /// TLS of one side, ready for handshakes.
 pub struct Tls {
     pub(crate) server: ServerTls,
+    pub(crate) client: Arc<ClientTls>,
     /// What was found in the files.
     pub found: TlsFound,
 }
@@ -58,7 +67,10 @@ impl Tls {
             trusted_ca_end_ms: ends.min(),
             ignored_cipher_suites: spoken.ignored.clone(),
         };
+        let shown = client_pair.as_ref().unwrap_or(&pair).certified.clone();
+        let client = ClientTls::compile(options, &spoken, pool, shown)?;
         Ok(Self {
+            client: Arc::new(client),
             server: ServerTls::compile(options, &spoken, pair)?,
             found,
         })

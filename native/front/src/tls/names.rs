@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::TlsError;
 use super::certificate::Certificate;
+use super::options::TlsOptions;
 
 /// So many names are not listed.
 const LISTED_MAX: usize = 100;
@@ -22,6 +23,38 @@ pub(crate) fn verify_hostname(certificate: &Certificate, host: &str) -> Result<(
         Ok(())
     } else {
         Err(refusal(certificate, bare.unwrap_or(host)))
+    }
+}
+
+/// What a certificate has to be for: one of these common names, or one of these hosts; empty lists ask for nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Allowed {
+    pub(crate) common_names: Vec<String>,
+    pub(crate) hostnames: Vec<String>,
+}
+
+impl Allowed {
+    pub(crate) fn of(options: &TlsOptions) -> Self {
+        Self {
+            common_names: options.allowed_common_names.clone(),
+            hostnames: options.allowed_hostnames.clone(),
+        }
+    }
+
+    /// # Errors
+    /// It is for none of them.
+    pub(crate) fn check(&self, certificate: &Certificate) -> Result<(), TlsError> {
+        let common_name = certificate.common_name.as_deref().unwrap_or_default();
+        let named = self.common_names.is_empty()
+            || self.common_names.iter().any(|name| name == common_name);
+        let mut hosts = self.hostnames.iter();
+        let hosted = self.hostnames.is_empty()
+            || hosts.any(|host| verify_hostname(certificate, host).is_ok());
+        if named && hosted {
+            Ok(())
+        } else {
+            Err(TlsError::new("client certificate authentication failed"))
+        }
     }
 }
 
