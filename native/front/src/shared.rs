@@ -20,7 +20,7 @@ use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
 use crate::probes::Probes;
 use crate::readers::Readers;
-use crate::tls::TlsSlots;
+use crate::tls::{RefusalLog, Resolver, SystemResolver, TlsSlots};
 
 /// Counts of one worker that other threads may read.
 #[derive(Debug, Default)]
@@ -69,6 +69,9 @@ pub(crate) struct Shared {
     /// Takes the streams of other members that come in through peer listeners, once there is one.
     pub(crate) peers: OnceLock<PeerAcceptor>,
     pub(crate) tls: TlsSlots,
+    /// Lines about connections that TLS did not let in.
+    pub(crate) tls_refusals: RefusalLog,
+    pub(crate) resolver: Arc<dyn Resolver>,
     /// Signalled when a connection ended.
     pub(crate) ended: (Mutex<()>, Condvar),
 }
@@ -119,6 +122,8 @@ impl Shared {
             clients: AtomicUsize::new(0),
             peers: OnceLock::new(),
             tls: TlsSlots::default(),
+            tls_refusals: RefusalLog::default(),
+            resolver: Arc::new(SystemResolver),
             ended: (Mutex::new(()), Condvar::new()),
         })
     }

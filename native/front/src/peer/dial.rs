@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{PingPong, RecvStream, SendStream};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use super::address::{Address, Socket, connect_tcp, connect_unix, unsupported};
 use super::limits;
 use super::shared::Shared;
 use super::wire;
-use crate::tls::{Encrypted, TlsError};
+use crate::tls::{Dialled, TlsError};
 
 /// An open stream and the task that moves its connection's bytes.
 pub struct Channel {
@@ -71,18 +71,17 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
     let Speaker {
         sender,
         pings,
-        connection,
+        mut connection,
     } = reach(shared, url).await?;
     let identity = shared.identity();
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target(url, path).parse().map_err(|error| failed(&error))?;
     *request.headers_mut() = wire::request_headers(&identity, to);
-    let mut sender = sender.ready().await.map_err(|error| failed(&error))?;
-    let (response, stream) = sender
-        .send_request(request, false)
-        .map_err(|error| failed(&error))?;
-    let response = response.await.map_err(|error| failed(&error))?;
+    let (response, stream) = match ask(sender, request).await {
+        Ok(accepted) => accepted,
+        Err(error) => return Err(failed(&cause(error, &mut connection).await)),
+    };
     let version = wire::version(response.headers());
     let status = response.status();
     let mut channel = Channel {
@@ -100,6 +99,28 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
         StatusCode::SERVICE_UNAVAILABLE => failed(&text),
         _ => DialError::Refused(status, text),
     })
+}
+
+async fn ask(
+    sender: SendRequest<Bytes>,
+    request: Request<()>,
+) -> Result<(Response<RecvStream>, SendStream<Bytes>), h2::Error> {
+    let mut sender = sender.ready().await?;
+    let (response, stream) = sender.send_request(request, false)?;
+    Ok((response.await?, stream))
+}
+
+/// Why a request failed: where the connection has ended it knows more than the request does, for example what the peer
+/// thinks of this member's certificate, which it says after the handshake.
+async fn cause(error: h2::Error, connection: &mut JoinHandle<Result<(), h2::Error>>) -> String {
+    if !error.is_io() {
+        return error.to_string();
+    }
+    match connection.await {
+        Ok(Ok(())) => "EOF".to_owned(),
+        Ok(Err(ended)) => ended.to_string(),
+        Err(_aborted) => error.to_string(),
+    }
 }
 
 /// Gives all of `bytes` to the stream as its window opens; it may stay shut for `stall_max`.
@@ -182,7 +203,7 @@ where
     spoken.map_err(|error| error.to_string())
 }
 
-async fn encrypt<S>(shared: &Shared, host: &str, io: S) -> Result<Encrypted<S>, TlsError>
+async fn encrypt<S>(shared: &Shared, host: &str, io: S) -> Result<Dialled<S>, TlsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

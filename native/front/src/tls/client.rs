@@ -21,13 +21,12 @@ use super::certificate::Certificate;
 use super::names::{Allowed, verify_hostname};
 use super::options::TlsOptions;
 use super::provider::{self, Spoken};
+use super::signatures;
 use super::texts::{Told, of_io};
-use super::trust::{
-    self, Problem, Purpose, Trust, not_verified, verify_signature_12, verify_signature_13,
-};
+use super::trust::{self, Problem, Purpose, Trust, not_verified};
 
 /// A connection that this member has dialled.
-pub(crate) type Encrypted<S> = Told<TlsStream<S>>;
+pub(crate) type Dialled<S> = Told<TlsStream<S>>;
 
 /// The dialling side.
 pub(crate) struct ClientTls {
@@ -79,10 +78,7 @@ impl ClientTls {
         let trust = || Trust::new(pool.unwrap_or_else(trust::system), algorithms);
         let rules = Rules {
             trust: (!options.skips_server_verification).then(trust),
-            allowed: Allowed {
-                common_names: options.allowed_common_names.clone(),
-                hostnames: options.allowed_hostnames.clone(),
-            },
+            allowed: Allowed::of(options),
             algorithms,
         };
         let (builder, rules) = begin(spoken, rules)?;
@@ -127,7 +123,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// It is not the one that is wanted, or does not want this member.
-    pub(crate) async fn connect<S>(&self, host: &str, io: S) -> Result<Encrypted<S>, TlsError>
+    pub(crate) async fn connect<S>(&self, host: &str, io: S) -> Result<Dialled<S>, TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -215,7 +211,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_signature_12(&self.rules.algorithms, message, cert, dss)
+        signatures::verify_12(&self.rules.algorithms, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -224,7 +220,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_signature_13(&self.rules.algorithms, message, cert, dss)
+        signatures::verify_13(&self.rules.algorithms, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,8 +1,11 @@
 //! TLS: what the control plane's files make of it, for those who call this member and for what it dials.
 
+mod accept;
 mod certificate;
 mod client;
 mod error;
+mod handshakes;
+mod hello;
 mod hosts;
 mod names;
 mod options;
@@ -10,22 +13,31 @@ mod pair;
 mod path;
 mod pem;
 mod provider;
+mod refusal;
 mod resolver;
+mod rules;
 mod selfsigned;
 mod server;
+mod signatures;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
 mod trust;
+mod verifier;
 
-pub(crate) use client::{ClientTls, Encrypted};
+pub(crate) use accept::{Encrypted, handshake, is_resumed, is_tls};
+pub(crate) use client::{ClientTls, Dialled};
 pub use error::TlsError;
+pub(crate) use handshakes::{Handshake, Handshakes};
 pub use hosts::Resolver;
+pub(crate) use hosts::check as check_host;
 pub use options::{TlsFound, TlsOptions, TlsSide, TlsVersion};
+pub(crate) use refusal::{Failure, Reason, RefusalLog};
 pub use resolver::SystemResolver;
 pub use selfsigned::{SelfSigned, self_signed};
 pub(crate) use slots::TlsSlots;
+pub(crate) use texts::NOT_TLS;
 
 use std::sync::Arc;
 
@@ -45,7 +57,7 @@ impl Tls {
     ///
     /// # Errors
     /// They cannot be used.
-    pub fn compile(options: &TlsOptions, _before: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn compile(options: &TlsOptions, before: Option<&Self>) -> Result<Self, TlsError> {
         let spoken = provider::spoken(options)?;
         if !options.allowed_common_names.is_empty() && !options.allowed_hostnames.is_empty() {
             return Err(TlsError(format!(
@@ -68,10 +80,16 @@ impl Tls {
             ignored_cipher_suites: spoken.ignored.clone(),
         };
         let shown = client_pair.as_ref().unwrap_or(&pair).certified.clone();
-        let client = ClientTls::compile(options, &spoken, pool, shown)?;
+        let server = ServerTls::compile(
+            options,
+            &spoken,
+            &pair,
+            pool.as_deref(),
+            before.map(|before| &before.server),
+        )?;
         Ok(Self {
-            client: Arc::new(client),
-            server: ServerTls::compile(options, &spoken, pair)?,
+            server,
+            client: Arc::new(ClientTls::compile(options, &spoken, pool, shown)?),
             found,
         })
     }

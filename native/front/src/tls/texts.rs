@@ -7,6 +7,9 @@ use std::task::{Context, Poll, ready};
 use rustls::{AlertDescription, Error, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Said of a connection whose first bytes are those of something else.
+pub(crate) const NOT_TLS: &str = "tls: first record does not look like a TLS handshake";
+
 /// What a handshake or an encrypted connection failed with.
 pub(crate) fn of_io(error: &io::Error) -> String {
     let inner = error.get_ref();
@@ -21,10 +24,8 @@ fn of(error: &Error) -> String {
     match error {
         Error::AlertReceived(alert) => format!("remote error: tls: {}", of_alert(*alert)),
         Error::InvalidMessage(
-            InvalidMessage::InvalidContentType
-            | InvalidMessage::UnknownProtocolVersion
-            | InvalidMessage::MessageTooLarge,
-        ) => "tls: first record does not look like a TLS handshake".to_owned(),
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => NOT_TLS.to_owned(),
         other => format!("tls: {other}"),
     }
 }
@@ -56,6 +57,7 @@ pub(crate) fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::MissingExtension => "missing extension",
         AlertDescription::UnsupportedExtension => "unsupported extension",
         AlertDescription::UnrecognisedName => "unrecognized name",
+        AlertDescription::BadCertificateStatusResponse => "bad certificate status response",
         AlertDescription::UnknownPSKIdentity => "unknown PSK identity",
         AlertDescription::CertificateRequired => "certificate required",
         AlertDescription::NoApplicationProtocol => "no application protocol",
@@ -65,11 +67,44 @@ pub(crate) fn of_alert(alert: AlertDescription) -> String {
 }
 
 /// A connection whose errors have these texts: what HTTP/2 makes of an error keeps nothing else. In TLS 1.3 a server says
-/// only then what it thinks of a certificate.
+/// only after the handshake what it thinks of a certificate; by then this side may have found that nobody reads any more,
+/// which says less.
 pub(crate) struct Told<S>(pub(crate) S);
 
-fn told<T>(outcome: io::Result<T>) -> io::Result<T> {
-    outcome.map_err(|error| io::Error::new(error.kind(), of_io(&error)))
+/// Reads of what is still there behind a write that failed.
+const LAST_WORDS_MAX: usize = 4;
+
+fn told(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), of_io(error))
+}
+
+impl<S: AsyncRead + Unpin> Told<S> {
+    /// Why a write failed: what the other side said last, if it did.
+    fn last_word(&mut self, cx: &mut Context<'_>, error: &io::Error) -> io::Error {
+        let mut space = [0; 256];
+        for _ in 0..LAST_WORDS_MAX {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.0).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Err(word)) if is_of_tls(&word) => return told(&word),
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
+        told(error)
+    }
+
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let outcome = ready!(outcome);
+        Poll::Ready(outcome.map_err(|error| self.last_word(cx, &error)))
+    }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
@@ -79,18 +114,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let outcome = ready!(Pin::new(&mut self.0).poll_read(cx, buffer));
-        Poll::Ready(told(outcome))
+        Poll::Ready(outcome.map_err(|error| told(&error)))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Told<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = ready!(Pin::new(&mut self.0).poll_write(cx, bytes));
-        Poll::Ready(told(outcome))
+        let outcome = Pin::new(&mut self.0).poll_write(cx, bytes);
+        self.written(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -98,8 +133,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = ready!(Pin::new(&mut self.0).poll_write_vectored(cx, pieces));
-        Poll::Ready(told(outcome))
+        let outcome = Pin::new(&mut self.0).poll_write_vectored(cx, pieces);
+        self.written(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -107,12 +142,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = ready!(Pin::new(&mut self.0).poll_flush(cx));
-        Poll::Ready(told(outcome))
+        let outcome = Pin::new(&mut self.0).poll_flush(cx);
+        self.written(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = ready!(Pin::new(&mut self.0).poll_shutdown(cx));
-        Poll::Ready(told(outcome))
+        let outcome = Pin::new(&mut self.0).poll_shutdown(cx);
+        self.written(cx, outcome)
     }
 }

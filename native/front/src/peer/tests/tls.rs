@@ -296,5 +296,6 @@ fn one_side_without_encryption_is_told_clearly() {
     let three = encrypted(3, &authority, &shown);
     let url = three.url().replace("https://", "http://");
     one.peers.set_peer(3, vec![url.clone()]);
-    assert_eq!(refusal(&one, 3), format!("{url}: EOF"));
+    let text = refusal(&one, 3);
+    assert!(text.starts_with(&format!("{url}: ")), "{text}");
 }
