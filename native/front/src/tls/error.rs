@@ -10,3 +10,9 @@ impl TlsError {
         Self(text.into())
     }
 }
+
+/// Texts as Go's %q prints a list of them.
+pub(crate) fn quoted(texts: &[String]) -> String {
+    let quoted: Vec<_> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}

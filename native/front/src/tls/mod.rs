@@ -41,6 +41,7 @@ pub(crate) use texts::NOT_TLS;
 
 use std::sync::Arc;
 
+use error::quoted;
 use pair::Pair;
 use server::ServerTls;
 
@@ -93,10 +94,4 @@ impl Tls {
             found,
         })
     }
-}
-
-/// Texts as Go's %q prints a list of them.
-fn quoted(texts: &[String]) -> String {
-    let quoted: Vec<_> = texts.iter().map(|text| format!("{text:?}")).collect();
-    format!("[{}]", quoted.join(" "))
 }
