@@ -140,7 +140,7 @@ impl ClientTls {
             .dangerous()
             .set_certificate_verifier(verifier.clone());
         let connected = TlsConnector::from(Arc::new(config)).connect(name, io).await;
-        connected.map(Told).map_err(|error: io::Error| {
+        connected.map(Told::new).map_err(|error: io::Error| {
             let problem = verifier.problem.lock().take();
             problem.unwrap_or_else(|| TlsError(of_io(&error)))
         })

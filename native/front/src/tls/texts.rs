@@ -69,37 +69,66 @@ pub(crate) fn of_alert(alert: AlertDescription) -> String {
 /// A connection whose errors have these texts: what HTTP/2 makes of an error keeps nothing else. In TLS 1.3 a server says
 /// only after the handshake what it thinks of a certificate; by then this side may have found that nobody reads any more,
 /// which says less.
-pub(crate) struct Told<S>(pub(crate) S);
+pub(crate) struct Told<S> {
+    stream: S,
+    /// A write has found that the other side is gone: what it said last is waited for, and it comes at once or not at all.
+    broken: Option<io::Error>,
+}
 
 /// Reads of what is still there behind a write that failed.
-const LAST_WORDS_MAX: usize = 4;
+const LAST_READS_MAX: usize = 64;
 
 fn told(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), of_io(error))
 }
 
-impl<S: AsyncRead + Unpin> Told<S> {
-    /// Why a write failed: what the other side said last, if it did.
-    fn last_word(&mut self, cx: &mut Context<'_>, error: &io::Error) -> io::Error {
-        let mut space = [0; 256];
-        for _ in 0..LAST_WORDS_MAX {
-            let mut buffer = ReadBuf::new(&mut space);
-            match Pin::new(&mut self.0).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(Err(word)) if is_of_tls(&word) => return told(&word),
-                Poll::Ready(_) | Poll::Pending => break,
-            }
+fn is_broken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Told<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            broken: None,
         }
-        told(error)
     }
 
-    fn written<T>(
+    /// Why writes fail: what the other side said last, if it did.
+    fn last_word(&mut self, cx: &mut Context<'_>, error: &io::Error) -> Poll<io::Error> {
+        let mut space = [0; 1024];
+        for _ in 0..LAST_READS_MAX {
+            let mut buffer = ReadBuf::new(&mut space);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Err(word) if is_of_tls(&word) => return Poll::Ready(told(&word)),
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(told(error))
+    }
+
+    fn write<T>(
         &mut self,
         cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let outcome = ready!(outcome);
-        Poll::Ready(outcome.map_err(|error| self.last_word(cx, &error)))
+        let error = match self.broken.take() {
+            Some(error) => error,
+            None => match ready!(write(Pin::new(&mut self.stream), cx)) {
+                Ok(written) => return Poll::Ready(Ok(written)),
+                Err(error) if is_broken(&error) => error,
+                Err(error) => return Poll::Ready(Err(told(&error))),
+            },
+        };
+        let word = self.last_word(cx, &error);
+        if word.is_pending() {
+            self.broken = Some(error);
+        }
+        word.map(Err)
     }
 }
 
@@ -107,13 +136,13 @@ fn is_of_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Told<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let outcome = ready!(Pin::new(&mut self.0).poll_read(cx, buffer));
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         Poll::Ready(outcome.map_err(|error| told(&error)))
     }
 }
@@ -124,8 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Told<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.0).poll_write(cx, bytes);
-        self.written(cx, outcome)
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -133,21 +161,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Told<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.0).poll_write_vectored(cx, pieces);
-        self.written(cx, outcome)
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.0).poll_flush(cx);
-        self.written(cx, outcome)
+        self.write(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.0).poll_shutdown(cx);
-        self.written(cx, outcome)
+        self.write(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
