@@ -114,7 +114,7 @@ func (c *Cluster) describe(t testing.TB, place Place) *Member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one.extra = append([]string{"--name=" + name}, c.flags...)
+	one.extra = slices.Concat([]string{"--name=" + name}, c.flags, one.extra)
 	c.Members = append(c.Members, one)
 	return one
 }

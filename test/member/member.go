@@ -4,6 +4,7 @@ package member
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,11 +13,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -33,17 +36,18 @@ const (
 type Member struct {
 	// Label names the server in messages: "netcd" or "etcd".
 	Label string
-	// ClientURL and PeerURL are http URLs; on loopback, unless the member has another place.
+	// ClientURL and PeerURL are http or https URLs; on loopback, unless the member has another place.
 	ClientURL, PeerURL string
 	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
 	DataDir, LogPath string
 
-	place   Place
-	user    *User
-	binary  string
-	extra   []string
-	process *exec.Cmd
-	exited  chan struct{}
+	place     Place
+	user      *User
+	binary    string
+	extra     []string
+	arguments []string
+	process   *exec.Cmd
+	exited    chan struct{}
 }
 
 // Options are what differs between the members of the tests.
@@ -54,6 +58,8 @@ type Options struct {
 	Dir string
 	// Flags come after the common ones and so win over them.
 	Flags []string
+	// Arguments, if there are any, are all that it is started with, in place of the common flags and Flags.
+	Arguments []string
 	// Place is where it runs; without URLs on two free ports of loopback.
 	Place Place
 }
@@ -65,6 +71,10 @@ type Place struct {
 	Command []string
 	// Environment is added to ours.
 	Environment []string
+	// Flags are added to those of all members.
+	Flags []string
+	// TLS is what clients use when the client URL is an https one.
+	TLS *tls.Config
 	// Dial connects to the client URL; nil: from where we are.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -92,12 +102,33 @@ func New(options Options) (*Member, error) {
 		LogPath:   filepath.Join(options.Dir, options.Label+".log"),
 		place:     place,
 		binary:    options.Binary,
-		extra:     options.Flags,
+		extra:     slices.Concat(options.Flags, place.Flags),
+		arguments: options.Arguments,
 	}, nil
 }
 
 // Endpoint is host:port of the client URL.
-func (m *Member) Endpoint() string { return m.ClientURL[len("http://"):] }
+func (m *Member) Endpoint() string { return hostOf(m.ClientURL) }
+
+// hostOf is host:port of a URL.
+func hostOf(url string) string {
+	_, host, _ := strings.Cut(url, "://")
+	return host
+}
+
+// secured is whether clients talk TLS to the member.
+func (m *Member) secured() bool { return strings.HasPrefix(m.ClientURL, "https://") }
+
+// TLS is what clients use; nil: they talk without.
+func (m *Member) TLS() *tls.Config {
+	if !m.secured() {
+		return nil
+	}
+	return m.place.TLS.Clone()
+}
+
+// Reach changes how clients reach the member from now on.
+func (m *Member) Reach(url string, with *tls.Config) { m.ClientURL, m.place.TLS = url, with }
 
 // Pid is the process id of the running server.
 func (m *Member) Pid() int { return m.process.Process.Pid }
@@ -112,16 +143,7 @@ func (m *Member) Launch() error {
 		return err
 	}
 	defer log.Close()
-	line := slices.Concat(m.place.Command, []string{
-		m.binary,
-		"--name=m1",
-		"--data-dir=" + m.DataDir,
-		"--listen-client-urls=" + m.ClientURL,
-		"--advertise-client-urls=" + m.ClientURL,
-		"--listen-peer-urls=" + m.PeerURL,
-		"--initial-advertise-peer-urls=" + m.PeerURL,
-		"--initial-cluster=m1=" + m.PeerURL,
-	}, m.extra)
+	line := slices.Concat(m.place.Command, []string{m.binary}, m.commandLine())
 	process := exec.Command(line[0], line[1:]...)
 	process.Stdout, process.Stderr = log, log
 	process.Env = append(os.Environ(), m.place.Environment...)
@@ -138,6 +160,21 @@ func (m *Member) Launch() error {
 	}()
 	m.process, m.exited = process, exited
 	return nil
+}
+
+func (m *Member) commandLine() []string {
+	if m.arguments != nil {
+		return m.arguments
+	}
+	return slices.Concat([]string{
+		"--name=m1",
+		"--data-dir=" + m.DataDir,
+		"--listen-client-urls=" + m.ClientURL,
+		"--advertise-client-urls=" + m.ClientURL,
+		"--listen-peer-urls=" + m.PeerURL,
+		"--initial-advertise-peer-urls=" + m.PeerURL,
+		"--initial-cluster=m1=" + m.PeerURL,
+	}, m.extra)
 }
 
 // Start launches the process and returns when it answers a linearizable read.
@@ -190,8 +227,12 @@ func (m *Member) DialTarget(target string, options ...grpc.DialOption) (*grpc.Cl
 	if m.place.Dial != nil {
 		options = append(options, grpc.WithContextDialer(m.place.Dial))
 	}
+	transport := insecure.NewCredentials()
+	if m.secured() {
+		transport = credentials.NewTLS(m.TLS())
+	}
 	return grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(AnswerBytesMax), grpc.MaxCallSendMsgSize(AnswerBytesMax)),
