@@ -168,7 +168,7 @@ func fetchedFrom(client *http.Client, url string) (status int, body string, err 
 // client is one of etcd's own clients with a certificate of the PKI.
 func (p *controlPlane) client(one *node, name string) *clientv3.Client {
 	p.t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"https://" + one.client}, TLS: p.pki.config(p.t, name)})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"https://" + one.client}, TLS: p.pki.config(name)})
 	p.do("make a client", err)
 	p.t.Cleanup(func() { client.Close() })
 	return client
@@ -177,7 +177,7 @@ func (p *controlPlane) client(one *node, name string) *clientv3.Client {
 // admitted is whether the node's client port lets in who has this certificate; "": none.
 func (p *controlPlane) admitted(one *node, name string) bool {
 	p.t.Helper()
-	transport := &http.Transport{TLSClientConfig: p.pki.config(p.t, name), DisableKeepAlives: true}
+	transport := &http.Transport{TLSClientConfig: p.pki.config(name), DisableKeepAlives: true}
 	_, _, err := fetchedFrom(&http.Client{Transport: transport, Timeout: callWaitMax}, "https://"+one.client+"/version")
 	return err == nil
 }

@@ -5,28 +5,30 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+	"path/filepath"
 	"testing"
 
-	"netcd.test/authority"
+	"netcd.test/member"
 )
 
 type kubeadmPKI struct {
-	etcd *authority.Authority
-	// directory has what clients use; each node has a directory of its own.
-	directory string
-	clients   map[string]*authority.Pair
+	etcd *member.Authority
+	// clients are those of apiserver, kubeadm's health check, and one of Kubernetes' other CA.
+	clients map[string]*member.Pair
 }
 
 func newKubeadmPKI(t *testing.T) *kubeadmPKI {
-	p := &kubeadmPKI{etcd: authority.NewRSA(t, "etcd-ca"), directory: t.TempDir(), clients: map[string]*authority.Pair{}}
-	asClient := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	other := authority.NewRSA(t, "front-proxy-ca")
-	p.clients["ca"] = &p.etcd.Pair
-	p.clients["apiserver-etcd-client"] = p.etcd.Issue(t, authority.Request{CommonName: "kube-apiserver-etcd-client", Usages: asClient})
-	p.clients["healthcheck-client"] = p.etcd.Issue(t, authority.Request{CommonName: "kube-etcd-healthcheck-client", Usages: asClient})
-	p.clients["front-proxy-client"] = other.Issue(t, authority.Request{CommonName: "front-proxy-client", Usages: asClient})
-	for name, pair := range p.clients {
-		pair.Write(t, p.directory, name)
+	directory := t.TempDir()
+	p := &kubeadmPKI{etcd: member.NewAuthorityOf(t, directory, "etcd-ca", member.RSA2048, member.PKCS1)}
+	other := member.NewAuthorityOf(t, directory, "front-proxy-ca", member.RSA2048, member.PKCS1)
+	forClient := func(of *member.Authority, name, commonName string) *member.Pair {
+		return of.Issue(t, name, member.Leaf{CommonName: commonName, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			Key: member.RSA2048, Form: member.PKCS1})
+	}
+	p.clients = map[string]*member.Pair{
+		"apiserver-etcd-client": forClient(p.etcd, "apiserver-etcd-client", "kube-apiserver-etcd-client"),
+		"healthcheck-client":    forClient(p.etcd, "healthcheck-client", "kube-etcd-healthcheck-client"),
+		"front-proxy-client":    forClient(other, "front-proxy-client", "front-proxy-client"),
 	}
 	return p
 }
@@ -37,20 +39,18 @@ func (p *kubeadmPKI) forNode(t *testing.T, directory, name string, addresses ...
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p.etcd.Write(t, directory, "ca")
-	hosts := append([]string{name, "localhost", "::1"}, addresses...)
+	member.Bundle(t, filepath.Join(directory, "ca.crt"), &p.etcd.Pair)
 	for _, file := range []string{"server", "peer"} {
-		p.etcd.Issue(t, authority.Request{CommonName: name, Hosts: hosts}).Write(t, directory, file)
+		p.etcd.IssueIn(t, directory, file, member.Leaf{CommonName: name, DNS: []string{name, "localhost"}, IPs: append(addresses, "::1"),
+			Key: member.RSA2048, Form: member.PKCS1})
 	}
 }
 
-// files are certificate and key of a client, or of the CA.
-func (p *kubeadmPKI) files(name string) (certificate, key string) {
-	return p.directory + "/" + name + ".crt", p.directory + "/" + name + ".key"
-}
-
 // config is that of a Go client; "": one without a certificate.
-func (p *kubeadmPKI) config(t *testing.T, name string) *tls.Config {
-	t.Helper()
-	return p.clients[name].Config(t, p.etcd)
+func (p *kubeadmPKI) config(name string) *tls.Config {
+	config := &tls.Config{RootCAs: member.Pool(p.etcd)}
+	if shown := p.clients[name]; shown != nil {
+		config.Certificates = []tls.Certificate{shown.TLS()}
+	}
+	return config
 }

@@ -142,10 +142,9 @@ func (p *controlPlane) strangers() {
 // etcdctl runs it with a certificate of the PKI, and returns how it ended.
 func (p *controlPlane) etcdctl(one *node, name string, arguments ...string) string {
 	p.t.Helper()
-	certificate, key := p.pki.files(name)
-	ca, _ := p.pki.files("ca")
-	command := exec.Command(member.Reference("etcdctl"), append([]string{"--endpoints=https://" + one.client, "--cacert=" + ca,
-		"--cert=" + certificate, "--key=" + key}, arguments...)...)
+	shown := p.pki.clients[name]
+	command := exec.Command(member.Reference("etcdctl"), append([]string{"--endpoints=https://" + one.client,
+		"--cacert=" + p.pki.etcd.CertFile, "--cert=" + shown.CertFile, "--key=" + shown.KeyFile}, arguments...)...)
 	command.Env = environment()
 	output, err := command.CombinedOutput()
 	said := "refused"

@@ -13,14 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 const (
@@ -36,7 +33,7 @@ const (
 type Member struct {
 	// Label names the server in messages: "netcd" or "etcd".
 	Label string
-	// ClientURL and PeerURL are http or https URLs; on loopback, unless the member has another place.
+	// ClientURL and PeerURL are on loopback, unless the member has another place; http, unless its TLS says https.
 	ClientURL, PeerURL string
 	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
 	DataDir, LogPath string
@@ -46,8 +43,10 @@ type Member struct {
 	binary    string
 	extra     []string
 	arguments []string
-	process   *exec.Cmd
-	exited    chan struct{}
+	// etcdctl are flags that name what it needs to reach the member over TLS.
+	etcdctl []string
+	process *exec.Cmd
+	exited  chan struct{}
 }
 
 // Options are what differs between the members of the tests.
@@ -67,14 +66,14 @@ type Options struct {
 // Place is where a member runs and how clients reach it.
 type Place struct {
 	ClientURL, PeerURL string
+	// TLS makes URLs that are not given https; nil is none.
+	TLS *TLS
 	// Command goes before the server's own command line.
 	Command []string
 	// Environment is added to ours.
 	Environment []string
 	// Flags are added to those of all members.
 	Flags []string
-	// TLS is what clients use when the client URL is an https one.
-	TLS *tls.Config
 	// Dial connects to the client URL; nil: from where we are.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -91,8 +90,9 @@ func New(options Options) (*Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		place.ClientURL = fmt.Sprintf("http://127.0.0.1:%d", client)
-		place.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", peer)
+		clientScheme, peerScheme := place.TLS.schemes()
+		place.ClientURL = fmt.Sprintf("%s://127.0.0.1:%d", clientScheme, client)
+		place.PeerURL = fmt.Sprintf("%s://127.0.0.1:%d", peerScheme, peer)
 	}
 	return &Member{
 		Label:     options.Label,
@@ -110,25 +110,16 @@ func New(options Options) (*Member, error) {
 // Endpoint is host:port of the client URL.
 func (m *Member) Endpoint() string { return hostOf(m.ClientURL) }
 
-// hostOf is host:port of a URL.
-func hostOf(url string) string {
-	_, host, _ := strings.Cut(url, "://")
-	return host
-}
+// PeerEndpoint is host:port of the peer URL.
+func (m *Member) PeerEndpoint() string { return hostOf(m.PeerURL) }
 
-// secured is whether clients talk TLS to the member.
-func (m *Member) secured() bool { return strings.HasPrefix(m.ClientURL, "https://") }
-
-// TLS is what clients use; nil: they talk without.
-func (m *Member) TLS() *tls.Config {
-	if !m.secured() {
+// ClientTLS is how clients dial the member's client URL; nil without TLS.
+func (m *Member) ClientTLS() *tls.Config {
+	if m.place.TLS == nil {
 		return nil
 	}
-	return m.place.TLS.Clone()
+	return m.place.TLS.Client
 }
-
-// Reach changes how clients reach the member from now on.
-func (m *Member) Reach(url string, with *tls.Config) { m.ClientURL, m.place.TLS = url, with }
 
 // Pid is the process id of the running server.
 func (m *Member) Pid() int { return m.process.Process.Pid }
@@ -174,7 +165,7 @@ func (m *Member) commandLine() []string {
 		"--listen-peer-urls=" + m.PeerURL,
 		"--initial-advertise-peer-urls=" + m.PeerURL,
 		"--initial-cluster=m1=" + m.PeerURL,
-	}, m.extra)
+	}, m.place.TLS.flags(), m.extra)
 }
 
 // Start launches the process and returns when it answers a linearizable read.
@@ -227,12 +218,8 @@ func (m *Member) DialTarget(target string, options ...grpc.DialOption) (*grpc.Cl
 	if m.place.Dial != nil {
 		options = append(options, grpc.WithContextDialer(m.place.Dial))
 	}
-	transport := insecure.NewCredentials()
-	if m.secured() {
-		transport = credentials.NewTLS(m.TLS())
-	}
 	return grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(transport),
+		grpc.WithTransportCredentials(m.place.TLS.credentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(AnswerBytesMax), grpc.MaxCallSendMsgSize(AnswerBytesMax)),
