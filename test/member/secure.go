@@ -117,7 +117,7 @@ func (m *Member) Reach(clientURL, peerURL string, with *TLS) {
 
 // HTTP is a client for the member's client URL.
 func (m *Member) HTTP() *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: m.ClientTLS()}}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: m.ClientTLS()}, Timeout: ServeWaitMax}
 }
 
 // Etcdctl is what etcdctl needs to reach the member.
