@@ -49,6 +49,9 @@ type watched struct {
 	name string
 	seen map[int64][]*mvccpb.KeyValue
 	last int64
+	// leave ends it; what comes later is no longer its business.
+	leave context.CancelFunc
+	left  bool
 }
 
 func newTurnover(t *testing.T, connect func(writer int) (*grpc.ClientConn, error)) *turnover {
@@ -102,6 +105,7 @@ func (l *turnover) write(loading, ctx context.Context, writer, from int) {
 // watchPlainly watches all keys on one stream of one connection, which nothing may end.
 func (l *turnover) watchPlainly(ctx context.Context, name string, connection *grpc.ClientConn) {
 	l.t.Helper()
+	ctx, leave := context.WithCancel(ctx)
 	stream, err := pb.NewWatchClient(connection).Watch(ctx)
 	if err == nil {
 		err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
@@ -110,7 +114,7 @@ func (l *turnover) watchPlainly(ctx context.Context, name string, connection *gr
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.watch(ctx, name, func() ([]*clientv3.Event, error) {
+	l.watch(ctx, &watched{name: name, leave: leave}, func() ([]*clientv3.Event, error) {
 		answer, err := stream.Recv()
 		if err != nil {
 			return nil, err
@@ -120,15 +124,26 @@ func (l *turnover) watchPlainly(ctx context.Context, name string, connection *gr
 }
 
 // watchAsUsers watches all keys with etcd's client, which goes to another member when a stream ends.
-func (l *turnover) watchAsUsers(ctx context.Context, name string, client *clientv3.Client) {
+func (l *turnover) watchAsUsers(ctx context.Context, name string, client *clientv3.Client) *watched {
+	ctx, leave := context.WithCancel(ctx)
+	one := &watched{name: name, leave: leave}
 	events := client.Watch(ctx, "w", clientv3.WithPrefix(), clientv3.WithRev(1))
-	l.watch(ctx, name, func() ([]*clientv3.Event, error) {
+	l.watch(ctx, one, func() ([]*clientv3.Event, error) {
 		answer, open := <-events
 		if !open {
 			return nil, fmt.Errorf("the watch of %s was closed", name)
 		}
 		return answer.Events, answer.Err()
 	})
+	return one
+}
+
+// dismiss ends a watcher: it must have seen what there was, and sees no more.
+func (l *turnover) dismiss(one *watched) {
+	l.mutex.Lock()
+	one.left = true
+	l.mutex.Unlock()
+	one.leave()
 }
 
 func eventsOf(answer *pb.WatchResponse) []*clientv3.Event {
@@ -139,8 +154,9 @@ func eventsOf(answer *pb.WatchResponse) []*clientv3.Event {
 	return events
 }
 
-func (l *turnover) watch(ctx context.Context, name string, receive func() ([]*clientv3.Event, error)) {
-	one := &watched{name: name, seen: map[int64][]*mvccpb.KeyValue{}}
+func (l *turnover) watch(ctx context.Context, one *watched, receive func() ([]*clientv3.Event, error)) {
+	one.seen = map[int64][]*mvccpb.KeyValue{}
+	l.t.Cleanup(one.leave)
 	l.watched = append(l.watched, one)
 	go func() {
 		for {
@@ -149,10 +165,14 @@ func (l *turnover) watch(ctx context.Context, name string, receive func() ([]*cl
 				return
 			}
 			if err != nil {
-				l.got.note("watch of "+name, 0, err)
+				l.got.note(one.name, 0, err)
 				return
 			}
 			l.mutex.Lock()
+			if one.left {
+				l.mutex.Unlock()
+				return
+			}
 			for _, event := range events {
 				one.seen[event.Kv.ModRevision] = append(one.seen[event.Kv.ModRevision], event.Kv)
 				one.last = max(one.last, event.Kv.ModRevision)
@@ -204,30 +224,33 @@ func (l *turnover) awaitSeen(one *watched, stored []*mvccpb.KeyValue) {
 	for _, pair := range stored {
 		last = max(last, pair.ModRevision)
 	}
-	deadline := time.Now().Add(settleMax)
-	for {
-		l.mutex.Lock()
-		seen := one.last
-		l.mutex.Unlock()
-		if seen >= last {
-			break
-		}
+	for deadline := time.Now().Add(settleMax); !l.knows(one, last); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			l.t.Errorf("%s saw revision %d and never %d", one.name, seen, last)
+			l.t.Errorf("%s saw revision %d and never %d", one.name, one.last, last)
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	due := 0
 	for _, pair := range stored {
+		if one.left && pair.ModRevision > one.last {
+			continue
+		}
+		due++
 		if events := one.seen[pair.ModRevision]; len(events) != 1 || string(events[0].Key) != string(pair.Key) {
 			l.t.Errorf("%s saw %v of %v", one.name, events, pair)
 		}
 	}
-	if len(one.seen) != len(stored) {
-		l.t.Errorf("%s saw %d revisions, the store has %d keys", one.name, len(one.seen), len(stored))
+	if len(one.seen) != due || due == 0 {
+		l.t.Errorf("%s saw %d revisions of %d", one.name, len(one.seen), due)
 	}
+}
+
+func (l *turnover) knows(one *watched, last int64) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return one.left || one.last >= last
 }
 
 // quick is an error for every call that took longer than one may that waits for no leader.

@@ -3,6 +3,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,6 +44,8 @@ type Member struct {
 	binary    string
 	extra     []string
 	arguments []string
+	// clientURLs and peerURLs are those that Listen gave.
+	clientURLs, peerURLs string
 	// etcdctl are flags that name what it needs to reach the member over TLS.
 	etcdctl []string
 	process *exec.Cmd
@@ -157,13 +160,14 @@ func (m *Member) commandLine() []string {
 	if m.arguments != nil {
 		return m.arguments
 	}
+	clients, peers := cmp.Or(m.clientURLs, m.ClientURL), cmp.Or(m.peerURLs, m.PeerURL)
 	return slices.Concat([]string{
 		"--name=m1",
 		"--data-dir=" + m.DataDir,
-		"--listen-client-urls=" + m.ClientURL,
-		"--advertise-client-urls=" + m.ClientURL,
-		"--listen-peer-urls=" + m.PeerURL,
-		"--initial-advertise-peer-urls=" + m.PeerURL,
+		"--listen-client-urls=" + clients,
+		"--advertise-client-urls=" + clients,
+		"--listen-peer-urls=" + peers,
+		"--initial-advertise-peer-urls=" + peers,
 		"--initial-cluster=m1=" + m.PeerURL,
 	}, m.place.TLS.flags(), m.extra)
 }

@@ -115,6 +115,11 @@ func (m *Member) Reach(clientURL, peerURL string, with *TLS) {
 	m.ClientURL, m.PeerURL, m.place.TLS = clientURL, peerURL, with
 }
 
+// Listen has the member listen, from its next start on, on more than the URLs that it is reached by.
+func (m *Member) Listen(clientURLs, peerURLs []string) {
+	m.clientURLs, m.peerURLs = strings.Join(clientURLs, ","), strings.Join(peerURLs, ",")
+}
+
 // HTTP is a client for the member's client URL.
 func (m *Member) HTTP() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: m.ClientTLS()}, Timeout: ServeWaitMax}
