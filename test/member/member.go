@@ -4,6 +4,7 @@ package member
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,7 +18,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 const (
@@ -33,7 +33,7 @@ const (
 type Member struct {
 	// Label names the server in messages: "netcd" or "etcd".
 	Label string
-	// ClientURL and PeerURL are http URLs; on loopback, unless the member has another place.
+	// ClientURL and PeerURL are on loopback, unless the member has another place; http, unless its TLS says https.
 	ClientURL, PeerURL string
 	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
 	DataDir, LogPath string
@@ -61,6 +61,8 @@ type Options struct {
 // Place is where a member runs and how clients reach it.
 type Place struct {
 	ClientURL, PeerURL string
+	// TLS makes URLs that are not given https; nil is none.
+	TLS *TLS
 	// Command goes before the server's own command line.
 	Command []string
 	// Environment is added to ours.
@@ -81,8 +83,9 @@ func New(options Options) (*Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		place.ClientURL = fmt.Sprintf("http://127.0.0.1:%d", client)
-		place.PeerURL = fmt.Sprintf("http://127.0.0.1:%d", peer)
+		clientScheme, peerScheme := place.TLS.schemes()
+		place.ClientURL = fmt.Sprintf("%s://127.0.0.1:%d", clientScheme, client)
+		place.PeerURL = fmt.Sprintf("%s://127.0.0.1:%d", peerScheme, peer)
 	}
 	return &Member{
 		Label:     options.Label,
@@ -97,7 +100,15 @@ func New(options Options) (*Member, error) {
 }
 
 // Endpoint is host:port of the client URL.
-func (m *Member) Endpoint() string { return m.ClientURL[len("http://"):] }
+func (m *Member) Endpoint() string { return hostOf(m.ClientURL) }
+
+// ClientTLS is how clients dial the member's client URL; nil without TLS.
+func (m *Member) ClientTLS() *tls.Config {
+	if m.place.TLS == nil {
+		return nil
+	}
+	return m.place.TLS.Client
+}
 
 // Pid is the process id of the running server.
 func (m *Member) Pid() int { return m.process.Process.Pid }
@@ -121,7 +132,7 @@ func (m *Member) Launch() error {
 		"--listen-peer-urls=" + m.PeerURL,
 		"--initial-advertise-peer-urls=" + m.PeerURL,
 		"--initial-cluster=m1=" + m.PeerURL,
-	}, m.extra)
+	}, m.place.TLS.flags(), m.extra)
 	process := exec.Command(line[0], line[1:]...)
 	process.Stdout, process.Stderr = log, log
 	process.Env = append(os.Environ(), m.place.Environment...)
@@ -191,7 +202,7 @@ func (m *Member) DialTarget(target string, options ...grpc.DialOption) (*grpc.Cl
 		options = append(options, grpc.WithContextDialer(m.place.Dial))
 	}
 	return grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(m.place.TLS.credentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickBackoff, MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(AnswerBytesMax), grpc.MaxCallSendMsgSize(AnswerBytesMax)),
