@@ -32,5 +32,7 @@ mod snapshots;
 mod store;
 /// Public because nothing of Rust calls its functions: JavaScript does.
 pub mod system;
+/// Public for the same reason.
+pub mod tls;
 mod transport;
 mod watches;

@@ -40,7 +40,7 @@ pub(crate) fn accept(
     {
         return spawn(async move { acceptor.serve(&request, body, respond).await });
     }
-    let http_here = conn.listener.http && (conn.tls || !conn.listener.grpc);
+    let http_here = conn.listener.http && (conn.is_tls() || !conn.listener.grpc);
     if http_here && !(conn.listener.grpc && head::is_grpc(&request.parts.headers)) {
         return web::over_http2::serve(worker, conn, request, body, respond);
     }

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::record::Read;
-use super::time::{Clock, seconds};
+use super::time::Clock;
 use super::told::{Fact, Kept, Reading, Shape, Told};
+use crate::calendar::seconds;
 use crate::metrics::CODES;
 
 /// Writes lines; what is the same in the next line is kept.

@@ -3,7 +3,7 @@
 pub(crate) mod driver;
 pub(crate) mod first;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,12 +19,20 @@ pub(crate) enum Stage {
     Draining,
 }
 
+/// What is known of a connection by its TLS handshake.
+#[derive(Debug, Default)]
+pub(crate) struct TlsFacts {
+    /// Of the client's certificate, where a common name is a user's.
+    pub(crate) common_name: Option<String>,
+}
+
 /// One connection, shared by its driver and its calls; all on one worker.
 #[derive(Debug)]
 pub(crate) struct ConnCtx {
     pub(crate) listener: Arc<ListenerInfo>,
     pub(crate) peer: String,
-    pub(crate) tls: bool,
+    /// Set by the handshake.
+    pub(crate) tls: OnceCell<TlsFacts>,
     pub(crate) stage: Cell<Stage>,
     /// Bytes of large answers that wait for the client's window.
     unsent: Cell<usize>,
@@ -32,15 +40,24 @@ pub(crate) struct ConnCtx {
 }
 
 impl ConnCtx {
-    pub(crate) fn new(listener: Arc<ListenerInfo>, peer: String, tls: bool) -> Rc<Self> {
+    pub(crate) fn new(listener: Arc<ListenerInfo>, peer: String) -> Rc<Self> {
         Rc::new(Self {
             listener,
             peer,
-            tls,
+            tls: OnceCell::new(),
             stage: Cell::new(Stage::Open),
             unsent: Cell::new(0),
             waker: RefCell::new(None),
         })
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
+    /// The user that the client's certificate names.
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        self.tls.get()?.common_name.as_deref()
     }
 
     pub(crate) fn unsent(&self) -> usize {
