@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -294,6 +295,16 @@ func (m *Member) LogTail() string {
 // portsOfTests lies below the ports that the kernel gives to connections: one of those could hold a member's port
 // when it starts again.
 const portsOfTests = "20000-32000"
+
+// FreePort is for programs of a test that listen by themselves.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
 
 // freePort takes the next free one of the range that NETCD_TEST_PORTS ("from-to") names, or of the tests' own.
 func freePort() (int, error) {
