@@ -130,8 +130,8 @@ export class Member {
     await requireWritable(config.dataDir, "data", this.#log);
     const opening = this.#opening ?? (await this.#open());
     const { engine, identity } = opening;
-    this.#tls.start(engine.native.transport);
     const recovered = await recover(config, opening, this.#log);
+    this.#tls.start(engine.native.transport);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
