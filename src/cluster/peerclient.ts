@@ -1,6 +1,7 @@
 // Questions over HTTP/1.1 to the peer URLs of other members: who the members are, and what only the leader may do.
 
 import { request } from "node:http";
+import { type RequestOptions, request as requestSecured } from "node:https";
 import { parseUrl } from "../config/urls.js";
 import { limits } from "../limits.js";
 import type { Member } from "./member.js";
@@ -21,12 +22,21 @@ export interface PeerQuestion {
   readonly timeoutMs: number;
 }
 
+/** The newest TLS of the peers' side. */
+let dialTls: () => RequestOptions | null = () => null;
+
+export function setDialTls(newest: () => RequestOptions | null): void {
+  dialTls = newest;
+}
+
 /** Rejects when there is no whole answer in time; any status is an answer. */
 export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQuestion): Promise<PeerAnswer> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(Math.ceil(timeoutMs));
     const options = { ...target(url), path, method, headers: { ...headers }, agent: false as const, signal };
-    const call = request(options, (response) => {
+    const secured = "socketPath" in options || parseUrl(url).scheme !== "https" ? null : dialTls();
+    const ask = secured === null ? request : requestSecured;
+    const call = ask({ ...options, ...secured }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on("data", (chunk: Buffer) => {
@@ -49,8 +59,8 @@ export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQue
 function target(text: string): { socketPath: string; host: string } | { host: string; port: string } {
   const { scheme, host, port, address } = parseUrl(text);
   if (scheme === "unix") return { socketPath: address, host: "localhost" };
-  if (scheme === "http") return { host, port };
-  throw new Error(`${text}: only http:// and unix:// peer URLs can be dialled, netcd does not have TLS yet`);
+  if (scheme === "http" || scheme === "https") return { host, port };
+  throw new Error(`${text}: only http://, https:// and unix:// peer URLs can be dialled`);
 }
 
 /** The members as JSON of the peer endpoints; ids are numbers there, beyond what JavaScript's parser keeps. */

@@ -24,7 +24,6 @@ interface Found {
 async function find(config: Config, log: Logger): Promise<Found> {
   const joins = config.initialClusterState === "existing";
   const found = await (joins ? joinCluster(config, log) : initial(config));
-  refuseSecured(found.members);
   if (!joins) refuseLearners(found.members, config.maxLearners);
   return found;
 }
@@ -39,17 +38,6 @@ function initial(config: Config): Promise<Found> {
     },
     resolveUrl,
   );
-}
-
-/** Throws BootstrapError if a member can only be reached over TLS. */
-function refuseSecured(members: readonly Member[]): void {
-  for (const { peerUrls, id } of members) {
-    const secured = peerUrls.find((url) => /^(https|unixs):/i.test(url));
-    if (secured === undefined) continue;
-    throw new BootstrapError(
-      `member ${id.toString(16)} has the peer URL ${secured}, which cannot be dialled: netcd does not have TLS yet`,
-    );
-  }
 }
 
 /** As `find`, for a member that has no data: it must not have had any. */

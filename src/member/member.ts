@@ -19,6 +19,7 @@ import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
 import { requestStats } from "./requestlog.js";
 import { logNoTransfer, logStart } from "./startlog.js";
+import { MemberTls } from "./tls.js";
 
 /** How long other members' calls over HTTP may go on after the links to them ended, as in etcd. */
 const PEER_GRACE_MS = 1_000;
@@ -51,6 +52,7 @@ export class Member {
   readonly #removed: () => void;
   readonly #metrics = new Metrics();
   #engine: NativeEngine | null = null;
+  #tls: MemberTls | null = null;
   #running: Parts | null = null;
   #stopping: Promise<void> | null = null;
   #leader = 0n;
@@ -120,6 +122,7 @@ export class Member {
       if (error !== null) this.#log.warn("check file permission", { error });
     }
     const listeners = planListeners(config);
+    this.#tls = new MemberTls(config, this.#binding, this.#log, this.#metrics.registry);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
     requireDescriptors(this.#binding);
@@ -128,6 +131,7 @@ export class Member {
     const opening = this.#opening ?? (await this.#open());
     const { engine, identity } = opening;
     const recovered = await recover(config, opening, this.#log);
+    this.#tls.start(engine.native.transport);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
@@ -226,6 +230,7 @@ export class Member {
 
   /** Ends what would go on by itself. */
   async #endParts(): Promise<void> {
+    this.#tls?.stop();
     this.#running?.lessor.stop();
     this.#running?.clustering.stop();
     this.#running?.replica.stop();
@@ -272,8 +277,9 @@ export class Member {
     const clients = listeners.filter((listener) => listener.role === "client");
     for (const _ of clients) this.#log.info("ready to serve client requests");
     this.#log.info("grpc service status changed", { service: "", status: "SERVING" });
-    for (const { traffic, address } of clients) {
-      this.#log.info("serving client traffic insecurely; this is strongly discouraged!", { traffic, address });
+    for (const { traffic, address, tls } of clients) {
+      const how = tls ? "securely" : "insecurely; this is strongly discouraged!";
+      this.#log.info(`serving client traffic ${how}`, { traffic, address });
     }
   }
 

@@ -67,16 +67,31 @@ func StartPair(t testing.TB, flags ...string) (netcd, etcd *Member) {
 	return startFor(t, "netcd", Netcd(), flags), startFor(t, "etcd", Etcd(), flags)
 }
 
+// StartPairAt is StartPair with a place for each, whose ports differ when the place names none.
+func StartPairAt(t testing.TB, place Place, flags ...string) (netcd, etcd *Member) {
+	t.Helper()
+	Need(t, Etcd())
+	return StartAt(t, "netcd", Netcd(), place, flags...), StartAt(t, "etcd", Etcd(), place, flags...)
+}
+
 func startFor(t testing.TB, label, binary string, flags []string) *Member {
 	t.Helper()
+	return StartAt(t, label, binary, Place{}, flags...)
+}
+
+// StartAt starts a server alone at a place; it is killed at the end of the test.
+func StartAt(t testing.TB, label, binary string, place Place, flags ...string) *Member {
+	t.Helper()
 	Need(t, binary)
-	started, err := New(Options{Label: label, Binary: binary, Dir: t.TempDir(), Flags: flags})
+	started, err := New(Options{Label: label, Binary: binary, Dir: t.TempDir(), Place: place, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
+	started.secure(t, issuer(t))
 	if err := started.Start(); err != nil {
 		t.Fatal(err)
 	}
+	started.enableAuth(t)
 	t.Cleanup(func() {
 		if err := started.Kill(); err != nil {
 			t.Error(err)
