@@ -1,6 +1,7 @@
 // The composition root: opens a member's data, has its parts built, and starts and stops them in order.
 
 import { Membership } from "../cluster/membership.js";
+import { type Ask, peerClient } from "../cluster/peerclient.js";
 import { type Publication, publishMember } from "../cluster/publish.js";
 import { refuseDowngrade } from "../cluster/versions.js";
 import type { Config, ListenUrl } from "../config/config.js";
@@ -122,20 +123,23 @@ export class Member {
       if (error !== null) this.#log.warn("check file permission", { error });
     }
     const listeners = planListeners(config);
-    this.#tls = new MemberTls(config, this.#binding, this.#log, this.#metrics.registry);
+    const tls = new MemberTls(config, this.#binding, this.#log);
+    this.#tls = tls;
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
     requireDescriptors(this.#binding);
     logStart(this.#log, config, isInitialized(memberDir));
     await requireWritable(config.dataDir, "data", this.#log);
-    const opening = this.#opening ?? (await this.#open());
+    tls.makeOwn();
+    const ask = peerClient(() => tls.dialOptions());
+    const opening = this.#opening ?? (await this.#open(ask));
     const { engine, identity } = opening;
     const recovered = await recover(config, opening, this.#log);
-    this.#tls.start(engine.native.transport);
+    tls.use(engine.native.transport);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
-    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log);
+    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log, ask);
     this.#goOn();
     const running = buildParts({
       config,
@@ -144,6 +148,8 @@ export class Member {
       recovered,
       identity,
       membership,
+      ask,
+      tls,
       first,
       metrics: this.#metrics,
       removed: this.#removed,
@@ -162,8 +168,8 @@ export class Member {
     this.#background(this.#becomeServing(running, listeners));
   }
 
-  async #open(): Promise<Opening> {
-    const claim = await claimData(this.#config, this.#binding, this.#log, () => this.#goOn());
+  async #open(ask: Ask): Promise<Opening> {
+    const claim = await claimData(this.#config, this.#binding, this.#log, ask, () => this.#goOn());
     try {
       // A stop that has not seen the lock does not release it.
       this.#goOn();
