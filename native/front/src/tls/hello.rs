@@ -22,9 +22,13 @@ impl Hello {
     }
 
     fn fill(&mut self, first: &[u8]) -> Option<()> {
+        const HANDSHAKE: u8 = 0x16;
         const RECORD_HEAD: usize = 5;
         const MESSAGE_HEAD: usize = 4;
         const RANDOM: usize = 32;
+        if *first.first()? != HANDSHAKE {
+            return None;
+        }
         let mut body = Reader(first.get(RECORD_HEAD + MESSAGE_HEAD..)?);
         let version = body.number()?;
         self.versions = VERSIONS.into_iter().filter(|it| *it <= version).collect();
