@@ -22,11 +22,11 @@ impl Hello {
     }
 
     fn fill(&mut self, first: &[u8]) -> Option<()> {
-        const HANDSHAKE: u8 = 0x16;
         const RECORD_HEAD: usize = 5;
         const MESSAGE_HEAD: usize = 4;
         const RANDOM: usize = 32;
-        if *first.first()? != HANDSHAKE {
+        const CLIENT_HELLO: u8 = 1;
+        if *first.get(RECORD_HEAD)? != CLIENT_HELLO {
             return None;
         }
         let mut body = Reader(first.get(RECORD_HEAD + MESSAGE_HEAD..)?);
