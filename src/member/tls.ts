@@ -24,6 +24,8 @@ export class MemberTls {
       throw new BootstrapError((error as Error).message);
     }
     const sides = this.#sides;
+    const peers = sides.find(({ side }) => side === "peer");
+    setDialTls(() => (peers === undefined ? {} : dialled(peers.options)));
     new Gauge({
       name: "netcd_certificate_expiry_seconds",
       help: "Seconds until a certificate ends.",
@@ -43,8 +45,6 @@ export class MemberTls {
       transport.setTls(one.side, one.options);
       one.start((options) => transport.setTls(one.side, options));
     }
-    const peers = this.#sides.find(({ side }) => side === "peer");
-    setDialTls(() => (peers === undefined ? {} : dialled(peers.options)));
   }
 
   stop(): void {
