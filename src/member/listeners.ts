@@ -3,9 +3,7 @@
 import { networkInterfaces } from "node:os";
 import { BootstrapError } from "../cluster/initial.js";
 import type { Config, ListenUrl } from "../config/config.js";
-import type { TlsConfig } from "../config/tls.js";
 import type { ListenerOptions, NativeTransport } from "../native/binding.js";
-import { hasCertificate } from "../tls/material.js";
 
 /** A socket and what it serves. */
 export interface PlannedListener extends ListenerOptions {
@@ -27,8 +25,6 @@ export function planListeners(config: Config): PlannedListener[] {
     );
   }
   const grpcTraffic = http ? "grpc+http" : "grpc";
-  const planned = (role: ListenerOptions["role"], url: ListenUrl, serves: Serves, traffic: PlannedListener["traffic"]) =>
-    plan(role === "peer" ? config.peerTls : config.clientTls, role, url, serves, traffic);
   return [
     ...config.listenPeerUrls.map((url) => planned("peer", url, { grpc: false, http: true }, "")),
     ...config.listenClientUrls.map((url) => planned("client", url, { grpc: true, http }, grpcTraffic)),
@@ -42,21 +38,13 @@ interface Serves {
   readonly http: boolean;
 }
 
-function plan(
-  side: TlsConfig,
+function planned(
   role: ListenerOptions["role"],
   url: ListenUrl,
   serves: Serves,
   traffic: PlannedListener["traffic"],
 ): PlannedListener {
   const tls = url.scheme === "https" || url.scheme === "unixs";
-  if (tls && !hasCertificate(side)) {
-    throw new BootstrapError(
-      role === "peer"
-        ? `cannot listen on TLS for ${url.address}: KeyFile and CertFile are not presented`
-        : `TLS key/cert (--cert-file, --key-file) must be provided for ${role} url ${url.text} with HTTPS scheme`,
-    );
-  }
   const unix = url.scheme === "unix" || url.scheme === "unixs";
   const address = unix ? url.address : bindAddress(url);
   // Clients connect at once and wait until the member is published; peers and probes are served from the start.
@@ -87,8 +75,14 @@ function merged(listeners: readonly PlannedListener[]): ListenerOptions[] {
   const byPlace = new Map<string, ListenerOptions>();
   for (const { url: _url, traffic: _traffic, ...one } of listeners) {
     const place = `${one.role} ${one.address}`;
-    const other = byPlace.get(place);
-    byPlace.set(place, other ? { ...one, plain: one.plain || other.plain, tls: one.tls || other.tls } : one);
+    const other = byPlace.get(place) ?? one;
+    byPlace.set(place, {
+      ...one,
+      grpc: one.grpc || other.grpc,
+      http: one.http || other.http,
+      plain: one.plain || other.plain,
+      tls: one.tls || other.tls,
+    });
   }
   return [...byPlace.values()];
 }

@@ -1,6 +1,7 @@
 // The composition root: opens a member's data, has its parts built, and starts and stops them in order.
 
 import { Membership } from "../cluster/membership.js";
+import { type Ask, peerClient } from "../cluster/peerclient.js";
 import { type Publication, publishMember } from "../cluster/publish.js";
 import { refuseDowngrade } from "../cluster/versions.js";
 import type { Config, ListenUrl } from "../config/config.js";
@@ -110,6 +111,9 @@ export class Member {
     this.#goOn();
     const config = this.#config;
     const memberDir = memberDirectory(config);
+    const listeners = planListeners(config);
+    const tls = new MemberTls(config, this.#binding, this.#log);
+    this.#tls = tls;
     const type = inspectDataDir(config.dataDir, (filename) => {
       this.#log.warn("found invalid file under data directory", { filename, "data-dir": config.dataDir });
     });
@@ -121,21 +125,22 @@ export class Member {
       const error = openToOthers(directory);
       if (error !== null) this.#log.warn("check file permission", { error });
     }
-    const listeners = planListeners(config);
-    this.#tls = new MemberTls(config, this.#binding, this.#log, this.#metrics.registry);
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
+    tls.prepare("peer");
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
+    tls.prepare("client");
     requireDescriptors(this.#binding);
     logStart(this.#log, config, isInitialized(memberDir));
     await requireWritable(config.dataDir, "data", this.#log);
-    const opening = this.#opening ?? (await this.#open());
+    const ask = peerClient(() => tls.dialOptions());
+    const opening = this.#opening ?? (await this.#open(ask));
     const { engine, identity } = opening;
     const recovered = await recover(config, opening, this.#log);
-    this.#tls.start(engine.native.transport);
+    tls.use(engine.native.transport);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
-    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log);
+    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log, ask);
     this.#goOn();
     const running = buildParts({
       config,
@@ -144,6 +149,8 @@ export class Member {
       recovered,
       identity,
       membership,
+      ask,
+      tls,
       first,
       metrics: this.#metrics,
       removed: this.#removed,
@@ -162,8 +169,8 @@ export class Member {
     this.#background(this.#becomeServing(running, listeners));
   }
 
-  async #open(): Promise<Opening> {
-    const claim = await claimData(this.#config, this.#binding, this.#log, () => this.#goOn());
+  async #open(ask: Ask): Promise<Opening> {
+    const claim = await claimData(this.#config, this.#binding, this.#log, ask, () => this.#goOn());
     try {
       // A stop that has not seen the lock does not release it.
       this.#goOn();

@@ -1,51 +1,82 @@
 // From files to what the data plane takes: read together, with Go's texts for what cannot be read.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { Config } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
-import type { TlsOptions } from "../native/binding.js";
+import type { SelfSigned, TlsOptions } from "../native/binding.js";
 
 export type Side = "client" | "peer";
 
-/** Whether a side has what it needs to serve TLS. */
-export const hasCertificate = (tls: TlsConfig) => tls.certFile !== "" && tls.keyFile !== "";
+/** The rules of a side, with the files that it really has. */
+export interface Sources {
+  readonly side: Side;
+  readonly tls: TlsConfig;
+  /** The files were made by this member: nobody else has signed them, and nobody can check whose they are. */
+  readonly selfSigned: boolean;
+  /** What stands in the place of files for a side that dials with a CA alone; null: it has files. */
+  readonly bare: SelfSigned | null;
+}
 
-/** The files of a side, by what they are. */
-export function filesOf(tls: TlsConfig): [string, string][] {
-  const all: [string, string][] = [
-    ["certificate", tls.certFile],
-    ["key", tls.keyFile],
-    ["client certificate", tls.clientCertFile],
-    ["client key", tls.clientKeyFile],
-    ["ca", tls.trustedCaFile],
-    ["crl", tls.crlFile],
-  ];
-  return all.filter(([, file]) => file !== "");
+/** Whether a side was given a certificate, or half of it. */
+export const hasFiles = (tls: TlsConfig) => tls.certFile !== "" || tls.keyFile !== "";
+
+/** The paths of a side's files. */
+export function filesOf(tls: TlsConfig): string[] {
+  const { certFile, keyFile, clientCertFile, clientKeyFile, trustedCaFile, crlFile } = tls;
+  return [certFile, keyFile, clientCertFile, clientKeyFile, trustedCaFile, crlFile].filter((file) => file !== "");
 }
 
 /** Throws Error with Go's text if a file cannot be read. */
-export function readMaterial(config: Config, side: Side): TlsOptions {
-  const tls = side === "client" ? config.clientTls : config.peerTls;
-  const optional = (file: string) => (file === "" ? null : read(file));
+export function readMaterial(config: Config, { side, tls, selfSigned, bare }: Sources): TlsOptions {
   return {
-    certificate: read(tls.certFile),
-    key: read(tls.keyFile),
-    clientCertificate: optional(tls.clientCertFile),
-    clientKey: optional(tls.clientKeyFile),
+    ...(bare === null ? readPairs(tls) : bareRules(bare)),
     trustedCa: optional(tls.trustedCaFile),
     requiresClientCertificate: tls.clientCertAuth || tls.trustedCaFile !== "",
     ...readCrl(tls.crlFile),
-    allowedCommonNames: [...tls.allowedCommonNames],
-    allowedHostnames: [...tls.allowedHostnames],
     skipsSanVerification: tls.skipsSanVerification,
     commonNameIsUser: side === "client" && tls.clientCertAuth,
     cipherSuites: [...config.cipherSuites],
     minVersion: config.tlsMinVersion,
     maxVersion: config.tlsMaxVersion,
-    skipsServerVerification: tls.auto,
+    skipsServerVerification: selfSigned,
     serverName: null,
   };
 }
+
+type Pairs = Pick<
+  TlsOptions,
+  "certificate" | "key" | "clientCertificate" | "clientKey" | "allowedCommonNames" | "allowedHostnames"
+>;
+
+function readPairs(tls: TlsConfig): Pairs {
+  const { certFile, keyFile, clientCertFile, clientKeyFile } = tls;
+  if (certFile === "" || keyFile === "") {
+    throw new Error(`KeyFile and CertFile must both be present[key: ${keyFile}, cert: ${certFile}]`);
+  }
+  const [certificate, key] = [read(certFile), read(keyFile)];
+  if ((clientCertFile === "") !== (clientKeyFile === "")) {
+    const both = `key: ${clientKeyFile}, cert: ${clientCertFile}`;
+    throw new Error(`ClientKeyFile and ClientCertFile must both be present or both absent: ${both}]`);
+  }
+  return {
+    certificate,
+    key,
+    clientCertificate: optional(clientCertFile),
+    clientKey: optional(clientKeyFile),
+    allowedCommonNames: [...tls.allowedCommonNames],
+    allowedHostnames: [...tls.allowedHostnames],
+  };
+}
+
+/** Without a certificate etcd has no rules about those of others either. */
+const bareRules = ({ certificate, key }: SelfSigned): Pairs => ({
+  certificate: Buffer.from(certificate),
+  key: Buffer.from(key),
+  clientCertificate: null,
+  clientKey: null,
+  allowedCommonNames: [],
+  allowedHostnames: [],
+});
 
 /** A list that cannot be read refuses callers, and does not keep a member from starting. */
 function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
@@ -57,12 +88,32 @@ function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
   }
 }
 
+const optional = (file: string) => (file === "" ? null : read(file));
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  ENOTDIR: "not a directory",
+  EISDIR: "is a directory",
+};
+
 function read(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "no such file or directory" : code === "EACCES" ? "permission denied" : `${code}`;
-    throw new Error(`open ${file}: ${reason}`);
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    const reason = REASONS[code] ?? message;
+    throw new Error(code === "EISDIR" ? `read ${file}: ${reason}` : `open ${file}: ${reason}`);
   }
+}
+
+const OTHERS = 0o077;
+
+/** Files of private keys that others than their owner may read, or write, with their modes. */
+export function openKeys(tls: TlsConfig): { file: string; mode: string }[] {
+  return [tls.keyFile, tls.clientKeyFile].flatMap((file) => {
+    const found = file === "" ? undefined : statSync(file, { throwIfNoEntry: false });
+    const mode = (found?.mode ?? 0) & 0o777;
+    return (mode & OTHERS) === 0 ? [] : [{ file, mode: mode.toString(8).padStart(4, "0") }];
+  });
 }

@@ -59,6 +59,22 @@ export const securityFlags = [
   security("host-whitelist", "set", "*", "Host names that plain HTTP requests may name; * or empty = all."),
 ] as const;
 
+/** What only the config file has. */
+export const securityKeys = [
+  security("client-transport-security.allowed-cn", "strings", "", "Common names that a client may have.", {
+    yaml: client("allowed-cn"),
+  }),
+  security(
+    "client-transport-security.skip-client-san-verification",
+    "bool",
+    "false",
+    "Not on the metrics port either.",
+    {
+      yaml: client("skip-client-san-verification"),
+    },
+  ),
+] as const;
+
 export const authFlags = [
   auth("auth-token", "string", "simple", "Kind of token: simple, or jwt and its options."),
   auth("bcrypt-cost", "uint", "10", "Cost of password hashes, 4 to 31."),
