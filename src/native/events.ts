@@ -40,7 +40,7 @@ export type NativeEvent =
   /** Writes are refused because the database has reached its quota; once in a drain. Answer with quotaRefused. */
   | { type: "quotaExceeded" }
   /** A log line from Rust. */
-  | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string][] }
+  | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields: [string, string | string[]][] }
   /** A unary call that took too long (`warn`), or one of all where all are logged; figures as etcd counts, -1 = not. */
   | {
       type: "requestStats";
@@ -108,6 +108,8 @@ export type NativeEvent =
       /** From grpc-timeout; null = none. */
       deadlineMs: number | null;
       listener: string;
+      /** The client's user by its certificate, which was verified; null = by it there is none. */
+      commonName: string | null;
     }
   | { type: "callMessage"; call: number; data: Uint8Array }
   | { type: "callHalfClose"; call: number }
@@ -128,6 +130,8 @@ export type NativeEvent =
       listener: string;
       /** Why a linearizable read failed that this request has waited for already; null = it has for none. */
       failedRead: string | null;
+      /** As for calls. */
+      commonName: string | null;
     }
   | { type: "httpClosed"; request: number }
   | { type: "httpDrained"; request: number };

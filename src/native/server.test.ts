@@ -93,7 +93,7 @@ function call(name: string, deadlineMs: number | null = null): void {
     ["trace-bin", Buffer.from([1, 2])],
   ];
   const head = { call: 1, path: `/test.Test/${name}`, metadata, peer: "127.0.0.1:5", deadlineMs, listener: "client" };
-  server.handle({ type: "call", ...head });
+  server.handle({ type: "call", ...head, commonName: null });
 }
 
 const message = (text: string) => server.handle({ type: "callMessage", call: 1, data: Buffer.from(text) });
@@ -146,7 +146,7 @@ test("metadata that grpc-js does not take ends neither the process nor the call"
   ];
   server.handle({
     ...{ type: "call", call: 1, path: "/test.Test/Unary", metadata },
-    ...{ peer: "127.0.0.1:5", deadlineMs: null, listener: "client" },
+    ...{ peer: "127.0.0.1:5", deadlineMs: null, listener: "client", commonName: null },
   });
   message("you");
   halfClose();
@@ -317,6 +317,7 @@ const http: Extract<NativeEvent, { type: "http" }> = {
   peer: "p",
   listener: "client",
   failedRead: null,
+  commonName: null,
 };
 
 test("an HTTP request is answered whole or in parts that wait for room", async () => {

@@ -7,6 +7,7 @@ use napi::bindgen_prelude::BigInt;
 use napi::{Error, Result};
 use netcd_engine::mvcc::MetaTable;
 use netcd_engine::types::{EntryKind, OpKind};
+use netcd_front::tls::{TlsSide, TlsVersion};
 use netcd_front::{ProbeKind, TokenKind};
 
 /// An error for JavaScript.
@@ -88,6 +89,24 @@ pub fn probe_kind(name: &str) -> Result<ProbeKind> {
         "livez" => Ok(ProbeKind::Livez),
         "readyz" => Ok(ProbeKind::Readyz),
         other => Err(reason(format!("there is no probe {other}"))),
+    }
+}
+
+/// A side of TLS by its name.
+pub fn tls_side(name: &str) -> Result<TlsSide> {
+    match name {
+        "client" => Ok(TlsSide::Client),
+        "peer" => Ok(TlsSide::Peer),
+        other => Err(reason(format!("there is no side {other}"))),
+    }
+}
+
+/// A version of TLS by its name.
+pub fn tls_version(name: &str) -> Result<TlsVersion> {
+    match name {
+        "TLS1.2" => Ok(TlsVersion::V1_2),
+        "TLS1.3" => Ok(TlsVersion::V1_3),
+        other => Err(reason(format!("there is no TLS version {other}"))),
     }
 }
 

@@ -7,8 +7,8 @@ use netcd_engine::error::EtcdError;
 use netcd_engine::mvcc::MetaRow;
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::{EntryKind, LogMark};
-use netcd_front::FrontEvent;
 use netcd_front::peer::LinkState;
+use netcd_front::{FieldValue, FrontEvent};
 
 /// See `NativeEvent` in binding.ts.
 pub enum Event {
@@ -39,7 +39,7 @@ pub enum Event {
     Log {
         level: &'static str,
         message: String,
-        fields: Vec<(String, String)>,
+        fields: Vec<(String, FieldValue)>,
     },
     /// Of the links to other members.
     Peer(PeerEvent),

@@ -8,7 +8,7 @@ use netcd_engine::describe;
 use netcd_engine::error::EtcdError;
 use netcd_engine::types::LogMark;
 use netcd_front::peer::LinkState;
-use netcd_front::{FrontEvent, MetadataValue, RequestStats};
+use netcd_front::{FieldValue, FrontEvent, MetadataValue, RequestStats};
 
 use crate::buffer::SharedBytes;
 use crate::event::{Event, PeerEvent};
@@ -106,7 +106,8 @@ pub enum NativeEvent {
     Log {
         level: &'static str,
         message: String,
-        fields: Vec<(String, String)>,
+        #[napi(ts_type = "Array<[string, string | Array<string>]>")]
+        fields: Vec<(String, Either<String, Vec<String>>)>,
     },
     RequestStats {
         warn: bool,
@@ -163,6 +164,7 @@ pub enum NativeEvent {
         peer: String,
         deadline_ms: Option<f64>,
         listener: String,
+        common_name: Option<String>,
     },
     CallMessage {
         call: f64,
@@ -189,6 +191,7 @@ pub enum NativeEvent {
         peer: String,
         listener: String,
         failed_read: Option<String>,
+        common_name: Option<String>,
     },
     HttpClosed {
         request: f64,
@@ -286,7 +289,7 @@ impl From<Event> for NativeEvent {
             } => Self::Log {
                 level,
                 message,
-                fields,
+                fields: fields.into_iter().map(found_field).collect(),
             },
             Event::Peer(event) => event.into(),
             Event::Front(event) => event.into(),
@@ -305,6 +308,7 @@ impl From<FrontEvent> for NativeEvent {
                 peer,
                 deadline_ms,
                 listener,
+                common_name,
             } => Self::Call {
                 call: number(call),
                 path,
@@ -312,6 +316,7 @@ impl From<FrontEvent> for NativeEvent {
                 peer,
                 deadline_ms: deadline_ms.map(|ms| ms as f64),
                 listener,
+                common_name,
             },
             FrontEvent::CallMessage { call, data } => Self::CallMessage {
                 call: number(call),
@@ -332,6 +337,7 @@ impl From<FrontEvent> for NativeEvent {
                 peer,
                 listener,
                 failed_read,
+                common_name,
             } => Self::Http {
                 request: number(request),
                 method,
@@ -341,6 +347,7 @@ impl From<FrontEvent> for NativeEvent {
                 peer,
                 listener,
                 failed_read,
+                common_name,
             },
             FrontEvent::HttpClosed { request } => Self::HttpClosed {
                 request: number(request),
@@ -359,6 +366,13 @@ impl From<FrontEvent> for NativeEvent {
             FrontEvent::RequestStats(stats) => (*stats).into(),
             FrontEvent::Log { .. } => unreachable!("the sink queues log lines as such"),
         }
+    }
+}
+
+fn found_field((name, value): (String, FieldValue)) -> (String, Either<String, Vec<String>>) {
+    match value {
+        FieldValue::Text(text) => (name, Either::A(text)),
+        FieldValue::List(list) => (name, Either::B(list)),
     }
 }
 

@@ -23,6 +23,8 @@ mod open;
 mod options;
 mod peers;
 mod queue;
+/// Public because nothing of Rust calls its function: JavaScript does.
+pub mod selfsigned;
 mod shared;
 // napi registers functions, other than methods, only outside of tests.
 #[cfg(not(test))]
@@ -32,5 +34,7 @@ mod snapshots;
 mod store;
 /// Public because nothing of Rust calls its functions: JavaScript does.
 pub mod system;
+/// Public for the same reason.
+pub mod tls;
 mod transport;
 mod watches;

@@ -321,6 +321,10 @@ pub struct ListenerOptions {
     pub grpc: bool,
     /// Serves HTTP.
     pub http: bool,
+    /// Serves connections without TLS.
+    pub plain: bool,
+    /// Serves those with TLS.
+    pub tls: bool,
     /// Connections wait until `release`.
     pub held: bool,
 }
@@ -333,6 +337,8 @@ impl From<ListenerOptions> for ListenerConfig {
             unix: options.unix,
             grpc: options.grpc,
             http: options.http,
+            plain: options.plain,
+            tls: options.tls,
             held: options.held,
         }
     }

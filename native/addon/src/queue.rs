@@ -12,6 +12,7 @@ use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use netcd_engine::pipeline::EntryMeta;
 use netcd_engine::types::LogMark;
+use netcd_front::FieldValue;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::event::Event;
@@ -197,7 +198,14 @@ impl EventQueue {
     }
 
     /// Adds a log line, or counts it when there are too many.
-    pub fn log(&self, level: &'static str, message: String, fields: Vec<(String, String)>) {
+    pub fn log<V: Into<FieldValue>>(
+        &self,
+        level: &'static str,
+        message: String,
+        fields: Vec<(String, V)>,
+    ) {
+        let fields = fields.into_iter();
+        let fields = fields.map(|(name, value)| (name, value.into())).collect();
         self.push_log(Event::Log {
             level,
             message,

@@ -6,12 +6,14 @@ use std::time::Duration;
 use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
+use netcd_front::tls::{Tls, TlsSide};
 use netcd_front::{Front, Probe};
 
-use crate::check::{copy, number};
+use crate::check::{copy, number, reason, tls_side};
 use crate::options::{JsMetadata, ListenerOptions, ProbeOptions, metadata};
 use crate::shared::Shared;
 use crate::tasks::{DrainClients, Listen};
+use crate::tls::TlsOptions;
 
 /// Good answers to probes that JavaScript was not asked for.
 #[napi(object, object_from_js = false)]
@@ -41,6 +43,21 @@ impl NativeTransport {
     #[napi]
     pub fn release(&self) -> Result<()> {
         self.0.front(Front::release)
+    }
+
+    /// TLS of one side for handshakes from now on.
+    #[napi]
+    pub fn set_tls(&self, side: String, options: TlsOptions) -> Result<()> {
+        let (side, options) = (tls_side(&side)?, options.read()?);
+        let running = self.0.running()?;
+        let before = running.front.tls(side);
+        let tls = Tls::compile(&options, before.as_deref()).map_err(reason)?;
+        let tls = Arc::new(tls);
+        if side == TlsSide::Peer {
+            running.peers.set_tls(Arc::clone(&tls));
+        }
+        running.front.set_tls(side, tls);
+        Ok(())
     }
 
     /// The HTTP requests that are answered as said here from now on, in place of those of before.

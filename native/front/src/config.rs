@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::audit::AuditConfig;
 use crate::limits;
+use crate::tls::TlsSide;
 
 /// Settings of a front; they do not change while it runs.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub struct Patience {
     pub read_header: Duration,
     /// For the first bytes of a connection to a peer listener.
     pub peer_first_bytes: Duration,
+    /// For a TLS handshake.
+    pub tls_handshake: Duration,
     /// For the end of the HTTP/2 handshake.
     pub handshake: Duration,
     /// For a connection to take some of the bytes that wait for it.
@@ -75,6 +78,7 @@ impl Default for Patience {
         Self {
             read_header: limits::READ_HEADER_TIMEOUT,
             peer_first_bytes: limits::PEER_FIRST_BYTES_TIMEOUT,
+            tls_handshake: limits::TLS_HANDSHAKE_TIMEOUT,
             handshake: limits::HANDSHAKE_TIMEOUT,
             write_stall: limits::WRITE_STALL_MAX,
             stream_stall: limits::STREAM_STALL_MAX,
@@ -131,6 +135,10 @@ pub struct ListenerConfig {
     pub grpc: bool,
     /// Serve HTTP requests here.
     pub http: bool,
+    /// Serve connections without TLS; with both the first byte of a connection decides.
+    pub plain: bool,
+    /// Serve those with TLS: that of members for the role "peer", else that of clients.
+    pub tls: bool,
     /// Connections wait, not accepted, until `Front::release`.
     pub held: bool,
 }
@@ -141,9 +149,25 @@ pub(crate) struct ListenerInfo {
     pub(crate) role: String,
     pub(crate) grpc: bool,
     pub(crate) http: bool,
+    pub(crate) plain: bool,
+    pub(crate) tls: bool,
 }
 
 impl ListenerInfo {
+    /// Whose TLS is spoken here.
+    pub(crate) fn tls_side(&self) -> TlsSide {
+        if self.is_for_peers() {
+            TlsSide::Peer
+        } else {
+            TlsSide::Client
+        }
+    }
+
+    /// Whether a client's certificate is to be for the address that it calls from.
+    pub(crate) fn checks_addresses(&self) -> bool {
+        self.is_for_peers() || self.role == "metrics"
+    }
+
     /// Other members come in here, not clients.
     pub(crate) fn is_for_peers(&self) -> bool {
         self.role == "peer"

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use netcd_http2::PREFACE;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -11,11 +12,13 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::admission::Place;
 use crate::completions::Accepted;
 use crate::config::ListenerInfo;
-use crate::conn::first::{Prefixed, first_bytes};
+use crate::conn::first::first_bytes;
 use crate::conn::{ConnCtx, Stage, driver};
 use crate::dispatch;
 use crate::events::LogLevel;
+use crate::handshake::{self, Begun, Socket};
 use crate::http::over_http1;
+use crate::prefixed::Prefixed;
 use crate::worker::{Worker, spawn};
 
 /// Counts a connection out when its task ends, however it ends.
@@ -47,7 +50,7 @@ pub(crate) fn serve(
         Accepted::Tcp(_, peer) => peer.clone(),
         Accepted::Unix(_) => "@".to_owned(),
     };
-    let conn = ConnCtx::new(info.clone(), peer, false);
+    let conn = ConnCtx::new(info.clone(), peer);
     if worker.draining.get().includes(&info) {
         conn.stage.set(Stage::Draining);
     }
@@ -61,8 +64,8 @@ pub(crate) fn serve(
     spawn(async move {
         let worker = guard.worker.clone();
         let served = match accepted {
-            Accepted::Tcp(stream, _) => serve_on(worker, conn, TcpStream::from_std(stream)).await,
-            Accepted::Unix(stream) => serve_on(worker, conn, UnixStream::from_std(stream)).await,
+            Accepted::Tcp(stream, _) => begin(worker, conn, TcpStream::from_std(stream)).await,
+            Accepted::Unix(stream) => begin(worker, conn, UnixStream::from_std(stream)).await,
         };
         if let Err(problem) = served {
             let shared = &guard.worker.shared;
@@ -71,26 +74,48 @@ pub(crate) fn serve(
     });
 }
 
-/// Serves one connection to its end: of TCP, of a unix socket, or of TLS after its handshake.
-async fn serve_on<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: io::Result<S>) -> io::Result<()>
+async fn begin<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: io::Result<S>) -> io::Result<()>
+where
+    S: Socket,
+{
+    let stream = stream?;
+    if conn.listener.tls {
+        // On the heap, so that connections without TLS have no room for it.
+        Box::pin(serve_encrypted(worker, conn, stream)).await;
+    } else {
+        serve_on(worker, conn, stream, Bytes::new()).await;
+    }
+    Ok(())
+}
+
+/// Serves one connection of a listener with TLS to its end.
+async fn serve_encrypted<S: Socket>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: S) {
+    // What a handshake takes is free again when it is over.
+    match Box::pin(handshake::begin(&worker, &conn, stream)).await {
+        Begun::Encrypted(stream) => serve_on(worker, conn, *stream, Bytes::new()).await,
+        Begun::Plain(stream, first) => serve_on(worker, conn, stream, first).await,
+        Begun::Refused => {}
+    }
+}
+
+/// Serves one connection to its end: of TCP, of a unix socket, or of TLS after its handshake; `there` was read of it.
+async fn serve_on<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut stream: S, there: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut stream = stream?;
     let patience = &worker.shared.config.patience;
     let patience = if conn.listener.is_for_peers() {
         patience.peer_first_bytes
     } else {
         patience.read_header
     };
-    let Ok(Ok(first)) = tokio::time::timeout(patience, first_bytes(&conn, &mut stream)).await
-    else {
-        return Ok(());
+    let first = first_bytes(&conn, &mut stream, there);
+    let Ok(Ok(first)) = tokio::time::timeout(patience, first).await else {
+        return;
     };
     if first.starts_with(PREFACE) {
         driver::serve(worker, conn, stream, first, dispatch::accept).await;
     } else if conn.listener.http {
         over_http1::serve(worker, conn, Prefixed { first, stream }).await;
     }
-    Ok(())
 }

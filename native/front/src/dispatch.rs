@@ -40,7 +40,7 @@ pub(crate) fn accept(
     {
         return spawn(async move { acceptor.serve(&request, body, respond).await });
     }
-    let http_here = conn.listener.http && (conn.tls || !conn.listener.grpc);
+    let http_here = conn.listener.http && (conn.is_tls() || !conn.listener.grpc);
     if http_here && !(conn.listener.grpc && head::is_grpc(&request.parts.headers)) {
         return web::over_http2::serve(worker, conn, request, body, respond);
     }
@@ -60,7 +60,7 @@ pub(crate) fn accept(
         content_type: head.content_type.clone(),
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
-        claim: Claim::new(&request, head),
+        claim: Claim::new(&request, head, conn),
         looked_again: false,
         noted: Noted::Not,
         active: ActiveCall::new(&worker.calls, conn),

@@ -23,6 +23,27 @@ pub enum LogLevel {
     Error,
 }
 
+/// The value of a log line's field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FieldValue {
+    /// A text.
+    Text(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+impl From<String> for FieldValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<String>> for FieldValue {
+    fn from(list: Vec<String>) -> Self {
+        Self::List(list)
+    }
+}
+
 /// A unary call that is to be logged, with etcd's figures: -1 where it counts nothing.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -54,6 +75,8 @@ pub enum FrontEvent {
         /// Milliseconds from now, from grpc-timeout.
         deadline_ms: Option<u64>,
         listener: String,
+        /// Of the certificate that the client has shown, where that is its user's name.
+        common_name: Option<String>,
     },
     /// One message of the client.
     CallMessage { call: u64, data: Bytes },
@@ -74,6 +97,8 @@ pub enum FrontEvent {
         listener: String,
         /// Why a linearizable read failed that this request has waited for already.
         failed_read: Option<String>,
+        /// As for calls.
+        common_name: Option<String>,
     },
     /// The client of an HTTP request is gone before its answer was complete.
     HttpClosed { request: u64 },
@@ -89,7 +114,7 @@ pub enum FrontEvent {
     Log {
         level: LogLevel,
         message: String,
-        fields: Vec<(String, String)>,
+        fields: Vec<(String, FieldValue)>,
     },
 }
 

@@ -22,6 +22,7 @@ use crate::outbound::Pushed;
 use crate::peer::PeerAcceptor;
 use crate::probes::{Probe, ProbeCounts};
 use crate::shared::{Gauges, Shared};
+use crate::tls::{Tls, TlsSide};
 use crate::worker::{self, Handlers};
 use crate::{hot, listener, metrics};
 
@@ -133,6 +134,8 @@ impl Front {
                 role: config.role.clone(),
                 grpc: config.grpc,
                 http: config.http,
+                plain: config.plain,
+                tls: config.tls,
             });
             if config.held {
                 self.held.lock().push((bound, info));
@@ -154,6 +157,16 @@ impl Front {
     fn take_over(&self, bound: Bound, info: Arc<ListenerInfo>) {
         let arrival = Arrival::Listener(bound);
         self.shared.mailboxes[0].push(Message::Serve(arrival, info));
+    }
+
+    /// TLS of one side for those who connect from now on.
+    pub fn set_tls(&self, side: TlsSide, tls: Arc<Tls>) {
+        self.shared.tls.set(side, tls);
+    }
+
+    /// TLS of one side, if there is any.
+    pub fn tls(&self, side: TlsSide) -> Option<Arc<Tls>> {
+        self.shared.tls.get(side)
     }
 
     /// Streams of other members on peer listeners go to `acceptor` from now on; only the first call counts.

@@ -24,6 +24,10 @@ pub const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for the first bytes of a connection to a peer listener: members speak at once, and who does not must not keep
 /// the places of those who do.
 pub const PEER_FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the lookups of names that tell whether another member's certificate is for the address it calls from.
+pub const HOST_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Such lookups that run at once; each has a thread of its own, which a silent name server may hold for long.
+pub const HOST_LOOKUPS_MAX: usize = 32;
 /// Connections that may wait in the kernel to be accepted.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Streams of one connection whatever --max-concurrent-streams says: each may hold an answer that waits for the window.
@@ -53,6 +57,19 @@ pub const SEND_BYTES_MAX: u64 = i32::MAX as u64;
 pub const WATCH_WRITE_BYTES: usize = 32 << 10;
 /// An event of this many bytes goes to HTTP/2 as the copy that all watchers share; smaller ones are copied together.
 pub const WATCH_SHARE_BYTES_MIN: usize = 8 << 10;
+/// Time for a TLS handshake, from a connection's first moment to its end.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes of one transport thread that are not finished; with one more the oldest is ended.
+pub const TLS_HANDSHAKES_MAX: usize = 4096;
+/// Bytes of a connection's records that wait for its client to take them; what goes into records after that waits with
+/// the rest of the connection's.
+pub const TLS_UNSENT_BYTES_MAX: usize = 64 << 10;
+/// Certificates between a client's own and one that is trusted.
+pub const TLS_PATH_CERTIFICATES_MAX: usize = 6;
+/// Signatures that are looked at on that way.
+pub const TLS_PATH_SIGNATURES_MAX: usize = 64;
+/// Lines of the log about connections that were not taken, a second; more are counted.
+pub const TLS_REFUSALS_LOGGED_PER_SECOND_MAX: u32 = 20;
 /// Threads that read large ranges.
 pub const READER_THREADS: usize = 2;
 /// Large reads (or next chunks of them) that may wait for a reader thread.

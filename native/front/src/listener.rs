@@ -145,10 +145,10 @@ async fn place(shared: &Shared, info: &ListenerInfo) -> Place {
             message: "all connections that there are descriptors for are taken; new ones wait"
                 .to_owned(),
             fields: vec![
-                ("listener".to_owned(), info.role.clone()),
+                ("listener".to_owned(), info.role.clone().into()),
                 (
                     "connections".to_owned(),
-                    shared.connection_count().to_string(),
+                    shared.connection_count().to_string().into(),
                 ),
             ],
         });

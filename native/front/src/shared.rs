@@ -20,6 +20,7 @@ use crate::metrics::WorkerMetrics;
 use crate::peer::PeerAcceptor;
 use crate::probes::Probes;
 use crate::readers::Readers;
+use crate::tls::{RefusalLog, Resolver, SystemResolver, TlsSlots};
 
 /// Counts of one worker that other threads may read.
 #[derive(Debug, Default)]
@@ -67,6 +68,10 @@ pub(crate) struct Shared {
     pub(crate) accept_failed: Warned,
     /// Takes the streams of other members that come in through peer listeners, once there is one.
     pub(crate) peers: OnceLock<PeerAcceptor>,
+    pub(crate) tls: TlsSlots,
+    /// Lines about connections that TLS did not let in.
+    pub(crate) tls_refusals: RefusalLog,
+    pub(crate) resolver: Arc<dyn Resolver>,
     /// Signalled when a connection ended.
     pub(crate) ended: (Mutex<()>, Condvar),
 }
@@ -116,6 +121,9 @@ impl Shared {
             connections: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             clients: AtomicUsize::new(0),
             peers: OnceLock::new(),
+            tls: TlsSlots::default(),
+            tls_refusals: RefusalLog::default(),
+            resolver: Arc::new(SystemResolver),
             ended: (Mutex::new(()), Condvar::new()),
         })
     }
@@ -170,7 +178,7 @@ impl Shared {
         self.events.emit(FrontEvent::Log {
             level,
             message: message.to_owned(),
-            fields: vec![("error".to_owned(), problem.to_string())],
+            fields: vec![("error".to_owned(), problem.to_string().into())],
         });
     }
 }

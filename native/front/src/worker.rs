@@ -25,6 +25,7 @@ use crate::limits::{DEADLINE_SWEEP, TOKEN_SWEEP};
 use crate::metrics::WorkerMetrics;
 use crate::shared::Shared;
 use crate::slots::{Slot, Slots, Waiting, Work};
+use crate::tls::Handshakes;
 use crate::watch::Watches;
 
 /// Why a call waits no longer.
@@ -57,6 +58,7 @@ pub(crate) struct Worker {
     /// See `caller::Unproven`.
     pub(crate) unproven_bytes: Cell<usize>,
     pub(crate) watches: Watches,
+    pub(crate) handshakes: Handshakes,
     /// The accept loops of listeners that this worker has.
     pub(crate) accepting: RefCell<Vec<(AbortHandle, Arc<ListenerInfo>)>>,
     handlers: Handlers,
@@ -304,6 +306,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
         draining: Cell::new(Drain::Nobody),
         unproven_bytes: Cell::new(0),
         watches: Watches::default(),
+        handshakes: Handshakes::default(),
         accepting: RefCell::new(Vec::new()),
         handlers,
         now: Cell::new(Instant::now()),

@@ -149,6 +149,8 @@ export class Voter {
       unix: false,
       grpc: true,
       http: true,
+      plain: true,
+      tls: false,
       held: false,
     } as const;
     const [address] = await this.engine.native.transport.listen([listener]);

@@ -49,6 +49,8 @@ pub fn serve(front: &Front, address: String) -> ! {
         unix: false,
         grpc: true,
         http: true,
+        plain: true,
+        tls: false,
         held: false,
     };
     let addresses = front.listen(&[listener]).expect("the address is free");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::config::AuditConfig;
-use super::time::{seconds, since_1970};
+use crate::calendar::{seconds, since_1970};
 use crate::limits::{AUDIT_FILE_AGE_MAX, AUDIT_REOPEN_CHECK};
 
 /// Nobody but the server's own user has a use for who did what.

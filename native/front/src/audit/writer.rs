@@ -8,8 +8,9 @@ use super::file::Output;
 use super::json::Lines;
 use super::lanes::{Lanes, Taken};
 use super::record::Records;
-use super::time::{Clock, since_1970};
+use super::time::Clock;
 use crate::admission::Warned;
+use crate::calendar::since_1970;
 use crate::events::{FrontEvent, FrontEvents, LogLevel};
 use crate::limits::{AUDIT_RETRY, AUDIT_WRITE_BYTES};
 
@@ -169,8 +170,8 @@ impl<O: Output> Writer<O> {
                 level: LogLevel::Error,
                 message: message.to_owned(),
                 fields: vec![
-                    ("path".to_owned(), self.path.clone()),
-                    ("error".to_owned(), error.to_string()),
+                    ("path".to_owned(), self.path.clone().into()),
+                    ("error".to_owned(), error.to_string().into()),
                 ],
             });
         }

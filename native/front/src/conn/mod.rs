@@ -3,10 +3,12 @@
 pub(crate) mod driver;
 pub(crate) mod first;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+
+use bytes::Bytes;
 
 use crate::config::ListenerInfo;
 use crate::waker;
@@ -19,12 +21,22 @@ pub(crate) enum Stage {
     Draining,
 }
 
+/// What is known of a connection by its TLS handshake.
+#[derive(Debug, Default)]
+pub(crate) struct TlsFacts {
+    /// Of the client's certificate; None: it has shown none.
+    pub(crate) common_name: Option<Bytes>,
+    /// That is the name of the client's user.
+    pub(crate) names_user: bool,
+}
+
 /// One connection, shared by its driver and its calls; all on one worker.
 #[derive(Debug)]
 pub(crate) struct ConnCtx {
     pub(crate) listener: Arc<ListenerInfo>,
     pub(crate) peer: String,
-    pub(crate) tls: bool,
+    /// Set by the handshake.
+    pub(crate) tls: OnceCell<TlsFacts>,
     pub(crate) stage: Cell<Stage>,
     /// Bytes of large answers that wait for the client's window.
     unsent: Cell<usize>,
@@ -32,15 +44,39 @@ pub(crate) struct ConnCtx {
 }
 
 impl ConnCtx {
-    pub(crate) fn new(listener: Arc<ListenerInfo>, peer: String, tls: bool) -> Rc<Self> {
+    pub(crate) fn new(listener: Arc<ListenerInfo>, peer: String) -> Rc<Self> {
         Rc::new(Self {
             listener,
             peer,
-            tls,
+            tls: OnceCell::new(),
             stage: Cell::new(Stage::Open),
             unsent: Cell::new(0),
             waker: RefCell::new(None),
         })
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
+    /// The common name of the client's certificate.
+    pub(crate) fn common_name(&self) -> Option<&Bytes> {
+        self.tls.get()?.common_name.as_ref()
+    }
+
+    /// The user whom the client's certificate names.
+    pub(crate) fn certified_user(&self) -> Option<&Bytes> {
+        self.tls
+            .get()
+            .filter(|tls| tls.names_user)?
+            .common_name
+            .as_ref()
+    }
+
+    /// The same as a text.
+    pub(crate) fn certified_name(&self) -> Option<String> {
+        let name = self.certified_user();
+        name.map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     pub(crate) fn unsent(&self) -> usize {

@@ -49,6 +49,7 @@ impl Exchange {
             peer: conn.peer.clone(),
             listener: conn.listener.role.clone(),
             failed_read,
+            common_name: conn.certified_name(),
         });
         Some(Self {
             id,
@@ -83,7 +84,7 @@ impl Exchange {
                     level: LogLevel::Error,
                     message: "an HTTP answer has a status or header that HTTP cannot carry"
                         .to_owned(),
-                    fields: vec![("status".to_owned(), head.status.to_string())],
+                    fields: vec![("status".to_owned(), head.status.to_string().into())],
                 });
             }
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::grpc::methods::{METHODS, MethodId};
 use crate::limits::API_VERSIONS_COUNTED_MAX;
 use crate::probes::{ProbeCounts, ProbeKind};
+use crate::tls::{Reason, TlsSide};
 
 pub(crate) use text::render;
 
@@ -70,6 +71,14 @@ struct VersionCounters {
     stream: u64,
 }
 
+/// Handshakes with clients, or with members.
+#[derive(Debug, Default)]
+struct HandshakeCounters {
+    full: AtomicU64,
+    resumed: AtomicU64,
+    failed: [AtomicU64; Reason::NAMES.len()],
+}
+
 /// The counters of one worker.
 #[derive(Debug)]
 pub(crate) struct WorkerMetrics {
@@ -79,6 +88,7 @@ pub(crate) struct WorkerMetrics {
     versions: Mutex<Vec<VersionCounters>>,
     /// Good answers to probes.
     probes: [AtomicU64; ProbeKind::COUNT],
+    tls: [HandshakeCounters; 2],
     extensive: bool,
 }
 
@@ -108,6 +118,7 @@ impl WorkerMetrics {
             sent_bytes: AtomicU64::new(0),
             versions: Mutex::new(Vec::new()),
             probes: Default::default(),
+            tls: Default::default(),
             extensive,
         }
     }
@@ -118,6 +129,20 @@ impl WorkerMetrics {
 
     pub(crate) fn probe_answered(&self, kind: ProbeKind) {
         add(&self.probes[kind as usize], 1);
+    }
+
+    pub(crate) fn handshake_done(&self, side: TlsSide, resumed: bool) {
+        let counters = &self.tls[side as usize];
+        let counter = if resumed {
+            &counters.resumed
+        } else {
+            &counters.full
+        };
+        add(counter, 1);
+    }
+
+    pub(crate) fn handshake_failed(&self, side: TlsSide, reason: Reason) {
+        add(&self.tls[side as usize].failed[reason as usize], 1);
     }
 
     pub(crate) fn started(&self, method: MethodId) {

@@ -8,12 +8,14 @@ use netcd_engine::metrics::{head, line};
 
 use super::{BUCKETS, CODES, MethodCounters, VersionCounters, WorkerMetrics};
 use crate::grpc::methods::{METHODS, Method};
+use crate::tls::Reason;
 
 /// All workers' counters as text.
 pub(crate) fn render(workers: &[Arc<WorkerMetrics>]) -> String {
     let mut out = String::with_capacity(128 << 10);
     render_bytes(&mut out, workers);
     render_versions(&mut out, workers);
+    render_handshakes(&mut out, workers);
     type Pick = fn(&MethodCounters) -> &AtomicU64;
     let per_method: [(&str, &str, Pick); 3] = [
         (
@@ -83,6 +85,41 @@ fn render_bytes(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
             &format!("The total number of bytes {what} grpc clients."),
         );
         line(out, format_args!("{name} {n}"));
+    }
+}
+
+/// The labels of both sides of TLS, by number.
+const SIDES: [&str; 2] = ["client", "peer"];
+
+fn render_handshakes(out: &mut String, workers: &[Arc<WorkerMetrics>]) {
+    const DONE: &str = "netcd_tls_handshakes_total";
+    head(
+        out,
+        DONE,
+        "counter",
+        "Total number of TLS handshakes that let somebody in.",
+    );
+    for (at, side) in SIDES.iter().enumerate() {
+        let full = sum(workers, |worker| &worker.tls[at].full);
+        let resumed = sum(workers, |worker| &worker.tls[at].resumed);
+        for (value, n) in [("false", full), ("true", resumed)] {
+            let labels = format!("resumed=\"{value}\",side=\"{side}\"");
+            line(out, format_args!("{DONE}{{{labels}}} {n}"));
+        }
+    }
+    const FAILED: &str = "netcd_tls_handshake_failures_total";
+    head(
+        out,
+        FAILED,
+        "counter",
+        "Total number of connections that TLS did not let in.",
+    );
+    for (at, side) in SIDES.iter().enumerate() {
+        for (reason, name) in Reason::NAMES.iter().enumerate() {
+            let n = sum(workers, |worker| &worker.tls[at].failed[reason]);
+            let labels = format!("reason=\"{name}\",side=\"{side}\"");
+            line(out, format_args!("{FAILED}{{{labels}}} {n}"));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod auditing;
 pub mod fake;
+pub mod tls;
 pub mod users;
 pub mod watching;
 
@@ -132,6 +133,8 @@ pub fn listener(role: &str, grpc: bool, http: bool) -> ListenerConfig {
         unix: false,
         grpc,
         http,
+        plain: true,
+        tls: false,
         held: false,
     }
 }
@@ -142,21 +145,30 @@ impl Server {
     }
 
     pub fn with(config: FrontConfig) -> Self {
+        let mut server = Self::unbound(config);
+        server.listen(&listener("client", true, true));
+        server
+    }
+
+    /// One that listens nowhere yet.
+    pub fn unbound(config: FrontConfig) -> Self {
         let completions = FrontCompletions::new(2);
         let fake = Fake::new(&completions);
         let events = Arc::new(Recorder::default());
         let front = Front::start(config, fake.clone(), events.clone(), &completions).unwrap();
         front.set_serving(leading());
-        let address = front
-            .listen(&[listener("client", true, true)])
-            .unwrap()
-            .remove(0);
         Self {
             front: Arc::new(front),
             fake,
             events,
-            address,
+            address: String::new(),
         }
+    }
+
+    /// Serves there from now on.
+    pub fn listen(&mut self, on: &ListenerConfig) {
+        let mut addresses = self.front.listen(std::slice::from_ref(on)).unwrap();
+        self.address = addresses.remove(0);
     }
 
     pub async fn client(&self) -> Client {

@@ -1,0 +1,321 @@
+//! Why a connection was not taken: Go's texts, what is said of the certificate, and how often it is said.
+
+use std::cell::Cell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+
+use super::TlsError;
+use super::certificate::Certificate;
+use super::hello::Hello;
+use super::options::TlsSide;
+use super::quoted;
+use super::texts::{NOT_TLS, of_alert};
+use crate::events::{FieldValue, FrontEvent, LogLevel};
+use crate::limits::TLS_REFUSALS_LOGGED_PER_SECOND_MAX;
+
+/// The kinds of reasons, as the metric has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// The client went before the end.
+    Closed,
+    /// It took too long.
+    Timeout,
+    /// There were too many others.
+    Crowded,
+    /// What came was not TLS.
+    NotTls,
+    /// Both sides have nothing in common, or one does not keep to the protocol.
+    Protocol,
+    /// The client refused, mostly this side's certificate.
+    Client,
+    /// The client showed no certificate.
+    NoCertificate,
+    /// Its certificate is not good.
+    BadCertificate,
+    /// It is good, but not one of those that are let in.
+    NotAllowed,
+    /// It was revoked, or nobody knows whether it was.
+    Revoked,
+}
+
+impl Reason {
+    /// Names by number.
+    pub(crate) const NAMES: [&str; 10] = [
+        "closed",
+        "timeout",
+        "crowded",
+        "not_tls",
+        "protocol",
+        "client",
+        "no_certificate",
+        "bad_certificate",
+        "not_allowed",
+        "revoked",
+    ];
+}
+
+/// A certificate that was refused, and why.
+pub(crate) struct Refused {
+    text: TlsError,
+    certificate: Option<Certificate>,
+}
+
+impl Refused {
+    pub(crate) fn unread(text: TlsError) -> Self {
+        Self {
+            text,
+            certificate: None,
+        }
+    }
+
+    pub(crate) fn read(text: TlsError, certificate: Certificate) -> Self {
+        Self {
+            text,
+            certificate: Some(certificate),
+        }
+    }
+}
+
+thread_local! {
+    /// The library's error has no room for it: a verifier runs inside a handshake's step, and whoever made the step
+    /// takes this afterwards.
+    static REFUSED: Cell<Option<Refused>> = const { Cell::new(None) };
+}
+
+/// Keeps what a verifier refuses on this thread.
+pub(crate) fn note(refused: Refused) {
+    REFUSED.set(Some(refused));
+}
+
+/// What the verifier refused in the step of a handshake that this thread has just made.
+pub(crate) fn noted() -> Option<Refused> {
+    REFUSED.take()
+}
+
+/// A connection that was not taken.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) text: String,
+    /// What the client has shown.
+    pub(crate) certificate: Option<Certificate>,
+    /// The handshake was over: the names of the certificate are told.
+    pub(crate) shaken: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self {
+            reason,
+            text: text.into(),
+            certificate: None,
+            shaken: false,
+        }
+    }
+
+    /// The handshake is done, but its client may not stay.
+    pub(crate) fn of_certificate(
+        reason: Reason,
+        TlsError(text): TlsError,
+        of: Certificate,
+    ) -> Self {
+        Self {
+            reason,
+            text,
+            certificate: Some(of),
+            shaken: true,
+        }
+    }
+
+    /// Of a handshake that began with these bytes, and in which this was refused.
+    pub(crate) fn of_handshake(
+        problem: &io::Error,
+        refused: Option<Refused>,
+        first: &[u8],
+    ) -> Self {
+        let inner = problem.get_ref().and_then(|it| it.downcast_ref::<Error>());
+        match inner {
+            Some(Error::InvalidCertificate(error)) => match refused {
+                Some(Refused { text, certificate }) => Self {
+                    certificate,
+                    ..Self::new(reason_of(&text), text.0)
+                },
+                None => Self::new(Reason::BadCertificate, format!("tls: {error}")),
+            },
+            Some(error) => of_error(error, first),
+            None => match problem.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionAborted => {
+                    Self::new(Reason::Closed, "EOF")
+                }
+                io::ErrorKind::ConnectionReset => {
+                    Self::new(Reason::Closed, "read: connection reset by peer")
+                }
+                io::ErrorKind::BrokenPipe => Self::new(Reason::Closed, "write: broken pipe"),
+                _ => Self::new(Reason::Closed, problem.to_string()),
+            },
+        }
+    }
+}
+
+fn reason_of(TlsError(text): &TlsError) -> Reason {
+    if text == "client certificate authentication failed" {
+        Reason::NotAllowed
+    } else {
+        Reason::BadCertificate
+    }
+}
+
+/// In Go's words.
+fn of_error(error: &Error, first: &[u8]) -> Failure {
+    let hex = |numbers: &[u16]| {
+        let numbers: Vec<_> = numbers.iter().map(|it| format!("{it:x}")).collect();
+        format!("[{}]", numbers.join(" "))
+    };
+    let text = match error {
+        Error::NoCertificatesPresented => {
+            let text = "tls: client didn't provide a certificate";
+            return Failure::new(Reason::NoCertificate, text);
+        }
+        Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
+            return Failure::new(Reason::Closed, "EOF");
+        }
+        Error::AlertReceived(alert) => {
+            let text = format!("remote error: tls: {}", of_alert(*alert));
+            return Failure::new(Reason::Client, text);
+        }
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => {
+            return Failure::new(Reason::NotTls, NOT_TLS);
+        }
+        Error::NoApplicationProtocol => {
+            let offered = quoted(&Hello::read(first).protocols);
+            format!("tls: client requested unsupported application protocols ({offered})")
+        }
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => format!(
+            "tls: client offered only unsupported versions: {}",
+            hex(&Hello::read(first).versions)
+        ),
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => format!(
+            "tls: no cipher suite supported by both client and server; client offered: {}",
+            hex(&Hello::read(first).suites)
+        ),
+        other => format!("tls: {other}"),
+    };
+    Failure::new(Reason::Protocol, text)
+}
+
+/// How many lines there were in the second that began then, and how many were left out since the last one.
+struct Said {
+    since: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+/// The lines about connections that were not taken: many at once are one sign, not many.
+pub(crate) struct RefusalLog(Mutex<Said>);
+
+impl Default for RefusalLog {
+    fn default() -> Self {
+        Self(Mutex::new(Said {
+            since: None,
+            lines: 0,
+            left_out: 0,
+        }))
+    }
+}
+
+impl RefusalLog {
+    /// How many lines were left out before this one; None: it is left out itself.
+    fn may_say(&self, now: Instant) -> Option<u64> {
+        let mut said = self.0.lock();
+        let second = Duration::from_secs(1);
+        if said
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) >= second)
+        {
+            said.since = Some(now);
+            said.lines = 0;
+        }
+        if said.lines >= TLS_REFUSALS_LOGGED_PER_SECOND_MAX {
+            said.left_out += 1;
+            return None;
+        }
+        said.lines += 1;
+        Some(std::mem::take(&mut said.left_out))
+    }
+
+    /// The line about a connection from `remote` that began with these bytes; None: it is left out.
+    pub(crate) fn line(
+        &self,
+        side: TlsSide,
+        remote: &str,
+        first: &[u8],
+        failure: Failure,
+    ) -> Option<FrontEvent> {
+        let left_out = self.may_say(Instant::now())?;
+        let endpoint = match side {
+            TlsSide::Client => "client",
+            TlsSide::Peer => "peer",
+        };
+        let mut fields: Vec<(String, FieldValue)> = Vec::new();
+        let mut field = |name: &str, value: FieldValue| fields.push((name.to_owned(), value));
+        field("remote-addr", remote.to_owned().into());
+        field("server-name", Hello::read(first).server_name.into());
+        if let Some(certificate) = failure.certificate.as_ref().filter(|_| failure.shaken) {
+            let addresses = certificate.ip_addresses.iter().map(ToString::to_string);
+            field("ip-addresses", addresses.collect::<Vec<_>>().into());
+            field("dns-names", certificate.dns_names.clone().into());
+        }
+        field("error", failure.text.into());
+        if let Some(certificate) = failure.certificate {
+            field("serial", certificate.serial_hex().into());
+            field("subject", certificate.subject.into());
+            field("issuer", certificate.issuer.into());
+        }
+        if left_out > 0 {
+            field("suppressed", left_out.to_string().into());
+        }
+        Some(FrontEvent::Log {
+            level: match failure.reason {
+                Reason::Closed => LogLevel::Debug,
+                _ => LogLevel::Warn,
+            },
+            message: format!("rejected connection on {endpoint} endpoint"),
+            fields,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_a_few_lines() {
+        let log = RefusalLog::default();
+        let line = || log.line(TlsSide::Client, "r", b"", Failure::new(Reason::NotTls, "x"));
+        let lines = (0..1000).filter_map(|_| line()).count();
+        assert_eq!(lines, TLS_REFUSALS_LOGGED_PER_SECOND_MAX as usize);
+        let later = Instant::now() + Duration::from_secs(2);
+        assert_eq!(log.may_say(later), Some(1000 - lines as u64));
+        assert_eq!(log.may_say(later), Some(0));
+    }
+
+    #[test]
+    fn every_reason_has_a_name() {
+        assert_eq!(Reason::NAMES[Reason::Closed as usize], "closed");
+        assert_eq!(Reason::NAMES[Reason::Protocol as usize], "protocol");
+        assert_eq!(Reason::NAMES[Reason::Revoked as usize], "revoked");
+        assert_eq!(Reason::NAMES.len(), Reason::Revoked as usize + 1);
+    }
+}
