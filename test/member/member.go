@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -282,7 +283,7 @@ func freePort() (int, error) {
 	return portOfRange(portsOfTests)
 }
 
-var portsTaken int
+var portsTaken atomic.Int64
 
 func portOfRange(span string) (int, error) {
 	var from, to int
@@ -291,8 +292,7 @@ func portOfRange(span string) (int, error) {
 	}
 	// Packages are tested by processes side by side, so each begins at another place.
 	for range to - from + 1 {
-		port := from + (os.Getpid()*8+portsTaken)%(to-from+1)
-		portsTaken++
+		port := from + (os.Getpid()*8+int(portsTaken.Add(1)))%(to-from+1)
 		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			listener.Close()
