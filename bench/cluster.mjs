@@ -35,6 +35,10 @@ export class Cluster {
     return this.target.reach;
   }
 
+  get certificates() {
+    return this.target.certificates;
+  }
+
   cpuSeconds() {
     return this.sum((member) => member.cpuSeconds());
   }
@@ -77,16 +81,20 @@ export class Cluster {
   }
 }
 
-/** @param {{ cpus?: string, serverFlags?: string[], lab?: import("./lab.mjs").Lab }} options */
+/**
+ * @param {{ cpus?: string, serverFlags?: string[], lab?: import("./lab.mjs").Lab,
+ *   certificates?: import("./certificates.mjs").Certificates }} options
+ */
 export async function startThree(label, options) {
   const members = [];
   for (let i = 1; i <= memberCount; i++) {
     const host = options.lab?.hosts[i - 1];
-    const member = new Server(label, { cpus: options.cpus, flags: options.serverFlags, name: `m${i}`, host });
+    const { cpus, serverFlags: flags, certificates } = options;
+    const member = new Server(label, { cpus, flags, certificates, name: `m${i}`, host });
     await member.choosePorts();
     members.push(member);
   }
-  const initialCluster = members.map((member) => `${member.name}=http://${member.peer}`).join(",");
+  const initialCluster = members.map((member) => `${member.name}=${member.peerUrl}`).join(",");
   for (const member of members) {
     member.launch(initialCluster);
   }

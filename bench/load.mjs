@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { clockTicksPerSecond, root } from "./server.mjs";
 
 const execute = promisify(execFile);
-const generator = join(root, "bin/reference/netcd-load");
+export const generator = join(root, "bin/reference/netcd-load");
 const outputBytesMax = 16 << 20;
 // No work takes so long; a generator that hangs ends, and the bench with it.
 const workMsMax = 15 * 60_000;
@@ -65,7 +65,9 @@ export async function holding(work, server, options, during) {
 }
 
 function commandOf(work, server, options) {
-  const given = Object.entries({ user: server.user, ...options }).filter(([, value]) => value !== undefined);
+  const given = Object.entries({ user: server.user, ...server.certificates?.generatorFlags(), ...options }).filter(
+    ([, value]) => value !== undefined,
+  );
   return [
     ...server.reach,
     generator,
@@ -109,7 +111,7 @@ export async function h2load(server, calls) {
       ...["-n", calls.requests, "-c", calls.connections, "-m", calls.streams, "-t", 1],
       ...["-d", join(directory, "body"), "-H", "content-type: application/grpc", "-H", "te: trailers"],
       ...(calls.token === undefined ? [] : ["-H", `token: ${calls.token}`]),
-      ...["--log-file", join(directory, "log"), `http://${server.endpoint}${calls.path}`],
+      ...["--log-file", join(directory, "log"), `${server.scheme}://${server.endpoint}${calls.path}`],
     ]);
     return { ...parsed(stdout, readFileSync(join(directory, "log"), "utf8"), calls), generatorCpuSeconds };
   } finally {

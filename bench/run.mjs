@@ -1,5 +1,5 @@
 // npm run bench: netcd and real etcd side by side, the same work on both in one run, a table with the ratio.
-//   --group kv|client|watch|http|cluster|faults|auth|all   which rows, several with commas (kv)
+//   --group kv|client|watch|http|cluster|faults|auth|tls|all   which rows, several with commas (kv)
 //   --rows a,b                 only these rows, and those that they need
 //   --size small|medium|full   small finishes in seconds and is part of npm test (full)
 //   --rounds N                 how often everything is run, on fresh members; 2 at least (full: 3, otherwise 2)
@@ -20,6 +20,7 @@ import { coreTicks, machineLines } from "./machine.mjs";
 import { summary } from "./measure.mjs";
 import { binaries, Server } from "./server.mjs";
 import { table } from "./table.mjs";
+import * as tls from "./tls.mjs";
 import * as watch from "./watch.mjs";
 
 const serveWaitSeconds = 60;
@@ -51,6 +52,7 @@ const groups = {
   cluster: { rows: cluster.clusterRows, sizes: cluster.sizes, start: cluster.startThree },
   faults: { rows: faults.faultRows, sizes: faults.sizes, start: faults.startInLab, skipped: faults.skipped },
   auth: { rows: auth.authRows, sizes: auth.sizes, start: startOne },
+  tls: { rows: tls.tlsRows, sizes: tls.sizes, start: tls.startWithTls },
 };
 
 /** One fresh member. */

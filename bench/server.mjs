@@ -38,7 +38,7 @@ const portRangeDefault = "20000-32000";
 const portsGiven = new Set();
 
 /** A port that is free now; `NETCD_TEST_PORTS` ("from-to") restricts which. */
-async function freePort() {
+export async function freePort() {
   const [from, to] = (process.env.NETCD_TEST_PORTS ?? portRangeDefault).split("-").map(Number);
   for (let port = from; port <= to; port++) {
     if (portsGiven.has(port)) {
@@ -61,8 +61,9 @@ async function freePort() {
 export class Server {
   /**
    * @param {"netcd" | "etcd"} label
-   * @param {{ cpus?: string, name?: string, flags?: string[], host?: import("./lab.mjs").Host }} options with `host` it
-   *   runs in a network of its own, which only `reach` reaches
+   * @param {{ cpus?: string, name?: string, flags?: string[], host?: import("./lab.mjs").Host,
+   *   certificates?: import("./certificates.mjs").Certificates }} options with `host` it runs in a network of its own,
+   *   which only `reach` reaches, with `certificates` all its URLs are https
    */
   constructor(label, options = {}) {
     this.label = label;
@@ -75,6 +76,19 @@ export class Server {
      * @type {string | undefined}
      */
     this.user = undefined;
+  }
+
+  /** What clients and members show each other; undefined without TLS. */
+  get certificates() {
+    return this.options.certificates;
+  }
+
+  get scheme() {
+    return this.certificates === undefined ? "http" : "https";
+  }
+
+  get peerUrl() {
+    return `${this.scheme}://${this.peer}`;
   }
 
   /** What a program's command line begins with so that it reaches the server. */
@@ -95,7 +109,7 @@ export class Server {
 
   /** Starts the process on ports that it keeps, without waiting; returns the wall clock in ms. */
   launch(initialCluster) {
-    this.initialCluster = initialCluster ?? this.initialCluster ?? `${this.name}=http://${this.peer}`;
+    this.initialCluster = initialCluster ?? this.initialCluster ?? `${this.name}=${this.peerUrl}`;
     const log = openSync(join(this.directory, "log"), "a");
     const pinned = this.options.cpus ? ["taskset", "-c", this.options.cpus] : [];
     const command = [
@@ -104,11 +118,12 @@ export class Server {
       binaries[this.label],
       `--name=${this.name}`,
       `--data-dir=${this.dataDirectory}`,
-      `--listen-client-urls=http://${this.endpoint}`,
-      `--advertise-client-urls=http://${this.endpoint}`,
-      `--listen-peer-urls=http://${this.peer}`,
-      `--initial-advertise-peer-urls=http://${this.peer}`,
+      `--listen-client-urls=${this.scheme}://${this.endpoint}`,
+      `--advertise-client-urls=${this.scheme}://${this.endpoint}`,
+      `--listen-peer-urls=${this.peerUrl}`,
+      `--initial-advertise-peer-urls=${this.peerUrl}`,
       `--initial-cluster=${this.initialCluster}`,
+      ...(this.certificates?.serverFlags() ?? []),
       // Both get room for the largest fill, so that no quota decides a bench.
       "--quota-backend-bytes=8589934592",
       ...(this.options.flags ?? []),

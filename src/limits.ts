@@ -68,4 +68,10 @@ export const limits = {
   tokenQuestionsMax: 10_000,
   /** Questions of the data plane about tokens that are answered in one turn of the event loop. */
   tokensATurnMax: 64,
+  /** How often TLS files are looked at, for file systems that say nothing of changes. */
+  tlsLookIntervalMs: 10_000,
+  /** Milliseconds without a change after which changed TLS files are looked at. */
+  tlsSettleMs: 100,
+  /** Milliseconds after which TLS files that cannot be used are looked at again before it is said. */
+  tlsDoubtMs: 1_000,
 } as const;

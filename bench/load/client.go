@@ -20,10 +20,13 @@ const putsSeed, getsSeed = 4, 5
 
 // ordinary makes so many of etcd's clients, each with a connection of its own.
 func ordinary(o options, dialOptions ...grpc.DialOption) ([]*clientv3.Client, error) {
+	config, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
 	clients := make([]*clientv3.Client, max(1, o.connections))
 	for at := range clients {
-		var err error
-		clients[at], err = clientv3.New(clientv3.Config{Endpoints: []string{o.endpoint}, Logger: zap.NewNop(), DialOptions: dialOptions})
+		clients[at], err = clientv3.New(clientv3.Config{Endpoints: []string{o.endpoint}, TLS: config, Logger: zap.NewNop(), DialOptions: dialOptions})
 		if err != nil {
 			return nil, errors.Join(err, closeOrdinary(clients[:at]))
 		}

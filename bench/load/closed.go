@@ -40,7 +40,7 @@ func untilDone(until context.Context, o options, of calls) ([]time.Duration, err
 
 // makeCalls makes calls as long as goesOn for the number of the next. The time begins when all are connected.
 func makeCalls(o options, of calls, goesOn func(i int) bool) ([]time.Duration, time.Duration, error) {
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return nil, 0, err
 	}

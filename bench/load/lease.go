@@ -49,7 +49,7 @@ type keptLease struct {
 
 // keptAlive is the clients' work: each asks again when it was answered.
 func keptAlive(o options) ([]time.Duration, time.Duration, error) {
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -29,6 +30,11 @@ type options struct {
 	// user is name:password of who makes the calls, token what a login as such has given.
 	user, token, database string
 	users, roles, ranges  int
+	// ca is the file of whom the server's certificate must be from, without which there is no TLS; cert and key are files
+	// of what the generator shows of itself.
+	ca, cert, key string
+	directory     string
+	resumed       bool
 }
 
 var works = map[string]func(context.Context, options) (result, error){
@@ -62,6 +68,11 @@ var works = map[string]func(context.Context, options) (result, error){
 	"auth-fill":   authFill,
 	"auth-seed":   authSeed,
 	"auth-change": authChanges,
+
+	"certificates": certificates,
+	"handshakes":   handshakes,
+	"idle":         idle,
+	"read-all":     readAll,
 }
 
 func main() {
@@ -96,6 +107,11 @@ func main() {
 	flags.IntVar(&o.users, "users", 100, "users that auth-fill and auth-seed make")
 	flags.IntVar(&o.roles, "roles", 20, "roles that those have, two each")
 	flags.IntVar(&o.ranges, "ranges", 50, "ranges of such a role")
+	flags.StringVar(&o.ca, "ca", "", "file of the CA that has signed the server's certificate; without one there is no TLS")
+	flags.StringVar(&o.cert, "cert", "", "file of the certificate that the generator shows")
+	flags.StringVar(&o.key, "key", "", "file of its key")
+	flags.StringVar(&o.directory, "directory", "", "where certificates are written")
+	flags.BoolVar(&o.resumed, "resumed", false, "handshakes take up the session of one before")
 	_ = flags.Parse(os.Args[2:])
 	ctx := context.Background()
 	err := o.identify(ctx)
@@ -144,10 +160,18 @@ const retryDelay = 2 * time.Millisecond
 
 // dial makes n connections.
 func dial(o options, n int) ([]*grpc.ClientConn, error) {
+	config, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	transport := insecure.NewCredentials()
+	if config != nil {
+		transport = credentials.NewTLS(config)
+	}
 	made := make([]*grpc.ClientConn, 0, n)
 	for range max(1, n) {
 		connection, err := grpc.NewClient("passthrough:///"+o.endpoint,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithTransportCredentials(transport),
 			grpc.WithPerRPCCredentials(bearer(o.token)),
 			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
 				Backoff: backoff.Config{BaseDelay: retryDelay, Multiplier: 1, MaxDelay: retryDelay}}),

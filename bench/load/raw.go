@@ -31,7 +31,7 @@ const (
 
 // rawConnection is one of a loop's.
 type rawConnection struct {
-	endpoint string
+	endpoint, scheme string
 	// token, where there is one, goes with every call.
 	token   string
 	socket  *socket
@@ -60,6 +60,8 @@ type rawStream struct {
 	last   bool
 	// unread is the beginning of a message whose rest has not come.
 	unread []byte
+	// raw, where there is one, gets the bytes as they come in place of each.
+	raw func(data []byte)
 	// each is called with every message that is complete, which is gone afterwards.
 	each func(message []byte) error
 	// answer is a unary call's, done what is called with it when the server has ended the call; nil for a stream of
@@ -89,11 +91,15 @@ func (l *rawLoop) open(endpoint string) (*rawConnection, error) {
 	}
 	c := &rawConnection{
 		endpoint: endpoint,
+		scheme:   "http",
 		socket:   socket,
 		streams:  map[uint32]*rawStream{},
 		next:     firstStream,
 		flow:     rawFlow{room: firstWindow},
 		window:   firstWindow,
+	}
+	if socket.secure != nil {
+		c.scheme = "https"
 	}
 	l.connections[int32(socket.fd)] = c
 	c.encoder = hpack.NewEncoder(&c.head)
@@ -110,7 +116,7 @@ func (l *rawLoop) open(endpoint string) (*rawConnection, error) {
 func (c *rawConnection) open(method string) (*rawStream, error) {
 	c.head.Reset()
 	fields := [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", c.endpoint},
+		{":method", "POST"}, {":scheme", c.scheme}, {":path", method}, {":authority", c.endpoint},
 		{"content-type", "application/grpc"}, {"te", "trailers"},
 	}
 	if c.token != "" {
@@ -287,6 +293,10 @@ func (c *rawConnection) headers(stream *rawStream, frame *http2.HeadersFrame) er
 }
 
 func (s *rawStream) data(data []byte) error {
+	if s.raw != nil {
+		s.raw(data)
+		return nil
+	}
 	if len(s.unread) > 0 {
 		s.unread = append(s.unread, data...)
 		data = s.unread

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ const (
 
 // rawLoop is for one goroutine.
 type rawLoop struct {
+	// tls is what connections are made with; nil is without.
+	tls         *tls.Config
 	epoll       int
 	events      []unix.EpollEvent
 	connections map[int32]*rawConnection
@@ -38,11 +41,17 @@ type socket struct {
 	// out waits to be sent; full says that the kernel has no room for it, awaited that the loop waits for room.
 	out           []byte
 	full, awaited bool
+	// With TLS what is sent waits in unsealed for the loop's next turn, so that it leaves in as few records as it can.
+	secure   *tls.Conn
+	wire     *wire
+	unsealed []byte
 }
 
-func newRawLoop() (*rawLoop, error) {
+func newRawLoop(o options) (*rawLoop, error) {
+	config, configErr := o.tlsConfig()
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	return &rawLoop{epoll: epoll, events: make([]unix.EpollEvent, 64), connections: map[int32]*rawConnection{}}, err
+	err = errors.Join(configErr, err)
+	return &rawLoop{tls: config, epoll: epoll, events: make([]unix.EpollEvent, 64), connections: map[int32]*rawConnection{}}, err
 }
 
 // close ends all connections.
@@ -60,14 +69,37 @@ func (l *rawLoop) connect(endpoint string) (*socket, error) {
 		return nil, err
 	}
 	defer connection.Close()
-	// A descriptor of its own, which Go's runtime does not wait for.
-	file, err := connection.(*net.TCPConn).File()
-	if err != nil {
+	s := &socket{in: make([]byte, rawBufferBytes)}
+	if err := s.shakeHands(connection, endpoint, l.tls); err != nil {
 		return nil, err
 	}
-	s := &socket{file: file, fd: int(file.Fd()), in: make([]byte, rawBufferBytes)}
+	// A descriptor of its own, which Go's runtime does not wait for.
+	if s.file, err = connection.(*net.TCPConn).File(); err != nil {
+		return nil, err
+	}
+	s.fd = int(s.file.Fd())
 	return s, errors.Join(unix.SetNonblock(s.fd, true),
 		unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}))
+}
+
+// shakeHands makes TLS of the connection, if there is a configuration; from then on the loop waits for its bytes.
+func (s *socket) shakeHands(connection net.Conn, endpoint string, config *tls.Config) error {
+	if config == nil {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return err
+	}
+	config = config.Clone()
+	config.ServerName = host
+	s.wire = &wire{Conn: connection, in: make([]byte, rawBufferBytes)}
+	s.secure = tls.Client(s.wire, config)
+	if err := s.secure.Handshake(); err != nil {
+		return err
+	}
+	s.wire.socket = s
+	return nil
 }
 
 // turn sends what waits, then reads whatever comes next; at the time given, if there is one, it returns without.
@@ -115,20 +147,63 @@ func (l *rawLoop) turnWhile(waiting func() bool) error {
 // readable takes what has come and all frames that are complete with it.
 func (c *rawConnection) readable() error {
 	s := c.socket
+	if s.secure != nil {
+		return c.readableSecurely()
+	}
+	n, err := s.receive(s.room())
+	if err != nil || n == 0 {
+		return err
+	}
+	s.end += n
+	return c.frames()
+}
+
+// readableSecurely takes what has come, and out of it whatever records are complete.
+func (c *rawConnection) readableSecurely() error {
+	s := c.socket
+	n, err := s.receive(s.wire.in)
+	if err != nil || n == 0 {
+		return err
+	}
+	s.wire.begin, s.wire.end = 0, n
+	for {
+		n, err := s.secure.Read(s.room())
+		if errors.Is(err, errNothingYet) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.end += n
+		if err := c.frames(); err != nil {
+			return err
+		}
+	}
+}
+
+// room is where what comes next is read to, behind what is not parsed yet.
+func (s *socket) room() []byte {
 	s.end = copy(s.in, s.in[s.begin:s.end])
 	s.begin = 0
-	n, err := unix.Read(s.fd, s.in[s.end:])
+	return s.in[s.end:]
+}
+
+// receive reads what there is; nothing is no error.
+func (s *socket) receive(into []byte) (int, error) {
+	n, err := unix.Read(s.fd, into)
 	s.at = time.Now()
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-		return nil
+		return 0, nil
 	}
 	if err == nil && n == 0 {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		return err
-	}
-	s.end += n
+	return n, err
+}
+
+// frames takes all that are complete.
+func (c *rawConnection) frames() error {
+	s := c.socket
 	for {
 		whole, err := s.frameIsWhole()
 		if err != nil || !whole {
@@ -164,12 +239,22 @@ func (s *socket) Read(into []byte) (int, error) {
 
 // Write is for the framer; the bytes leave with the next turn.
 func (s *socket) Write(bytes []byte) (int, error) {
+	if s.secure != nil {
+		s.unsealed = append(s.unsealed, bytes...)
+		return len(bytes), nil
+	}
 	s.out = append(s.out, bytes...)
 	return len(bytes), nil
 }
 
 // flush sends what the kernel takes; the loop is told of the room for the rest.
 func (s *socket) flush(epoll int) error {
+	if len(s.unsealed) > 0 {
+		if _, err := s.secure.Write(s.unsealed); err != nil {
+			return err
+		}
+		s.unsealed = s.unsealed[:0]
+	}
 	if len(s.out) == 0 || s.full {
 		return nil
 	}

@@ -15,7 +15,7 @@ const turnMin, turnMax = 40 * time.Millisecond, 120 * time.Millisecond
 // putTurns puts to o.endpoint and to o.other in turns, for o.seconds. What it measures is of the former, and
 // extra.ratio the median over pairs of turns of its rate by the other's; extra.operationsOfBoth is what was put to both.
 func putTurns(_ context.Context, o options) (result, error) {
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return result{}, err
 	}

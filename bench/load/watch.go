@@ -74,7 +74,7 @@ func (l *rawLoop) openRawWatches(o options, each func(event rawEvent) error) err
 
 // watchFan puts o.requests values under a prefix that all watchers watch; operations are events.
 func watchFan(_ context.Context, o options) (result, error) {
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return result{}, err
 	}
@@ -100,7 +100,7 @@ func watchFan(_ context.Context, o options) (result, error) {
 
 // watchDelay puts at o.rate for o.seconds; latencies are from just before a put until its event has come.
 func watchDelay(_ context.Context, o options) (result, error) {
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return result{}, err
 	}
@@ -143,8 +143,7 @@ func watchDelay(_ context.Context, o options) (result, error) {
 	return measured(expected, time.Since(began), latencies), nil
 }
 
-// watchIdle only holds watchers, for work of another process: it writes a line when all are open, and closes them when
-// its input ends.
+// watchIdle only holds watchers, for work of another process.
 func watchIdle(ctx context.Context, o options) (result, error) {
 	connections, err := dial(o, o.streams)
 	if err != nil {
@@ -155,13 +154,19 @@ func watchIdle(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	if _, err := fmt.Println("open"); err != nil {
-		return result{}, err
-	}
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+	if err := holdOpen(); err != nil {
 		return result{}, err
 	}
 	return result{Operations: o.streams * o.watchers}, stillWatched(ctx, o, connections[0], streams)
+}
+
+// holdOpen says that all is open and returns when the input ends.
+func holdOpen() error {
+	if _, err := fmt.Println("open"); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // stillWatched is an error unless each stream's last watcher hears, first of all, of its key: watchers that a server
@@ -192,7 +197,7 @@ func watchBack(ctx context.Context, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	loop, err := newRawLoop()
+	loop, err := newRawLoop(o)
 	if err != nil {
 		return result{}, err
 	}

@@ -7,6 +7,7 @@ import type { MembershipChange } from "../replica/commands.js";
 import { MembershipChanges, type MembershipChangesParts } from "./changes.js";
 import type { Member } from "./member.js";
 import { Membership } from "./membership.js";
+import { askPeer } from "./peerclient.js";
 
 const SELF = 1n;
 const member = (id: bigint, more: Partial<Member> = {}): Member => ({
@@ -51,6 +52,7 @@ function changes(more: Partial<MembershipChangesParts> = {}): MembershipChanges 
   const links = { connectedSince: (id: bigint) => connected.has(id), isConnected: (id: bigint) => connected.has(id) };
   const log = { warn: (text: string) => void warnings.push(text), error: (text: string) => void warnings.push(text) };
   return new MembershipChanges({
+    ask: askPeer,
     memberId: SELF,
     membership,
     replica: replica as unknown as MembershipChangesParts["replica"],

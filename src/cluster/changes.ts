@@ -9,7 +9,7 @@ import { ClusterChangeError, clusterErrors } from "./errors.js";
 import { memberIdOf } from "./ids.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
-import { askPeer } from "./peerclient.js";
+import type { Ask } from "./peerclient.js";
 
 /** Links must have been up for so long before members are counted on, as with etcd. */
 const HEALTH_INTERVAL_MS = 5_000;
@@ -25,6 +25,7 @@ export interface MembershipChangesParts {
   readonly membership: Membership;
   readonly replica: Replica;
   readonly links: PeerLinks;
+  readonly ask: Ask;
   readonly clock: Clock;
   readonly strictReconfigCheck: boolean;
   readonly requestTimeoutMs: number;
@@ -99,7 +100,13 @@ export class MembershipChanges {
       const timeoutMs = Math.max(1, (until - clock.nowMs()) / (urls.length - at));
       try {
         const headers = token === null ? {} : { Authorization: token };
-        const answer = await askPeer({ method: "POST", url, path: `/members/promote/${id}`, headers, timeoutMs });
+        const answer = await this.#parts.ask({
+          method: "POST",
+          url,
+          path: `/members/promote/${id}`,
+          headers,
+          timeoutMs,
+        });
         if (answer.status === 200) return true;
         const text = answer.body.toString().trimEnd();
         const refusal = rpcErrorOfText(text);

@@ -56,7 +56,7 @@ const config = (initialCluster: string, more: Partial<Config> = {}) =>
 
 describe("joining", () => {
   it("gives the id that the cluster made, and everybody's", async () => {
-    const joined = await joinCluster(config(`a=${url},b=${OTHER}`), log);
+    const joined = await joinCluster(config(`a=${url},b=${OTHER}`), log, askPeer);
     expect(joined.clusterId).toBe(CLUSTER);
     expect(joined.local.id).toBe(2n ** 63n + 1n);
     expect(joined.members.map(({ id }) => id)).toEqual([1n, 2n ** 63n + 1n]);
@@ -70,23 +70,23 @@ describe("joining", () => {
       () => `a=${url},b=http://127.0.0.1:3`,
     ],
   ])("is refused: %s", async (refusal, initial) => {
-    await expect(joinCluster(config(initial()), log)).rejects.toThrow(refusal);
+    await expect(joinCluster(config(initial()), log, askPeer)).rejects.toThrow(refusal);
   });
 
   it("is refused where nobody answers, or only members that know nobody", async () => {
     const refusal =
       "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs";
-    await expect(joinCluster(config(`a=http://127.0.0.1:3,b=${OTHER}`), log)).rejects.toThrow(refusal);
+    await expect(joinCluster(config(`a=http://127.0.0.1:3,b=${OTHER}`), log, askPeer)).rejects.toThrow(refusal);
     members = [];
-    await expect(joinCluster(config(`a=${url},b=${OTHER}`), log)).rejects.toThrow(refusal);
+    await expect(joinCluster(config(`a=${url},b=${OTHER}`), log, askPeer)).rejects.toThrow(refusal);
   });
 
   it("is refused, with a line that says why, where the answer cannot be used", async () => {
     status = 500;
     const failed: string[] = [];
-    expect(await fetchCluster([url], 5_000, (_address, error) => failed.push(error.message))).toBeNull();
+    expect(await fetchCluster(askPeer, [url], 5_000, (_address, error) => failed.push(error.message))).toBeNull();
     expect(failed).toEqual(["the answer has status 500"]);
-    await expect(joinCluster(config(`a=${url},b=${OTHER}`), log)).rejects.toThrow("cannot fetch cluster info");
+    await expect(joinCluster(config(`a=${url},b=${OTHER}`), log, askPeer)).rejects.toThrow("cannot fetch cluster info");
     expect(warnings).toEqual(["failed to get cluster response"]);
   });
 
@@ -96,7 +96,7 @@ describe("joining", () => {
     ["nonsense", ["failed to reach the peer URL", "failed to get version"]],
   ])("is refused by the version %s", async (said, expected) => {
     version = said;
-    const joining = joinCluster(config(`a=${url},b=${OTHER}`), log);
+    const joining = joinCluster(config(`a=${url},b=${OTHER}`), log, askPeer);
     await expect(joining).rejects.toThrow("incompatible with current running cluster");
     expect(warnings).toEqual(expected);
   });
@@ -106,11 +106,11 @@ describe("a second bootstrap", () => {
   it("is refused to a member that others know as one that ran", async () => {
     const local = member(5n, "", OTHER);
     members = [member(1n, "a", url), member(5n, "b", OTHER)];
-    await expect(refuseSecondBootstrap(config(`a=${url},b=${OTHER}`), local)).rejects.toThrow(
+    await expect(refuseSecondBootstrap(config(`a=${url},b=${OTHER}`), local, askPeer)).rejects.toThrow(
       "member 5 has already been bootstrapped",
     );
     members = [member(1n, "a", url), local];
-    await refuseSecondBootstrap(config(`a=${url},b=${OTHER}`), local);
+    await refuseSecondBootstrap(config(`a=${url},b=${OTHER}`), local, askPeer);
   });
 });
 
@@ -123,7 +123,7 @@ describe("questions to peers", () => {
 
   it("go to the next URL when one does not answer", async () => {
     const failed: string[] = [];
-    const found = await fetchCluster(["http://127.0.0.1:3", url], 5_000, (address, error) => {
+    const found = await fetchCluster(askPeer, ["http://127.0.0.1:3", url], 5_000, (address, error) => {
       failed.push(`${address}: ${error.message}`);
     });
     expect(found?.clusterId).toBe(CLUSTER);

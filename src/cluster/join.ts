@@ -5,7 +5,7 @@ import type { Logger } from "../log/logger.js";
 import { memberIdOf } from "./ids.js";
 import { BootstrapError, parseInitialCluster } from "./initial.js";
 import type { Member } from "./member.js";
-import { fetchCluster, type RemoteCluster } from "./peerclient.js";
+import { type Ask, fetchCluster, type RemoteCluster } from "./peerclient.js";
 import { resolveUrl } from "./resolve.js";
 import { askVersions, canRun } from "./versions.js";
 
@@ -29,14 +29,14 @@ function remoteUrls(named: ReadonlyMap<string, readonly string[]>, name: string)
 }
 
 /** The identity that a running cluster gave this member when it was added there. Rejects with BootstrapError. */
-export async function joinCluster(config: Config, log: Logger): Promise<Joined> {
+export async function joinCluster(config: Config, log: Logger, ask: Ask): Promise<Joined> {
   const named = parseInitialCluster(config.initialCluster);
   if (!named.has(config.name)) {
     throw new BootstrapError(
       `couldn't find local name ${JSON.stringify(config.name)} in the initial cluster configuration`,
     );
   }
-  const remote = await fetchCluster(remoteUrls(named, config.name), FETCH_TIMEOUT_MS, (address, error) => {
+  const remote = await fetchCluster(ask, remoteUrls(named, config.name), FETCH_TIMEOUT_MS, (address, error) => {
     log.warn("failed to get cluster response", { address, error });
   });
   if (remote === null) {
@@ -48,7 +48,7 @@ export async function joinCluster(config: Config, log: Logger): Promise<Joined> 
   const local = remote.members.find((member) => member.id === ids.get(config.name));
   if (!local) throw new BootstrapError(`two members of ${config.initialCluster} have the same peer URLs`);
   const others = remote.members.filter((member) => member.id !== local.id);
-  if (!(await isCompatible(others, log))) throw new BootstrapError("incompatible with current running cluster");
+  if (!(await isCompatible(others, log, ask))) throw new BootstrapError("incompatible with current running cluster");
   refuseLearners(remote.members, config.maxLearners);
   return { clusterId: remote.clusterId, local, members: remote.members };
 }
@@ -61,8 +61,8 @@ export function refuseLearners(members: readonly Member[], most: number): void {
 }
 
 /** Whether a member that runs says so, and none runs a cluster version that this server cannot run. */
-async function isCompatible(others: readonly Member[], log: Logger): Promise<boolean> {
-  const answers = await Promise.all(others.map((member) => askVersions(member, log)));
+async function isCompatible(others: readonly Member[], log: Logger, ask: Ask): Promise<boolean> {
+  const answers = await Promise.all(others.map((member) => askVersions(member, log, ask)));
   const decided = answers.flatMap((answer) => (answer === null ? [] : [answer.cluster]));
   const versions = decided.filter((version) => version !== "not_decided");
   const tooHigh = versions.find((version) => !canRun(version));
@@ -125,10 +125,10 @@ function describe({ clusterId, members }: RemoteCluster): string {
  * A new cluster must not be started by a member that others know as a running one: it lost its data, and its votes
  * with them. Rejects with BootstrapError.
  */
-export async function refuseSecondBootstrap(config: Config, local: Member): Promise<void> {
+export async function refuseSecondBootstrap(config: Config, local: Member, ask: Ask): Promise<void> {
   const urls = remoteUrls(parseInitialCluster(config.initialCluster), config.name);
   // Members of a new cluster start one by one: that others are not there yet is no news.
-  const remote = await fetchCluster(urls, BOOTSTRAPPED_TIMEOUT_MS, () => {});
+  const remote = await fetchCluster(ask, urls, BOOTSTRAPPED_TIMEOUT_MS, () => {});
   if (remote === null) return;
   const known = remote.members.find((member) => member.id === local.id);
   if (known === undefined || known.clientUrls.length === 0) return;

@@ -1,6 +1,7 @@
 // Questions over HTTP/1.1 to the peer URLs of other members: who the members are, and what only the leader may do.
 
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
+import { type RequestOptions, request as requestSecured } from "node:https";
 import { parseUrl } from "../config/urls.js";
 import { limits } from "../limits.js";
 import type { Member } from "./member.js";
@@ -21,12 +22,22 @@ export interface PeerQuestion {
   readonly timeoutMs: number;
 }
 
-/** Rejects when there is no whole answer in time; any status is an answer. */
-export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQuestion): Promise<PeerAnswer> {
+/** Asks a member. Rejects when there is no whole answer in time; any status is an answer. */
+export type Ask = (question: PeerQuestion) => Promise<PeerAnswer>;
+
+/** Asks https URLs with what `tls` gives at that moment. */
+export const peerClient =
+  (tls: () => RequestOptions): Ask =>
+  (question) =>
+    askPeer(question, tls());
+
+/** Rejects when there is no whole answer in time; any status is an answer. `tls` is for https URLs. */
+export function askPeer(question: PeerQuestion, tls: RequestOptions = {}): Promise<PeerAnswer> {
+  const { method, url, path, headers, body, timeoutMs } = question;
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(Math.ceil(timeoutMs));
     const options = { ...target(url), path, method, headers: { ...headers }, agent: false as const, signal };
-    const call = request(options, (response) => {
+    const take = (response: IncomingMessage) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on("data", (chunk: Buffer) => {
@@ -39,18 +50,19 @@ export function askPeer({ method, url, path, headers, body, timeoutMs }: PeerQue
         const named = Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]);
         resolve({ status: response.statusCode ?? 0, headers: new Map(named), body: Buffer.concat(chunks) });
       });
-    });
+    };
+    const secured = /^(https|unixs)$/.test(parseUrl(url).scheme);
+    const call = secured ? requestSecured({ ...options, ...tls }, take) : request(options, take);
     call.on("error", reject);
     call.end(body);
   });
 }
 
-/** Where a peer URL leads. Throws if that is no place that can be dialled. */
+/** Where a peer URL leads. Throws if it is none. */
 function target(text: string): { socketPath: string; host: string } | { host: string; port: string } {
   const { scheme, host, port, address } = parseUrl(text);
-  if (scheme === "unix") return { socketPath: address, host: "localhost" };
-  if (scheme === "http") return { host, port };
-  throw new Error(`${text}: only http:// and unix:// peer URLs can be dialled, netcd does not have TLS yet`);
+  if (scheme === "unix" || scheme === "unixs") return { socketPath: address, host: "localhost" };
+  return { host, port };
 }
 
 /** The members as JSON of the peer endpoints; ids are numbers there, beyond what JavaScript's parser keeps. */
@@ -94,13 +106,14 @@ export interface RemoteCluster {
 
 /** The cluster as the first of the URLs that answers knows it; null if none does. `failed` hears of the others. */
 export async function fetchCluster(
+  ask: Ask,
   urls: readonly string[],
   timeoutMs: number,
   failed: (address: string, error: Error) => void,
 ): Promise<RemoteCluster | null> {
   for (const url of urls) {
     try {
-      const found = await fetchFrom(url, timeoutMs);
+      const found = await fetchFrom(ask, url, timeoutMs);
       if (found !== null) return found;
     } catch (error) {
       failed(`${url}${MEMBERS_PATH}`, error as Error);
@@ -110,8 +123,8 @@ export async function fetchCluster(
 }
 
 /** null: that member knows no cluster yet. Rejects when there is no answer that can be read. */
-async function fetchFrom(url: string, timeoutMs: number): Promise<RemoteCluster | null> {
-  const { status, headers, body } = await askPeer({ method: "GET", url, path: MEMBERS_PATH, timeoutMs });
+async function fetchFrom(ask: Ask, url: string, timeoutMs: number): Promise<RemoteCluster | null> {
+  const { status, headers, body } = await ask({ method: "GET", url, path: MEMBERS_PATH, timeoutMs });
   const clusterId = headers.get("x-etcd-cluster-id") ?? "";
   if (status !== 200) throw new Error(`the answer has status ${status}`);
   if (!/^[0-9a-f]{1,16}$/.test(clusterId)) throw new Error(`no cluster id in the answer: ${JSON.stringify(clusterId)}`);

@@ -7,7 +7,7 @@ import { CLUSTER_VERSION, ETCD_VERSION, MIN_CLUSTER_VERSION } from "../version.j
 import { BootstrapError } from "./initial.js";
 import type { Member } from "./member.js";
 import type { Membership } from "./membership.js";
-import { askPeer, type PeerAnswer, type PeerQuestion } from "./peerclient.js";
+import type { Ask } from "./peerclient.js";
 
 /** Between two looks at the members' versions, as with etcd. */
 const INTERVAL_MS = 4_000;
@@ -71,14 +71,8 @@ export interface MemberVersions {
   readonly cluster: string;
 }
 
-export type Ask = (question: PeerQuestion) => Promise<PeerAnswer>;
-
 /** What the first of a member's URLs that answers says; null: none does, and the log has the reasons. */
-export async function askVersions(
-  member: Member,
-  log: Pick<Logger, "warn">,
-  ask: Ask = askPeer,
-): Promise<MemberVersions | null> {
+export async function askVersions(member: Member, log: Pick<Logger, "warn">, ask: Ask): Promise<MemberVersions | null> {
   let failure = new Error("the member has no peer URL");
   for (const url of member.peerUrls) {
     try {
@@ -107,7 +101,7 @@ export interface VersionMonitorParts {
   readonly replica: Pick<Replica, "isLeader" | "proposeControl">;
   readonly clock: Clock;
   readonly log: Pick<Logger, "info" | "warn">;
-  readonly ask?: Ask;
+  readonly ask: Ask;
 }
 
 export class VersionMonitor {

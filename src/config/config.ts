@@ -3,6 +3,7 @@
 import type { AuditConfig } from "./audit/audit.js";
 import { resolveGates } from "./gates.js";
 import type { Settings } from "./settings.js";
+import { assembleTls, type TlsConfig, type TlsVersion } from "./tls.js";
 import type { ListenUrl } from "./urls.js";
 
 export type { ListenUrl } from "./urls.js";
@@ -78,6 +79,14 @@ export interface Config {
   /** Host names, or `*` alone. */
   readonly hostWhitelist: readonly string[];
 
+  readonly clientTls: TlsConfig;
+  readonly peerTls: TlsConfig;
+  /** Go's names of suites of TLS 1.2; empty = the default. */
+  readonly cipherSuites: readonly string[];
+  readonly tlsMinVersion: TlsVersion;
+  readonly tlsMaxVersion: TlsVersion;
+  readonly selfSignedCertValidityYears: number;
+
   readonly authToken: string;
   readonly bcryptCost: number;
   readonly authTokenTtlSeconds: number;
@@ -123,6 +132,7 @@ export function assemble(settings: Settings, audit: AuditConfig | null): Config 
     gateway: settings.bool("enable-grpc-gateway"),
     cors: settings.raw("cors") === "*" ? ["*"] : settings.urls("cors").map((url) => url.text),
     hostWhitelist: settings.list("host-whitelist").length === 0 ? ["*"] : settings.list("host-whitelist"),
+    ...assembleTls(settings),
     authToken: settings.text("auth-token"),
     bcryptCost: settings.number("bcrypt-cost"),
     authTokenTtlSeconds: settings.number("auth-token-ttl"),

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { ConfigError } from "./errors.js";
-import { FLAGS, type FlagSpec } from "./flags/index.js";
+import { type FlagSpec, SETTINGS } from "./flags/index.js";
 import type { Settings } from "./settings.js";
 import { parseYaml } from "./yaml.js";
 
@@ -12,6 +12,7 @@ const YAML_LISTS = new Set([
   "cipher-suites",
   "discovery-endpoints",
   "client-cert-allowed-hostname",
+  "client-transport-security.allowed-cn",
   "peer-cert-allowed-cn",
   "peer-cert-allowed-hostname",
 ]);
@@ -55,7 +56,7 @@ const GO_TYPES: Readonly<Record<string, string>> = {
 /** Sets what the file names. Throws ConfigError with etcd's text where it has one. */
 export function readConfigFile(path: string, settings: Settings): void {
   const document = parseDocument(readText(path));
-  for (const flag of FLAGS.values()) {
+  for (const flag of SETTINGS.values()) {
     if (!flag.yaml) continue;
     const found = lookUp(document, flag.yaml);
     if (found === undefined || found === null) continue;

@@ -30,7 +30,7 @@ export const GATES: readonly Gate[] = [
     "Always on: a renewal does not wait for the applied index.",
     "renewals that wait for the applied index",
   ),
-  gate("InitialCorruptCheck", "ALPHA", false, "Off.", "checks for corruption"),
+  gate("InitialCorruptCheck", "ALPHA", false, "Accepted; no effect yet."),
   gate("LeaseCheckpoint", "ALPHA", false, "Switches it. What is left of a lease outlives a restart, too."),
   gate(
     "LeaseCheckpointPersist",

@@ -1,6 +1,6 @@
 // The values of all flags while a configuration is put together, and where each came from.
 
-import { FLAGS, type FlagSpec } from "./flags/index.js";
+import { type FlagSpec, SETTINGS } from "./flags/index.js";
 import type { ListenUrl } from "./urls.js";
 import { type FlagValue, parseValue } from "./values.js";
 
@@ -21,7 +21,7 @@ const comparable = (value: FlagValue) =>
 
 /** The row of a flag that this program itself names. */
 function known(name: string): FlagSpec {
-  const flag = FLAGS.get(name);
+  const flag = SETTINGS.get(name);
   if (!flag) throw new TypeError(`no such flag in the table: ${name}`);
   return flag;
 }
@@ -31,7 +31,7 @@ export class Settings {
   readonly #settings = new Map<string, Setting>();
 
   constructor() {
-    for (const flag of FLAGS.values()) {
+    for (const flag of SETTINGS.values()) {
       this.#settings.set(flag.name, {
         text: flag.default,
         value: flag.kind === "ignored" ? "" : parseValue(flag, flag.default),
@@ -47,6 +47,11 @@ export class Settings {
 
   isSet(name: string): boolean {
     return this.#of(name).origin !== "default";
+  }
+
+  /** Whether it has another value than the default. */
+  asks(name: string): boolean {
+    return this.differs(known(name));
   }
 
   /** The text that was given, or the default's. */

@@ -6,10 +6,10 @@ import { ConfigError, type Note } from "./errors.js";
 import { LISTED_FLAGS } from "./flags/index.js";
 import { GATES, resolveGates, STAGE_GATES } from "./gates.js";
 import type { Settings } from "./settings.js";
+import { checkTls } from "./tls.js";
 
 const ELECTION_TIMEOUT_MS_MAX = 50_000;
 const DEPRECATED: ReadonlySet<string> = new Set(["max-snapshots", "v2-deprecation"]);
-const TLS_VERSIONS = ["TLS1.2", "TLS1.3"];
 
 /** Checks the settings and returns what to log. Throws ConfigError. */
 export function validate(settings: Settings): Note[] {
@@ -140,24 +140,6 @@ function checkGates(settings: Settings): void {
     throw new ConfigError(
       `--feature-gates: ${gate.name}=${!gate.default}${by} is not supported: netcd does not have ${gate.missing} yet`,
     );
-  }
-}
-
-function checkTls(settings: Settings): void {
-  const least = settings.text("tls-min-version");
-  const most = settings.text("tls-max-version");
-  for (const version of [least, most]) {
-    if (version !== "" && !TLS_VERSIONS.includes(version)) {
-      throw new ConfigError(
-        `unexpected TLS version ${JSON.stringify(version)} (must be one of: ${TLS_VERSIONS.join(", ")})`,
-      );
-    }
-  }
-  if (most !== "" && least > most) {
-    throw new ConfigError(`min version (${least}) is greater than max version (${most})`);
-  }
-  if (least === "TLS1.3" && settings.list("cipher-suites").length > 0) {
-    throw new ConfigError("cipher suites cannot be configured when only TLS1.3 is enabled");
   }
 }
 

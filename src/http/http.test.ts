@@ -131,6 +131,10 @@ function routerWith(rules: { cors: string[]; hostWhitelist: string[] }): HttpRou
       figures: { failedLogins: 11, delayedLogins: 12, refusedLogins: 13, hashings: 14, cachedLogins: 15 },
     },
     authTokens: () => 16,
+    tls: {
+      ends: () => [{ role: "client", file: "server.crt", endMs: Date.now() + 60_000 }],
+      reloadFailures: () => [["client", 2]],
+    },
     links: { tally },
   });
   return new HttpRouter({ context: member, metrics, rules, log, raftStatus: () => RAFT, probeCounts: () => answered });

@@ -9,7 +9,7 @@ import { GATES, STAGE_GATES } from "../config/gates.js";
 import type { StoreStatus } from "../native/binding.js";
 import { isLearner, type ServiceContext } from "../services/context.js";
 import { ETCD_VERSION } from "../version.js";
-import { counter, fact, gauge, gauges } from "./collected.js";
+import { counter, counters, fact, gauge, gauges } from "./collected.js";
 import { chooseEncoding } from "./encoding.js";
 import { answer, type HttpAnswer, withHeaders } from "./message.js";
 import { registerProcess } from "./processmetrics.js";
@@ -26,6 +26,11 @@ export interface MetricSources {
   /** Tokens that this member knows. */
   readonly authTokens: () => number;
   readonly context: ServiceContext;
+  /** When certificates end, and how often new files could not be used. */
+  readonly tls: {
+    ends(): Iterable<{ readonly role: string; readonly file: string; readonly endMs: number }>;
+    reloadFailures(): Iterable<readonly [role: string, failures: number]>;
+  };
   readonly gates: ReadonlyMap<string, boolean>;
   /** The data plane's metrics as text. */
   native(): string;
@@ -99,6 +104,7 @@ export class Metrics {
     registerServer(this.registry, sources);
     registerStore(this.registry, sources.context);
     registerAuth(this.registry, sources);
+    registerTls(this.registry, sources.tls);
     registerGates(this.registry, sources.gates);
   }
 
@@ -183,6 +189,23 @@ function registerAuth(registry: Registry, { auth, authTokens }: MetricSources): 
   add("netcd_auth_refused_logins_total", "Logins that were refused because too many waited.", "refusedLogins");
   add("netcd_auth_hashings_total", "Passwords that bcrypt compared or hashed.", "hashings");
   add("netcd_auth_cached_logins_total", "Logins whose password was known to be right.", "cachedLogins");
+}
+
+function registerTls(registry: Registry, tls: MetricSources["tls"]): void {
+  gauges(
+    registry,
+    "netcd_certificate_expiry_seconds",
+    "Seconds until the first certificate in a file ends; below zero it has ended.",
+    ["role", "file"],
+    () => [...tls.ends()].map(({ role, file, endMs }) => [{ role, file }, (endMs - Date.now()) / 1_000]),
+  );
+  counters(
+    registry,
+    "netcd_tls_reload_failures_total",
+    "Times that new TLS files could not be used, and those of before stayed in use.",
+    ["role"],
+    () => [...tls.reloadFailures()].map(([role, failures]) => [{ role }, failures]),
+  );
 }
 
 function registerGates(registry: Registry, gates: ReadonlyMap<string, boolean>): void {

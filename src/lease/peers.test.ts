@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Membership } from "../cluster/membership.js";
+import { askPeer } from "../cluster/peerclient.js";
 import { limits } from "../limits.js";
 import { leaseErrors } from "./errors.js";
 import type { LeaseForwarder } from "./forward.js";
@@ -45,7 +46,7 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   membership = new Membership(1n);
   setLeaderUrls(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  forwarder = leaseForwarder(membership, 5_000);
+  forwarder = leaseForwarder(membership, askPeer, 5_000);
 });
 
 afterEach(() => {
@@ -74,7 +75,7 @@ it("a URL of the leader that does not answer is passed over", async () => {
   setLeaderUrls(NOBODY, url);
   expect(await forwarder.renew(LEADER, LEASE)).toBe(60);
   setLeaderUrls(url.replace("127.0.0.1", SILENT), url);
-  expect(await leaseForwarder(membership, 1_000).renew(LEADER, LEASE)).toBe(60);
+  expect(await leaseForwarder(membership, askPeer, 1_000).renew(LEADER, LEASE)).toBe(60);
   setLeaderUrls(NOBODY);
   await expect(forwarder.renew(LEADER, LEASE)).rejects.toThrow("ECONNREFUSED");
 });

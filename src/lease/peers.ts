@@ -2,7 +2,7 @@
 // answers of the one that does.
 
 import type { Membership } from "../cluster/membership.js";
-import { askPeer, type PeerAnswer } from "../cluster/peerclient.js";
+import type { Ask, PeerAnswer } from "../cluster/peerclient.js";
 import { limits } from "../limits.js";
 import { etcdserverpb, leasepb } from "../proto/index.js";
 import { ReplicaError } from "../replica/errors.js";
@@ -19,7 +19,7 @@ const { LeaseKeepAliveRequest, LeaseKeepAliveResponse } = etcdserverpb;
 const { LeaseInternalRequest, LeaseInternalResponse } = leasepb;
 
 /** Asks the leader at its peer URLs, one after the other until one answers, within `timeoutMs` for all of them. */
-export function leaseForwarder(membership: Membership, timeoutMs: number): LeaseForwarder {
+export function leaseForwarder(membership: Membership, askPeer: Ask, timeoutMs: number): LeaseForwarder {
   /** null: there is no such lease. */
   const ask = async (leader: bigint, path: string, body: Uint8Array): Promise<Buffer | null> => {
     let failure: unknown = leaseErrors.noLeader();

@@ -4,6 +4,7 @@ import { AutoPromotion } from "../cluster/autopromote.js";
 import { MembershipChanges } from "../cluster/changes.js";
 import type { Member } from "../cluster/member.js";
 import type { Membership } from "../cluster/membership.js";
+import type { Ask } from "../cluster/peerclient.js";
 import { ClusterPeers } from "../cluster/peers.js";
 import { VersionMonitor } from "../cluster/versions.js";
 import type { Config } from "../config/config.js";
@@ -33,6 +34,7 @@ export interface ClusteringParts {
   readonly engine: NativeEngine;
   readonly identity: Identity;
   readonly membership: Membership;
+  readonly ask: Ask;
   /** The rows of another member's store take the place of the own ones. */
   readonly replaceRows: (meta: readonly MetaRow[]) => void;
   readonly requestTimeoutMs: number;
@@ -89,9 +91,9 @@ export class Clustering {
   start(replica: Replica, told: readonly Member[]): void {
     this.#peers.introduce(told);
     this.#peers.sync();
-    const { config, identity, membership, log } = this.#parts;
+    const { config, identity, membership, ask, log } = this.#parts;
     const { memberId } = identity;
-    this.#versions = new VersionMonitor({ memberId, membership, replica, clock: systemClock, log });
+    this.#versions = new VersionMonitor({ memberId, membership, replica, ask, clock: systemClock, log });
     this.#versions.start();
     this.#reports = systemClock.every(UNREACHABLE_REPORT_MS, () => this.links.reportUnreachable());
     if (!config.autoPromote) return;
@@ -117,12 +119,13 @@ export class Clustering {
   }
 
   changes(replica: Replica): MembershipChanges {
-    const { config, identity, membership, requestTimeoutMs, log, promotionDecided } = this.#parts;
+    const { config, identity, membership, ask, requestTimeoutMs, log, promotionDecided } = this.#parts;
     return new MembershipChanges({
       memberId: identity.memberId,
       membership,
       replica,
       links: this.links,
+      ask,
       clock: systemClock,
       strictReconfigCheck: config.strictReconfigCheck,
       requestTimeoutMs,

@@ -4,6 +4,7 @@ import { forceNewCluster, unappliedSteps } from "../cluster/force.js";
 import { BootstrapError, initialCluster } from "../cluster/initial.js";
 import { joinCluster, refuseLearners, refuseSecondBootstrap } from "../cluster/join.js";
 import type { Member } from "../cluster/member.js";
+import type { Ask } from "../cluster/peerclient.js";
 import { resolveUrl } from "../cluster/resolve.js";
 import type { Config } from "../config/config.js";
 import type { Logger } from "../log/logger.js";
@@ -21,10 +22,9 @@ interface Found {
   readonly members: readonly Member[];
 }
 
-async function find(config: Config, log: Logger): Promise<Found> {
+async function find(config: Config, log: Logger, ask: Ask): Promise<Found> {
   const joins = config.initialClusterState === "existing";
-  const found = await (joins ? joinCluster(config, log) : initial(config));
-  refuseSecured(found.members);
+  const found = await (joins ? joinCluster(config, log, ask) : initial(config));
   if (!joins) refuseLearners(found.members, config.maxLearners);
   return found;
 }
@@ -41,21 +41,10 @@ function initial(config: Config): Promise<Found> {
   );
 }
 
-/** Throws BootstrapError if a member can only be reached over TLS. */
-function refuseSecured(members: readonly Member[]): void {
-  for (const { peerUrls, id } of members) {
-    const secured = peerUrls.find((url) => /^(https|unixs):/i.test(url));
-    if (secured === undefined) continue;
-    throw new BootstrapError(
-      `member ${id.toString(16)} has the peer URL ${secured}, which cannot be dialled: netcd does not have TLS yet`,
-    );
-  }
-}
-
 /** As `find`, for a member that has no data: it must not have had any. */
-async function findUnused(config: Config, log: Logger): Promise<Found> {
-  const found = await find(config, log);
-  if (config.initialClusterState === "new") await refuseSecondBootstrap(config, found.local);
+async function findUnused(config: Config, log: Logger, ask: Ask): Promise<Found> {
+  const found = await find(config, log, ask);
+  if (config.initialClusterState === "new") await refuseSecondBootstrap(config, found.local, ask);
   return found;
 }
 
@@ -77,12 +66,18 @@ export function requireWritable(directory: string, which: "data" | "member", log
  * Takes the directory for this member, once nobody else has it, and reads or decides whose it is. Rejects with
  * BootstrapError, DataDirError, or what `goOn` throws.
  */
-export async function claimData(config: Config, binding: NativeBinding, log: Logger, goOn: () => void): Promise<Claim> {
+export async function claimData(
+  config: Config,
+  binding: NativeBinding,
+  log: Logger,
+  ask: Ask,
+  goOn: () => void,
+): Promise<Claim> {
   const memberDir = memberDirectory(config);
   await requireWritable(memberDir, "member", log);
   const lock = await waitForLock(binding, memberDir, log, goOn);
   try {
-    const identity = readIdentity(memberDir) ?? (await createIdentity(config, memberDir, log, goOn));
+    const identity = readIdentity(memberDir) ?? (await createIdentity(config, memberDir, log, ask, goOn));
     return { lock, identity };
   } catch (error) {
     lock.release();
@@ -94,9 +89,15 @@ export async function claimData(config: Config, binding: NativeBinding, log: Log
  * The ids of a new member, by its flags; written into its directory for good, unless `goOn` throws. Rejects with
  * BootstrapError.
  */
-async function createIdentity(config: Config, memberDir: string, log: Logger, goOn: () => void): Promise<Identity> {
+async function createIdentity(
+  config: Config,
+  memberDir: string,
+  log: Logger,
+  ask: Ask,
+  goOn: () => void,
+): Promise<Identity> {
   log.info("bootstrapping cluster");
-  const { local, clusterId } = await logged(findUnused(config, log), log);
+  const { local, clusterId } = await logged(findUnused(config, log, ask), log);
   goOn();
   const identity = { memberId: local.id, clusterId };
   log.info("starting local member", { "local-member-id": identity.memberId, "cluster-id": clusterId });
@@ -155,6 +156,7 @@ export async function firstMembers(
   identity: Identity,
   known: readonly Member[],
   log: Logger,
+  ask: Ask,
 ): Promise<FirstMembers> {
   const empty = isEmpty(recovered);
   const joins = config.initialClusterState === "existing";
@@ -169,7 +171,7 @@ export async function firstMembers(
     // A cluster that started here has its members in the log.
     if (known.length > 0 || !joins) return { initial: null, told: [] };
   }
-  const found = await logged(find(config, log), log);
+  const found = await logged(find(config, log, ask), log);
   if (found.local.id !== identity.memberId || found.clusterId !== identity.clusterId) {
     const owner = identity.memberId.toString(16);
     throw new BootstrapError(`the data directory belongs to member ${owner}, not to one with these flags`);

@@ -33,23 +33,22 @@ export function planListeners(config: Config): PlannedListener[] {
   ];
 }
 
+interface Serves {
+  readonly grpc: boolean;
+  readonly http: boolean;
+}
+
 function planned(
   role: ListenerOptions["role"],
   url: ListenUrl,
-  serves: { grpc: boolean; http: boolean },
+  serves: Serves,
   traffic: PlannedListener["traffic"],
 ): PlannedListener {
-  if (url.scheme === "https" || url.scheme === "unixs") {
-    throw new BootstrapError(
-      role === "peer"
-        ? `cannot listen on TLS for ${url.address}: KeyFile and CertFile are not presented`
-        : `TLS key/cert (--cert-file, --key-file) must be provided for ${role} url ${url.text} with HTTPS scheme`,
-    );
-  }
-  const unix = url.scheme === "unix";
+  const tls = url.scheme === "https" || url.scheme === "unixs";
+  const unix = url.scheme === "unix" || url.scheme === "unixs";
   const address = unix ? url.address : bindAddress(url);
   // Clients connect at once and wait until the member is published; peers and probes are served from the start.
-  return { role, address, unix, ...serves, held: role === "client", url: url.text, traffic };
+  return { role, address, unix, ...serves, plain: !tls, tls, held: role === "client", url: url.text, traffic };
 }
 
 /** "localhost" is the IPv4 loopback, as for etcd; no host is every interface. */
@@ -63,10 +62,21 @@ function bindAddress(url: ListenUrl): string {
 /** Binds all listeners. Rejects with BootstrapError and the text that Go gives for the same system error. */
 export async function bind(transport: NativeTransport, listeners: readonly PlannedListener[]): Promise<void> {
   try {
-    await transport.listen([...listeners]);
+    await transport.listen(merged(listeners));
   } catch (error) {
     // "bind: Address already in use (os error 98)" is Rust's form, "bind: address already in use" Go's.
     const text = (error as Error).message.replace(/ \(os error \d+\)$/, "");
     throw new BootstrapError(text.replace(/(bind: )(\p{Lu})/u, (_all, before, first) => before + first.toLowerCase()));
   }
+}
+
+/** http and https on one address are one socket, where the first byte of a connection decides. */
+function merged(listeners: readonly PlannedListener[]): ListenerOptions[] {
+  const byPlace = new Map<string, ListenerOptions>();
+  for (const { url: _url, traffic: _traffic, ...one } of listeners) {
+    const place = `${one.role} ${one.address}`;
+    const other = byPlace.get(place);
+    byPlace.set(place, other ? { ...one, plain: one.plain || other.plain, tls: one.tls || other.tls } : one);
+  }
+  return [...byPlace.values()];
 }

@@ -1,6 +1,7 @@
 // The composition root: opens a member's data, has its parts built, and starts and stops them in order.
 
 import { Membership } from "../cluster/membership.js";
+import { type Ask, peerClient } from "../cluster/peerclient.js";
 import { type Publication, publishMember } from "../cluster/publish.js";
 import { refuseDowngrade } from "../cluster/versions.js";
 import type { Config, ListenUrl } from "../config/config.js";
@@ -19,6 +20,7 @@ import { type Opening, openData } from "./opening.js";
 import { buildParts, type Parts } from "./parts.js";
 import { requestStats } from "./requestlog.js";
 import { logNoTransfer, logStart } from "./startlog.js";
+import { MemberTls } from "./tls.js";
 
 /** How long other members' calls over HTTP may go on after the links to them ended, as in etcd. */
 const PEER_GRACE_MS = 1_000;
@@ -51,6 +53,7 @@ export class Member {
   readonly #removed: () => void;
   readonly #metrics = new Metrics();
   #engine: NativeEngine | null = null;
+  #tls: MemberTls | null = null;
   #running: Parts | null = null;
   #stopping: Promise<void> | null = null;
   #leader = 0n;
@@ -120,18 +123,23 @@ export class Member {
       if (error !== null) this.#log.warn("check file permission", { error });
     }
     const listeners = planListeners(config);
+    const tls = new MemberTls(config, this.#binding, this.#log);
+    this.#tls = tls;
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
     requireDescriptors(this.#binding);
     logStart(this.#log, config, isInitialized(memberDir));
     await requireWritable(config.dataDir, "data", this.#log);
-    const opening = this.#opening ?? (await this.#open());
+    tls.makeOwn();
+    const ask = peerClient(() => tls.dialOptions());
+    const opening = this.#opening ?? (await this.#open(ask));
     const { engine, identity } = opening;
     const recovered = await recover(config, opening, this.#log);
+    tls.use(engine.native.transport);
     this.#goOn();
     const membership = Membership.restore(identity.clusterId, recovered.meta);
     refuseDowngrade(membership, this.#log);
-    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log);
+    const first = await firstMembers(config, recovered, identity, membership.members(), this.#log, ask);
     this.#goOn();
     const running = buildParts({
       config,
@@ -140,6 +148,8 @@ export class Member {
       recovered,
       identity,
       membership,
+      ask,
+      tls,
       first,
       metrics: this.#metrics,
       removed: this.#removed,
@@ -158,8 +168,8 @@ export class Member {
     this.#background(this.#becomeServing(running, listeners));
   }
 
-  async #open(): Promise<Opening> {
-    const claim = await claimData(this.#config, this.#binding, this.#log, () => this.#goOn());
+  async #open(ask: Ask): Promise<Opening> {
+    const claim = await claimData(this.#config, this.#binding, this.#log, ask, () => this.#goOn());
     try {
       // A stop that has not seen the lock does not release it.
       this.#goOn();
@@ -226,6 +236,7 @@ export class Member {
 
   /** Ends what would go on by itself. */
   async #endParts(): Promise<void> {
+    this.#tls?.stop();
     this.#running?.lessor.stop();
     this.#running?.clustering.stop();
     this.#running?.replica.stop();
@@ -272,8 +283,9 @@ export class Member {
     const clients = listeners.filter((listener) => listener.role === "client");
     for (const _ of clients) this.#log.info("ready to serve client requests");
     this.#log.info("grpc service status changed", { service: "", status: "SERVING" });
-    for (const { traffic, address } of clients) {
-      this.#log.info("serving client traffic insecurely; this is strongly discouraged!", { traffic, address });
+    for (const { traffic, address, tls } of clients) {
+      const how = tls ? "securely" : "insecurely; this is strongly discouraged!";
+      this.#log.info(`serving client traffic ${how}`, { traffic, address });
     }
   }
 

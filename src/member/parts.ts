@@ -6,9 +6,10 @@ import { Auth } from "../auth/auth.js";
 import { Alarms, AlarmType } from "../cluster/alarms.js";
 import { type ClusterState, controlHandlers, membershipHandler } from "../cluster/apply.js";
 import type { Membership } from "../cluster/membership.js";
+import type { Ask } from "../cluster/peerclient.js";
 import type { Config } from "../config/config.js";
 import { httpRequest, type ListenerRole } from "../http/message.js";
-import type { Metrics } from "../http/metrics.js";
+import type { MetricSources, Metrics } from "../http/metrics.js";
 import { HttpRouter } from "../http/router.js";
 import { createLessor } from "../lease/create.js";
 import type { Lessor } from "../lease/lessor.js";
@@ -45,6 +46,8 @@ export interface Foundation {
   readonly recovered: Recovered;
   readonly identity: Identity;
   readonly membership: Membership;
+  readonly ask: Ask;
+  readonly tls: MetricSources["tls"];
   readonly first: FirstMembers;
   readonly metrics: Metrics;
   /** The member was removed from its cluster. May be called more than once. */
@@ -91,6 +94,7 @@ export function buildParts(base: Foundation): Parts {
     engine,
     identity,
     membership,
+    ask: base.ask,
     replaceRows: (meta) => {
       membership.replace(meta);
       alarms.replace(meta);
@@ -139,6 +143,7 @@ export function buildParts(base: Foundation): Parts {
     native: () => engine.metrics(),
     auth,
     authTokens: () => tokens.tokens(),
+    tls: base.tls,
     lessor,
     links: clustering.links,
   });
@@ -211,14 +216,14 @@ function buildReplica(
   });
 }
 
-function buildLessor({ config, engine, membership, log }: Foundation, replica: Replica): Lessor {
+function buildLessor({ config, engine, membership, ask, log }: Foundation, replica: Replica): Lessor {
   return createLessor({
     table: engine.leases,
     replica,
     electionMs: config.electionTimeoutMs,
     requestTimeoutMs: requestTimeoutMs(config),
     checkpoints: config.gates.get("LeaseCheckpoint") === true,
-    forwarder: leaseForwarder(membership, requestTimeoutMs(config)),
+    forwarder: leaseForwarder(membership, ask, requestTimeoutMs(config)),
     log,
   });
 }

@@ -26,6 +26,7 @@ export class CallLink {
     private readonly forget: () => void,
   ) {
     this.metadata = toMetadata(event.metadata);
+    if (event.commonName !== null) commonNames.set(this.metadata, event.commonName);
     this.#deadline = event.deadlineMs === null ? Number.POSITIVE_INFINITY : new Date(Date.now() + event.deadlineMs);
   }
 
@@ -90,6 +91,11 @@ export class CallLink {
     };
   }
 }
+
+const commonNames = new WeakMap<Metadata, string>();
+
+/** The common name of the certificate that a call's connection was made with, where it is a user. */
+export const commonNameOf = (metadata: Metadata) => commonNames.get(metadata) ?? null;
 
 /** What metadata has in the place of bytes that are no UTF-8. */
 export const NO_UTF8 = encodeURIComponent("\ufffd");

@@ -10,7 +10,7 @@ import type {
 } from "@grpc/grpc-js";
 import { rpcError, toRpcError } from "../errors.js";
 import type { Caller } from "../native/binding.js";
-import { NO_UTF8 } from "../native/call.js";
+import { commonNameOf, NO_UTF8 } from "../native/call.js";
 import { isLearner, type ServiceContext } from "./context.js";
 
 /** The handlers that a service definition asks for. */
@@ -54,7 +54,7 @@ export async function callerOf(
   metadata: Metadata,
   needed: Exclude<Needed, "ignored">,
 ): Promise<Caller> {
-  const caller = await auth.identify(metadata);
+  const caller = await auth.identify(metadata, commonNameOf(metadata));
   if (needed === "known") auth.checkKnown(caller);
   if (needed === "admin") auth.checkAdmin(caller);
   return caller;

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"io"
-	"net/http"
 	"regexp"
 	"strconv"
 	"testing"
@@ -95,7 +94,7 @@ func logOf(t *testing.T, server *member.Member) written {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := (&http.Client{Timeout: waitMax}).Get(server.ClientURL + "/metrics")
+	answer, err := server.HTTP().Get(server.ClientURL + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

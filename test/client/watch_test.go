@@ -19,7 +19,7 @@ const waitMax = time.Minute
 
 func connect(t *testing.T, server *member.Member) (*clientv3.Client, context.Context) {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, DialTimeout: waitMax})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, DialTimeout: waitMax, TLS: server.ClientTLS()})
 	if err != nil {
 		t.Fatal(err)
 	}

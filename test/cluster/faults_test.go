@@ -54,6 +54,12 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFaultsOverTLS runs every kind of fault once against 3 members with TLS between them and to clients.
+func TestFaultsOverTLS(t *testing.T) {
+	member.OverTLS(t, member.Secure{User: "root"})
+	underFaults(t, 3, member.Number(t, "FAULT_SEED", uint64(1)))
+}
+
 func underFaults(t *testing.T, size int, seed uint64) {
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioMax)
 	defer cancel()

@@ -34,19 +34,24 @@ const (
 // anyOf connects to whichever of the members serves, in turns, as etcd's own clients do.
 func anyOf(t *testing.T, running *member.Cluster) *grpc.ClientConn {
 	t.Helper()
-	members := manual.NewBuilderWithScheme("members")
-	var state resolver.State
-	for _, one := range running.Members {
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: one.Endpoint()})
-	}
-	members.InitialState(state)
-	connection, err := running.Members[0].DialTarget("members:///",
-		grpc.WithResolvers(members), grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`))
+	connection, err := dialAny(running.Members[0], strings.Split(running.Endpoints(), ","))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { connection.Close() })
 	return connection
+}
+
+// dialAny connects to whichever of the endpoints serves, as one dials this member.
+func dialAny(as *member.Member, endpoints []string) (*grpc.ClientConn, error) {
+	members := manual.NewBuilderWithScheme("members")
+	var state resolver.State
+	for _, one := range endpoints {
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: one})
+	}
+	members.InitialState(state)
+	return as.DialTarget("members:///",
+		grpc.WithResolvers(members), grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`))
 }
 
 func TestARollingRestartUnderLoad(t *testing.T) {

@@ -60,7 +60,7 @@ func newTarget(t *testing.T, server *member.Member) *target {
 	if err != nil {
 		t.Fatalf("%s: %v", server.Label, err)
 	}
-	masks := []string{server.Endpoint(), "ENDPOINT", strings.TrimPrefix(server.PeerURL, "http://"), "PEER"}
+	masks := []string{server.Endpoint(), "ENDPOINT", server.PeerEndpoint(), "PEER"}
 	for name, id := range map[string]uint64{"CLUSTER": status.Header.ClusterId, "MEMBER": status.Header.MemberId} {
 		masks = append(masks, fmt.Sprintf("%d", id), name, fmt.Sprintf("%016x", id), name, fmt.Sprintf("%x", id), name)
 	}
@@ -70,7 +70,7 @@ func newTarget(t *testing.T, server *member.Member) *target {
 // run makes the command and waits for it, or interrupts it as the step says.
 func (target *target) run(t *testing.T, etcdctl string, step step) string {
 	t.Helper()
-	command := exec.Command(etcdctl, append([]string{"--endpoints=" + target.server.Endpoint()}, target.expand(step.arguments)...)...)
+	command := exec.Command(etcdctl, append(target.server.Etcdctl(), target.expand(step.arguments)...)...)
 	command.Env = append(environment(), step.environment...)
 	command.Env = append(command.Env, target.expand([]string{"CAPTURED=$ID"})...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -120,7 +120,7 @@ func awaitClusterVersion(t *testing.T, p *pair) {
 func awaitVersion(t *testing.T, server *member.Member) {
 	t.Helper()
 	for deadline := time.Now().Add(callWaitMax); ; time.Sleep(20 * time.Millisecond) {
-		answer := fetched(t, http.DefaultClient, server.ClientURL, httpCase{method: "GET", path: "/version"})
+		answer := fetched(t, server.HTTP(), server.ClientURL, httpCase{method: "GET", path: "/version"})
 		// A cluster whose members could not all be asked begins with 3.0.0 and a storage of 3.5.0.
 		if strings.Contains(answer, `etcdcluster\":\"3.7.0`) && strings.Contains(answer, `storage\":\"3.7.0`) {
 			return

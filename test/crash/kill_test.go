@@ -55,6 +55,12 @@ func TestKill(t *testing.T) {
 		kills, acknowledged, unknown, known.revision)
 }
 
+// TestKillOverTLS is TestKill with TLS on both URLs and authentication, where clients are who their certificates name.
+func TestKillOverTLS(t *testing.T) {
+	member.OverTLS(t, member.Secure{User: "root", Auth: true})
+	TestKill(t)
+}
+
 func loadAndKill(t *testing.T, server *member.Member, workers []*worker, after time.Duration) {
 	t.Helper()
 	var connections []*grpc.ClientConn

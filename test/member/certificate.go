@@ -85,7 +85,13 @@ var serials atomic.Int64
 // NewAuthority makes a root in the directory: name.crt and name.key.
 func NewAuthority(t testing.TB, dir, name string) *Authority {
 	t.Helper()
-	root := issue(t, nil, dir, name, Leaf{CommonName: name, Authority: true, Usages: []x509.ExtKeyUsage{}})
+	return NewAuthorityOf(t, dir, name, P256, PKCS8)
+}
+
+// NewAuthorityOf is NewAuthority with another key.
+func NewAuthorityOf(t testing.TB, dir, name string, key KeyType, form KeyForm) *Authority {
+	t.Helper()
+	root := issue(t, nil, dir, name, Leaf{CommonName: name, Authority: true, Usages: []x509.ExtKeyUsage{}, Key: key, Form: form})
 	return &Authority{Pair: *root, dir: dir}
 }
 

@@ -22,6 +22,8 @@ type Cluster struct {
 
 	label, binary string
 	flags         []string
+	// authority is set where the test is over TLS.
+	authority *Authority
 	// like is a cluster of before, whose URLs this one has.
 	like *Cluster
 }
@@ -49,6 +51,7 @@ func StartClusterLike(t testing.TB, like *Cluster, label, binary string, size in
 func startCluster(t testing.TB, cluster *Cluster, places []Place) *Cluster {
 	t.Helper()
 	Need(t, cluster.binary)
+	cluster.authority = issuer(t)
 	for _, place := range places {
 		cluster.describe(t, place)
 	}
@@ -61,6 +64,7 @@ func startCluster(t testing.TB, cluster *Cluster, places []Place) *Cluster {
 			t.Fatal(err)
 		}
 	}
+	cluster.Members[0].enableAuth(t)
 	return cluster
 }
 
@@ -114,7 +118,8 @@ func (c *Cluster) describe(t testing.TB, place Place) *Member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one.extra = append([]string{"--name=" + name}, c.flags...)
+	one.extra = slices.Concat([]string{"--name=" + name}, c.flags, one.extra)
+	one.secure(t, c.authority)
 	c.Members = append(c.Members, one)
 	return one
 }

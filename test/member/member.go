@@ -3,6 +3,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -39,10 +41,15 @@ type Member struct {
 	// DataDir holds the member's data, LogPath everything it wrote to stdout and stderr.
 	DataDir, LogPath string
 
-	place   Place
-	user    *User
-	binary  string
-	extra   []string
+	place     Place
+	user      *User
+	binary    string
+	extra     []string
+	arguments []string
+	// clientURLs and peerURLs are those that Listen gave.
+	clientURLs, peerURLs string
+	// etcdctl are flags that name what it needs to reach the member over TLS.
+	etcdctl []string
 	process *exec.Cmd
 	exited  chan struct{}
 }
@@ -55,6 +62,8 @@ type Options struct {
 	Dir string
 	// Flags come after the common ones and so win over them.
 	Flags []string
+	// Arguments, if there are any, are all that it is started with, in place of the common flags and Flags.
+	Arguments []string
 	// Place is where it runs; without URLs on two free ports of loopback.
 	Place Place
 }
@@ -68,6 +77,8 @@ type Place struct {
 	Command []string
 	// Environment is added to ours.
 	Environment []string
+	// Flags are added to those of all members.
+	Flags []string
 	// Dial connects to the client URL; nil: from where we are.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -96,12 +107,16 @@ func New(options Options) (*Member, error) {
 		LogPath:   filepath.Join(options.Dir, options.Label+".log"),
 		place:     place,
 		binary:    options.Binary,
-		extra:     options.Flags,
+		extra:     slices.Concat(options.Flags, place.Flags),
+		arguments: options.Arguments,
 	}, nil
 }
 
 // Endpoint is host:port of the client URL.
 func (m *Member) Endpoint() string { return hostOf(m.ClientURL) }
+
+// PeerEndpoint is host:port of the peer URL.
+func (m *Member) PeerEndpoint() string { return hostOf(m.PeerURL) }
 
 // ClientTLS is how clients dial the member's client URL; nil without TLS.
 func (m *Member) ClientTLS() *tls.Config {
@@ -124,16 +139,7 @@ func (m *Member) Launch() error {
 		return err
 	}
 	defer log.Close()
-	line := slices.Concat(m.place.Command, []string{
-		m.binary,
-		"--name=m1",
-		"--data-dir=" + m.DataDir,
-		"--listen-client-urls=" + m.ClientURL,
-		"--advertise-client-urls=" + m.ClientURL,
-		"--listen-peer-urls=" + m.PeerURL,
-		"--initial-advertise-peer-urls=" + m.PeerURL,
-		"--initial-cluster=m1=" + m.PeerURL,
-	}, m.place.TLS.flags(), m.extra)
+	line := slices.Concat(m.place.Command, []string{m.binary}, m.commandLine())
 	process := exec.Command(line[0], line[1:]...)
 	process.Stdout, process.Stderr = log, log
 	process.Env = append(os.Environ(), m.place.Environment...)
@@ -150,6 +156,22 @@ func (m *Member) Launch() error {
 	}()
 	m.process, m.exited = process, exited
 	return nil
+}
+
+func (m *Member) commandLine() []string {
+	if m.arguments != nil {
+		return m.arguments
+	}
+	clients, peers := cmp.Or(m.clientURLs, m.ClientURL), cmp.Or(m.peerURLs, m.PeerURL)
+	return slices.Concat([]string{
+		"--name=m1",
+		"--data-dir=" + m.DataDir,
+		"--listen-client-urls=" + clients,
+		"--advertise-client-urls=" + clients,
+		"--listen-peer-urls=" + peers,
+		"--initial-advertise-peer-urls=" + peers,
+		"--initial-cluster=m1=" + m.PeerURL,
+	}, m.place.TLS.flags(), m.extra)
 }
 
 // Start launches the process and returns when it answers a linearizable read.
@@ -274,6 +296,16 @@ func (m *Member) LogTail() string {
 // portsOfTests lies below the ports that the kernel gives to connections: one of those could hold a member's port
 // when it starts again.
 const portsOfTests = "20000-32000"
+
+// FreePort is for programs of a test that listen by themselves.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
 
 // freePort takes the next free one of the range that NETCD_TEST_PORTS ("from-to") names, or of the tests' own.
 func freePort() (int, error) {

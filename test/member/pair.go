@@ -88,9 +88,11 @@ func StartAt(t testing.TB, label, binary string, place Place, flags ...string) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	started.secure(t, issuer(t))
 	if err := started.Start(); err != nil {
 		t.Fatal(err)
 	}
+	started.enableAuth(t)
 	t.Cleanup(func() {
 		if err := started.Kill(); err != nil {
 			t.Error(err)

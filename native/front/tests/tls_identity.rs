@@ -54,11 +54,13 @@ async fn a_common_name_is_a_user_where_it_is_said_so() {
     let headers = [ALICE];
     let as_alice = root.call_with(PUT, &headers, &put("other", b"v")).await;
     assert_eq!(as_alice.status(), DENIED);
-    let junk = root.call_with(PUT, &[("token", "junk")], &put("other", b"v"));
-    assert_eq!(junk.await.status(), INVALID_TOKEN);
+    let other = put("other", b"v");
+    let junk = root.call_with(PUT, &[("token", "junk")], &other).await;
+    assert_eq!(junk.status(), INVALID_TOKEN);
     // A gateway shows its own certificate for others.
-    let through = root.call_with(PUT, &[("grpcgateway-accept", "*/*")], &put("other", b"v"));
-    assert_eq!(through.await.status(), USER_EMPTY);
+    let gateway = [("grpcgateway-accept", "*/*")];
+    let through = root.call_with(PUT, &gateway, &other).await;
+    assert_eq!(through.status(), USER_EMPTY);
 }
 
 #[tokio::test]
@@ -84,8 +86,8 @@ async fn the_control_plane_is_told_of_it() {
         });
         let _call = rig.client(&plain).await.open(MEMBERS, &[]).await;
         // What nobody serves is cancelled when its client goes.
-        while let event = rig.server.events.next().await {
-            if let FrontEvent::Call { common_name, .. } = event {
+        loop {
+            if let FrontEvent::Call { common_name, .. } = rig.server.events.next().await {
                 assert_eq!(common_name, names_user.then(String::new));
                 break;
             }

@@ -3,7 +3,7 @@
 import { auditFlags } from "./audit.js";
 import { clusterFlags, memberFlags } from "./member.js";
 import { loggingFlags, monitoringFlags, tuningFlags, unsafeFlags } from "./operations.js";
-import { authFlags, securityFlags } from "./security.js";
+import { authFlags, securityFlags, securityKeys } from "./security.js";
 import { type FlagSpec, rowsOf } from "./spec.js";
 
 export type { FlagSpec } from "./spec.js";
@@ -46,6 +46,12 @@ export const LISTED_FLAGS = listed;
 
 /** All flags by name. */
 export const FLAGS: ReadonlyMap<string, FlagSpec> = new Map([...listed, ...accepted].map((flag) => [flag.name, flag]));
+
+/** All that has a value: flags, and what only the config file has. */
+export const SETTINGS: ReadonlyMap<string, FlagSpec> = new Map([
+  ...FLAGS,
+  ...securityKeys.map((key): [string, FlagSpec] => [key.name, key]),
+]);
 
 /** Name of the environment variable that stands for a flag. */
 export function variableOf(flag: string): string {

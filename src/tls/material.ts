@@ -1,0 +1,86 @@
+// From files to what the data plane takes: read together, with Go's texts for what cannot be read.
+
+import { readFileSync, statSync } from "node:fs";
+import type { Config } from "../config/config.js";
+import type { TlsConfig } from "../config/tls.js";
+import type { TlsOptions } from "../native/binding.js";
+
+export type Side = "client" | "peer";
+
+/** The rules of a side, with the files that it really has. */
+export interface Sources {
+  readonly side: Side;
+  readonly tls: TlsConfig;
+  /** The files were made by this member: nobody else has signed them, and nobody can check whose they are. */
+  readonly selfSigned: boolean;
+}
+
+/** Whether a side has what it needs to serve TLS. */
+export const hasCertificate = (tls: TlsConfig) => tls.certFile !== "" && tls.keyFile !== "";
+
+/** The paths of a side's files. */
+export function filesOf(tls: TlsConfig): string[] {
+  const { certFile, keyFile, clientCertFile, clientKeyFile, trustedCaFile, crlFile } = tls;
+  return [certFile, keyFile, clientCertFile, clientKeyFile, trustedCaFile, crlFile].filter((file) => file !== "");
+}
+
+/** Throws Error with Go's text if a file cannot be read. */
+export function readMaterial(config: Config, { side, tls, selfSigned }: Sources): TlsOptions {
+  const optional = (file: string) => (file === "" ? null : read(file));
+  return {
+    certificate: read(tls.certFile),
+    key: read(tls.keyFile),
+    clientCertificate: optional(tls.clientCertFile),
+    clientKey: optional(tls.clientKeyFile),
+    trustedCa: optional(tls.trustedCaFile),
+    requiresClientCertificate: tls.clientCertAuth || tls.trustedCaFile !== "",
+    ...readCrl(tls.crlFile),
+    allowedCommonNames: [...tls.allowedCommonNames],
+    allowedHostnames: [...tls.allowedHostnames],
+    skipsSanVerification: tls.skipsSanVerification,
+    commonNameIsUser: side === "client" && tls.clientCertAuth,
+    cipherSuites: [...config.cipherSuites],
+    minVersion: config.tlsMinVersion,
+    maxVersion: config.tlsMaxVersion,
+    skipsServerVerification: selfSigned,
+    serverName: null,
+  };
+}
+
+/** A list that cannot be read refuses callers, and does not keep a member from starting. */
+function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
+  if (file === "") return { crl: null, crlProblem: null };
+  try {
+    return { crl: read(file), crlProblem: null };
+  } catch (error) {
+    return { crl: null, crlProblem: (error as Error).message };
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  ENOTDIR: "not a directory",
+  EISDIR: "is a directory",
+};
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    const reason = REASONS[code] ?? message;
+    throw new Error(code === "EISDIR" ? `read ${file}: ${reason}` : `open ${file}: ${reason}`);
+  }
+}
+
+const OTHERS = 0o077;
+
+/** Files of private keys that others than their owner may read, or write, with their modes. */
+export function openKeys(tls: TlsConfig): { file: string; mode: string }[] {
+  return [tls.keyFile, tls.clientKeyFile].flatMap((file) => {
+    const found = file === "" ? undefined : statSync(file, { throwIfNoEntry: false });
+    const mode = (found?.mode ?? 0) & 0o777;
+    return (mode & OTHERS) === 0 ? [] : [{ file, mode: mode.toString(8).padStart(4, "0") }];
+  });
+}
