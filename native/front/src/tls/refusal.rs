@@ -101,7 +101,7 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     pub(crate) text: String,
     /// What the client has shown.
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Box<Certificate>>,
     /// The handshake was over: the names of the certificate are told.
     pub(crate) shaken: bool,
 }
@@ -125,7 +125,7 @@ impl Failure {
         Self {
             reason,
             text,
-            certificate: Some(of),
+            certificate: Some(Box::new(of)),
             shaken: true,
         }
     }
@@ -140,7 +140,7 @@ impl Failure {
         match inner {
             Some(Error::InvalidCertificate(error)) => match refused {
                 Some(Refused { text, certificate }) => Self {
-                    certificate,
+                    certificate: certificate.map(Box::new),
                     ..Self::new(reason_of(&text), text.0)
                 },
                 None => Self::new(Reason::BadCertificate, format!("tls: {error}")),
