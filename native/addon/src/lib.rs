@@ -23,6 +23,8 @@ mod open;
 mod options;
 mod peers;
 mod queue;
+/// Public because nothing of Rust calls its function: JavaScript does.
+pub mod selfsigned;
 mod shared;
 // napi registers functions, other than methods, only outside of tests.
 #[cfg(not(test))]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
-use netcd_front::tls::Tls;
+use netcd_front::tls::{Tls, TlsSide};
 use netcd_front::{Front, Probe};
 
 use crate::check::{copy, number, reason, tls_side};
@@ -52,7 +52,11 @@ impl NativeTransport {
         let running = self.0.running()?;
         let before = running.front.tls(side);
         let tls = Tls::compile(&options, before.as_deref()).map_err(reason)?;
-        running.front.set_tls(side, Arc::new(tls));
+        let tls = Arc::new(tls);
+        if side == TlsSide::Peer {
+            running.peers.set_tls(Arc::clone(&tls));
+        }
+        running.front.set_tls(side, tls);
         Ok(())
     }
 

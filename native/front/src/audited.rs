@@ -110,6 +110,7 @@ fn ended_on<'a>(
         worker: worker.index,
         now: worker.now(),
         method,
+        common_name: conn.common_name().map(|name| &**name),
         address: &conn.peer,
         code,
         message,

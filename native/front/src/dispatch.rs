@@ -60,7 +60,7 @@ pub(crate) fn accept(
         content_type: head.content_type.clone(),
         started: worker.now(),
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
-        claim: Claim::new(&request, head),
+        claim: Claim::new(&request, head, conn),
         looked_again: false,
         noted: Noted::Not,
         active: ActiveCall::new(&worker.calls, conn),

@@ -175,19 +175,18 @@ async fn admit<S: Socket>(
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().unwrap_or_default();
     let rules = &tls.server.rules;
+    let leaf = rules.check(shown, now_ms())?;
     let mut facts = TlsFacts::default();
-    if let Some(admitted) = rules.check(shown, now_ms())? {
+    if let Some(leaf) = leaf {
         if conn.listener.checks_addresses()
             && rules.checks_addresses
             && let Some(remote) = remote(&conn.peer)
+            && let Err(text) = tls::check_host(&leaf, remote, &worker.shared.resolver).await
         {
-            let checked = tls::check_host(&admitted.leaf, remote, &worker.shared.resolver).await;
-            if let Err(text) = checked {
-                let leaf = admitted.leaf;
-                return Err(Failure::of_certificate(Reason::NotAllowed, text, leaf));
-            }
+            return Err(Failure::of_certificate(Reason::NotAllowed, text, leaf));
         }
-        facts.common_name = admitted.user;
+        facts.common_name = Some(leaf.common_name.unwrap_or_default().into());
+        facts.names_user = rules.names_user;
     }
     // Nobody has set it before: a connection has one handshake.
     let _first = conn.tls.set(facts);

@@ -61,6 +61,9 @@ pub const WATCH_SHARE_BYTES_MIN: usize = 8 << 10;
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// TLS handshakes of one transport thread that are not finished; with one more the oldest is ended.
 pub const TLS_HANDSHAKES_MAX: usize = 4096;
+/// Bytes of a connection's records that wait for its client to take them; what goes into records after that waits with
+/// the rest of the connection's.
+pub const TLS_UNSENT_BYTES_MAX: usize = 64 << 10;
 /// Certificates between a client's own and one that is trusted.
 pub const TLS_PATH_CERTIFICATES_MAX: usize = 6;
 /// Signatures that are looked at on that way.

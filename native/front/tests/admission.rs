@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{RANGE, Server, get, listener, soon};
-use netcd_front::{FrontConfig, FrontEvent, LogLevel, Patience};
+use netcd_front::{FieldValue, FrontConfig, FrontEvent, LogLevel, Patience};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -19,8 +19,11 @@ async fn ask(address: &str, path: &str) -> TcpStream {
     stream
 }
 
+/// A line of the log: its message and fields.
+type Line = (String, Vec<(String, FieldValue)>);
+
 /// The path of the next request, which is answered, and the log lines before it.
-async fn next_path(server: &Server) -> (String, Vec<(String, Vec<(String, String)>)>) {
+async fn next_path(server: &Server) -> (String, Vec<Line>) {
     let mut lines = Vec::new();
     loop {
         match server.events.next().await {
@@ -72,7 +75,7 @@ async fn clients_wait_for_each_other_and_not_members_or_probes_for_them() {
                 let text =
                     "all connections that there are descriptors for are taken; new ones wait";
                 assert_eq!(message, text);
-                assert_eq!(fields[0], ("listener".into(), "client".into()));
+                assert_eq!(fields[0], ("listener".into(), "client".to_owned().into()));
             }
         }
     }

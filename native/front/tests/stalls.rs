@@ -103,6 +103,15 @@ async fn a_connection_that_takes_nothing() {
     server.nothing_left().await;
     drop(over_tcp);
 
+    let ca = common::tls::Ca::new("ca");
+    common::tls::set(&server, &common::tls::open(&ca.server()));
+    let encrypted = common::tls::encrypted("client");
+    let address = server.front.listen(&[encrypted]).unwrap().remove(0);
+    let stream = common::tls::dial(&address, common::tls::dialling(&ca.der, &[])).await;
+    let over_tls = never_reads(stream.unwrap()).await;
+    server.nothing_left().await;
+    drop(over_tls);
+
     // The kernel ends stalled connections of TCP, too; unix sockets have only the transport's own limit.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("client.sock").display().to_string();

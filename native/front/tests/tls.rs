@@ -68,14 +68,9 @@ async fn large_answers_come_whole() {
     let ca = Ca::new("ca");
     let server = serve(&open(&ca.server()));
     let client = over_tls(&server, dialling(&ca.der, &[])).await;
-    let value: Vec<u8> = (0..1_000_000u32).map(|at| at as u8).collect();
-    assert_eq!(client.call(PUT, &put("large", &value)).await.code, 0);
-    let answer = client.call(RANGE, &get("large")).await;
-    assert!(
-        answer.messages[0]
-            .windows(value.len())
-            .any(|part| part == value)
-    );
+    assert_eq!(client.call(PUT, &put("k", &[7; 1_000_000])).await.code, 0);
+    let answer = client.call(RANGE, &get("large:3000000")).await;
+    assert!(answer.messages[0].len() > 3_000_000);
 }
 
 #[tokio::test]

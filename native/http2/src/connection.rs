@@ -227,10 +227,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         loop {
             self.state.borrow_mut().serve_line();
             if self.state.borrow().out.is_empty() {
-                return Pin::new(&mut self.stream).poll_flush(cx);
+                return self.poll_flush(now, cx);
             }
             ready!(self.poll_write(now, cx))?;
         }
+    }
+
+    /// Brings out what the stream itself keeps, as TLS does: that can stall like the rest.
+    fn poll_flush(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_pending() {
+            self.stalled_since.get_or_insert(now);
+        } else {
+            self.stalled_since = None;
+        }
+        flushed
     }
 
     /// Writes what is in the buffer.

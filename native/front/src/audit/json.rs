@@ -38,8 +38,15 @@ impl Lines {
             out.extend_from_slice(b",\"user\":");
             text_or_base64(out, "user", record.user);
         }
-        // Until there is TLS nobody has a certificate. Addresses are the server's own texts.
-        out.extend_from_slice(b",\"cn\":null,\"address\":");
+        match record.common_name {
+            None => out.extend_from_slice(b",\"cn\":null"),
+            Some(name) => {
+                out.extend_from_slice(b",\"cn\":");
+                text_or_base64(out, "cn", name);
+            }
+        }
+        // Addresses are the server's own texts.
+        out.extend_from_slice(b",\"address\":");
         any_string(out, record.address);
         out.extend_from_slice(b",\"rpc\":\"");
         out.extend_from_slice(record.method.get().path.as_bytes());

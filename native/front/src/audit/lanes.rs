@@ -212,6 +212,7 @@ mod tests {
             code: 0,
             revision: 0,
             succeeded: None,
+            common_name: None,
             address: b"",
             message: b"",
             noted,

@@ -14,6 +14,8 @@ pub(crate) struct Record<'a> {
     pub(crate) revision: i64,
     /// Which branch of a txn ran.
     pub(crate) succeeded: Option<bool>,
+    /// Of the client's certificate; None: it has shown none.
+    pub(crate) common_name: Option<&'a [u8]>,
     pub(crate) address: &'a [u8],
     /// gRPC's text of an error.
     pub(crate) message: &'a [u8],
@@ -29,6 +31,7 @@ pub(crate) struct Read<'a> {
     pub(crate) code: u8,
     pub(crate) revision: i64,
     pub(crate) succeeded: Option<bool>,
+    pub(crate) common_name: Option<Kept<'a>>,
     pub(crate) address: Kept<'a>,
     pub(crate) message: Kept<'a>,
     pub(crate) user: Kept<'a>,
@@ -41,12 +44,16 @@ impl Record<'_> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         let start = out.len();
         // The length, which is known at the end, and the fixed fields in one piece.
-        let mut fixed = [0; 23];
+        let mut fixed = [0; 24];
         fixed[4..12].copy_from_slice(&self.at.to_le_bytes());
         fixed[12..20].copy_from_slice(&self.revision.to_le_bytes());
         let succeeded = self.succeeded.map_or(UNKNOWN, u8::from);
-        fixed[20..].copy_from_slice(&[self.method.0, self.code, succeeded]);
+        let certified = u8::from(self.common_name.is_some());
+        fixed[20..].copy_from_slice(&[self.method.0, self.code, succeeded, certified]);
         out.extend_from_slice(&fixed);
+        if let Some(name) = self.common_name {
+            put_text(out, name);
+        }
         put_text(out, self.address);
         put_text(out, self.message);
         out.extend_from_slice(self.noted);
@@ -87,6 +94,7 @@ impl<'a> Iterator for Records<'a> {
                 UNKNOWN => None,
                 yes => Some(yes != 0),
             },
+            common_name: (record.byte() != 0).then(|| record.text()),
             address: record.text(),
             message: record.text(),
             user: record.text(),
@@ -129,6 +137,7 @@ mod tests {
                     code: *code,
                     revision: *revision,
                     succeeded: *succeeded,
+                    common_name: (at % 2 == 0).then_some(&text[..]),
                     address: &text[..text.len() / 2],
                     message: &[],
                     noted,
@@ -144,6 +153,7 @@ mod tests {
                 prop_assert_eq!((read.at, read.method, read.code), (record.at, record.method, record.code));
                 prop_assert_eq!((read.revision, read.succeeded), (record.revision, record.succeeded));
                 prop_assert_eq!(read.user.bytes, text.as_slice());
+                prop_assert_eq!(read.common_name.map(|it| it.bytes), record.common_name);
                 prop_assert_eq!(read.address.bytes, record.address);
                 prop_assert_eq!(read.message.bytes, record.message);
                 prop_assert_eq!(read.told, &text[text.len() / 3..]);
@@ -162,13 +172,14 @@ mod tests {
             code: 0,
             revision: 0,
             succeeded: None,
+            common_name: Some(&long),
             address: &long,
             message: &long,
             noted: &[],
         };
         record.put(&mut lane);
         assert!(
-            lane.len() < 2 * AUDIT_TEXT_BYTES_MAX + 100,
+            lane.len() < 3 * AUDIT_TEXT_BYTES_MAX + 100,
             "{}",
             lane.len()
         );

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use netcd_engine::auth::{Auth, Caller, Table, TokenEntry};
 use netcd_engine::error::{self, EtcdError};
 
+use crate::conn::ConnCtx;
 use crate::grpc::bearer::Bearer;
 use crate::grpc::head::{GrpcRequest, Head, RequestHead};
 
@@ -17,15 +18,21 @@ pub(crate) enum Claim {
     Nobody,
     /// A token in its metadata. The headers stay with it, whose memory the connection counts.
     Token(Rc<RequestHead>),
+    /// The common name of its certificate, where that is a user's.
+    CommonName(Bytes),
     /// A token of which it is known by now that it does not help.
     Refused(EtcdError),
 }
 
 impl Claim {
-    pub(crate) fn new(request: &Rc<RequestHead>, head: &Head) -> Self {
-        match head.bearer {
-            None => Self::Nobody,
-            Some(_) => Self::Token(request.clone()),
+    pub(crate) fn new(request: &Rc<RequestHead>, head: &Head, conn: &ConnCtx) -> Self {
+        if head.bearer.is_some() {
+            return Self::Token(request.clone());
+        }
+        // Whoever calls through a gateway is not whose certificate the gateway shows.
+        match conn.certified_user() {
+            Some(name) if !head.through_gateway => Self::CommonName(name.clone()),
+            _ => Self::Nobody,
         }
     }
 
@@ -35,12 +42,17 @@ impl Claim {
                 let head = request.memo(GrpcRequest::parse).head.as_ref();
                 head.ok().and_then(|head| head.bearer.as_ref())
             }
-            Self::Nobody | Self::Refused(_) => None,
+            Self::Nobody | Self::CommonName(_) | Self::Refused(_) => None,
         }
     }
 
     /// The name behind the claim, for whoever only wants to know; nobody's is empty.
     pub(crate) fn user(&self, auth: &Auth) -> Bytes {
+        if let Self::CommonName(name) = self
+            && auth.is_enabled()
+        {
+            return name.clone();
+        }
         let bearer = self.bearer().filter(|_| auth.is_enabled());
         bearer
             .and_then(|bearer| bearer.user(auth.tokens()))
@@ -56,11 +68,20 @@ impl Claim {
     ) -> Result<Caller, EtcdError> {
         match (self, self.bearer()) {
             (Self::Refused(error), _) => Err(error.clone()),
+            (Self::CommonName(name), _) => Ok(named(name, table)),
             (_, None) => Ok(Caller::Nobody),
             (_, Some(bearer)) => bearer
                 .use_now(auth.tokens(), now_ms, |entry| entry.caller(table))
                 .ok_or(error::INVALID_AUTH_TOKEN),
         }
+    }
+}
+
+/// A user as the table has it now.
+fn named(name: &Bytes, table: &Table) -> Caller {
+    Caller::User {
+        name: name.clone(),
+        revision: table.revision,
     }
 }
 
@@ -102,10 +123,8 @@ impl Watcher {
         }
         match (&self.entry, &self.claim) {
             (Some(entry), _) if entry.is_withdrawn() => Err(error::INVALID_AUTH_TOKEN),
-            (Some(entry), _) => Ok(Caller::User {
-                name: entry.user.clone(),
-                revision: table.revision,
-            }),
+            (Some(entry), _) => Ok(named(&entry.user, table)),
+            (None, Claim::CommonName(name)) => Ok(named(name, table)),
             (None, Claim::Nobody) => Ok(Caller::Nobody),
             (None, _) => Err(error::INVALID_AUTH_TOKEN),
         }
@@ -126,8 +145,7 @@ mod tests {
             .header("token", JWT);
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let request = Rc::new(RequestHead::new(parts, None));
-        let head = request.memo(GrpcRequest::parse).head.as_ref().unwrap();
-        Watcher::new(Claim::new(&request, head))
+        Watcher::new(Claim::Token(request))
     }
 
     /// As the control plane does, which does not look at a good JWT's revision.

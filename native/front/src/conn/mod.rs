@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
+
 use crate::config::ListenerInfo;
 use crate::waker;
 
@@ -22,8 +24,10 @@ pub(crate) enum Stage {
 /// What is known of a connection by its TLS handshake.
 #[derive(Debug, Default)]
 pub(crate) struct TlsFacts {
-    /// Of the client's certificate, where a common name is a user's.
-    pub(crate) common_name: Option<String>,
+    /// Of the client's certificate; None: it has shown none.
+    pub(crate) common_name: Option<Bytes>,
+    /// That is the name of the client's user.
+    pub(crate) names_user: bool,
 }
 
 /// One connection, shared by its driver and its calls; all on one worker.
@@ -55,9 +59,24 @@ impl ConnCtx {
         self.tls.get().is_some()
     }
 
-    /// The user that the client's certificate names.
-    pub(crate) fn common_name(&self) -> Option<&str> {
-        self.tls.get()?.common_name.as_deref()
+    /// The common name of the client's certificate.
+    pub(crate) fn common_name(&self) -> Option<&Bytes> {
+        self.tls.get()?.common_name.as_ref()
+    }
+
+    /// The user whom the client's certificate names.
+    pub(crate) fn certified_user(&self) -> Option<&Bytes> {
+        self.tls
+            .get()
+            .filter(|tls| tls.names_user)?
+            .common_name
+            .as_ref()
+    }
+
+    /// The same as a text.
+    pub(crate) fn certified_name(&self) -> Option<String> {
+        let name = self.certified_user();
+        name.map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     pub(crate) fn unsent(&self) -> usize {

@@ -51,6 +51,8 @@ pub(crate) struct Head {
     pub(crate) needs_leader: bool,
     pub(crate) api_version: Option<HeaderValue>,
     pub(crate) bearer: Option<Bearer>,
+    /// A gateway makes this call for somebody else.
+    pub(crate) through_gateway: bool,
 }
 
 /// A request that is no proper gRPC request: HTTP status, and the gRPC status that says why.
@@ -86,6 +88,7 @@ impl Head {
             needs_leader: false,
             api_version: None,
             bearer: None,
+            through_gateway: false,
         };
         let (mut token, mut authorization) = (None, None);
         for (name, header) in &parts.headers {
@@ -101,6 +104,7 @@ impl Head {
                 },
                 "grpc-timeout" => head.timeout = Some(parse_timeout(value)?),
                 "grpc-encoding" => head.encoding = parse_encoding(value),
+                "grpcgateway-accept" => head.through_gateway = true,
                 "hasleader" => head.needs_leader |= value == b"true",
                 "token" => drop(token.get_or_insert(header)),
                 "authorization" => drop(authorization.get_or_insert(header)),

@@ -38,7 +38,7 @@ pub(crate) fn start(
         peer: conn.peer.clone(),
         deadline_ms: timeout.map(|at| at.saturating_duration_since(now).as_millis() as u64),
         listener: conn.listener.role.clone(),
-        common_name: conn.common_name().map(str::to_owned),
+        common_name: conn.certified_name(),
     });
     let mut call = HandedCall {
         id,

@@ -49,7 +49,7 @@ impl Exchange {
             peer: conn.peer.clone(),
             listener: conn.listener.role.clone(),
             failed_read,
-            common_name: conn.common_name().map(str::to_owned),
+            common_name: conn.certified_name(),
         });
         Some(Self {
             id,

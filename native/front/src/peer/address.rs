@@ -26,7 +26,16 @@ impl Addresses {
 
 /// What a peer URL names.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Address {
+pub struct Address {
+    /// Where to connect.
+    pub socket: Socket,
+    /// For whom the certificate of who answers must be; None: the link is not encrypted.
+    pub tls_host: Option<String>,
+}
+
+/// Where a peer listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Socket {
     /// host:port.
     Tcp(String),
     /// The path of a socket: relative to the working directory in etcd's form `unix://localhost:2380`.
@@ -37,11 +46,23 @@ impl Address {
     /// None: a kind of URL that cannot be dialled.
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => Some(Self::Tcp(rest.trim_end_matches('/').to_owned())),
-            "unix" => Some(Self::Unix(rest.into())),
-            _ => None,
-        }
+        let (socket, is_encrypted) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Socket::tcp(rest), false),
+            "https" => (Socket::tcp(rest), true),
+            "unix" => (Socket::Unix(rest.into()), false),
+            "unixs" => (Socket::Unix(rest.into()), true),
+            _ => return None,
+        };
+        Some(Self {
+            socket,
+            tls_host: is_encrypted.then(|| host(rest).to_owned()),
+        })
+    }
+}
+
+impl Socket {
+    fn tcp(rest: &str) -> Self {
+        Self::Tcp(rest.trim_end_matches('/').to_owned())
     }
 
     /// Whether this error of a dial says that no process listens there.
@@ -57,9 +78,19 @@ impl Address {
     }
 }
 
+/// The host of what stands behind a URL's scheme; a path names none, so it is this machine.
+fn host(rest: &str) -> &str {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(inside) => inside.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() { "localhost" } else { host }
+}
+
 /// Why a URL that `Address::parse` does not take is not dialled.
 pub fn unsupported(url: &str) -> String {
-    format!("{url}: only http:// and unix:// peer URLs can be dialled, netcd does not have TLS yet")
+    format!("{url}: only http://, https://, unix:// and unixs:// peer URLs can be dialled")
 }
 
 /// Connects over TCP; bytes that the peer does not acknowledge end the connection.
@@ -81,24 +112,31 @@ mod tests {
 
     #[test]
     fn every_kind_of_url_is_dialled_or_named_as_one_that_is_not() {
-        let tcp = |authority: &str| Some(Address::Tcp(authority.into()));
-        let unix = |path: &str| Some(Address::Unix(path.into()));
-        assert_eq!(
-            Address::parse("http://127.0.0.1:2380"),
-            tcp("127.0.0.1:2380")
-        );
-        assert_eq!(Address::parse("HTTP://[::1]:2380/"), tcp("[::1]:2380"));
-        assert_eq!(
-            Address::parse("unix://localhost:2380"),
-            unix("localhost:2380")
-        );
-        assert_eq!(Address::parse("unix:///run/m1.sock"), unix("/run/m1.sock"));
-        for other in [
-            "https://127.0.0.1:2380",
-            "unixs://localhost:2380",
-            "127.0.0.1:2380",
-            "",
+        let tcp = |authority: &str| Socket::Tcp(authority.into());
+        let unix = |path: &str| Socket::Unix(path.into());
+        for (url, socket, tls_host) in [
+            ("http://127.0.0.1:2380", tcp("127.0.0.1:2380"), None),
+            ("HTTP://[::1]:2380/", tcp("[::1]:2380"), None),
+            (
+                "https://m1.test:2380/",
+                tcp("m1.test:2380"),
+                Some("m1.test"),
+            ),
+            ("HTTPS://[::1]:2380", tcp("[::1]:2380"), Some("::1")),
+            ("unix://localhost:2380", unix("localhost:2380"), None),
+            ("unix:///run/m1.sock", unix("/run/m1.sock"), None),
+            ("unixs://m1:2380", unix("m1:2380"), Some("m1")),
+            (
+                "unixs:///run/m1.sock",
+                unix("/run/m1.sock"),
+                Some("localhost"),
+            ),
         ] {
+            let tls_host = tls_host.map(str::to_owned);
+            let address = Address { socket, tls_host };
+            assert_eq!(Address::parse(url), Some(address), "{url}");
+        }
+        for other in ["ftp://127.0.0.1:2380", "127.0.0.1:2380", ""] {
             assert_eq!(Address::parse(other), None, "{other}");
         }
     }

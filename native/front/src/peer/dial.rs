@@ -6,15 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{PingPong, RecvStream, SendStream};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::address::{Address, connect_tcp, connect_unix, unsupported};
+use super::address::{Address, Socket, connect_tcp, connect_unix, unsupported};
 use super::limits;
 use super::shared::Shared;
 use super::wire;
+use crate::tls::{Dialled, TlsError};
 
 /// An open stream and the task that moves its connection's bytes.
 pub struct Channel {
@@ -70,18 +71,17 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
     let Speaker {
         sender,
         pings,
-        connection,
-    } = reach(url, shared.timeouts.write).await?;
+        mut connection,
+    } = reach(shared, url).await?;
     let identity = shared.identity();
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target(url, path).parse().map_err(|error| failed(&error))?;
     *request.headers_mut() = wire::request_headers(&identity, to);
-    let mut sender = sender.ready().await.map_err(|error| failed(&error))?;
-    let (response, stream) = sender
-        .send_request(request, false)
-        .map_err(|error| failed(&error))?;
-    let response = response.await.map_err(|error| failed(&error))?;
+    let (response, stream) = match ask(sender, request).await {
+        Ok(accepted) => accepted,
+        Err(error) => return Err(failed(&cause(error, &mut connection).await)),
+    };
     let version = wire::version(response.headers());
     let status = response.status();
     let mut channel = Channel {
@@ -99,6 +99,28 @@ pub async fn open(shared: &Shared, to: u64, url: &str, path: &str) -> Result<Cha
         StatusCode::SERVICE_UNAVAILABLE => failed(&text),
         _ => DialError::Refused(status, text),
     })
+}
+
+async fn ask(
+    sender: SendRequest<Bytes>,
+    request: Request<()>,
+) -> Result<(Response<RecvStream>, SendStream<Bytes>), h2::Error> {
+    let mut sender = sender.ready().await?;
+    let (response, stream) = sender.send_request(request, false)?;
+    Ok((response.await?, stream))
+}
+
+/// Why a request failed: where the connection has ended it knows more than the request does, for example what the peer
+/// thinks of this member's certificate, which it says after the handshake.
+async fn cause(error: h2::Error, connection: &mut JoinHandle<Result<(), h2::Error>>) -> String {
+    if !error.is_io() {
+        return error.to_string();
+    }
+    match connection.await {
+        Ok(Ok(())) => "EOF".to_owned(),
+        Ok(Err(ended)) => ended.to_string(),
+        Err(_aborted) => error.to_string(),
+    }
 }
 
 /// Gives all of `bytes` to the stream as its window opens; it may stay shut for `stall_max`.
@@ -124,9 +146,9 @@ pub async fn write(
 
 /// What the request names: a socket of this machine has no host that HTTP/2 knows.
 fn target(url: &str, path: &str) -> String {
-    match Address::parse(url) {
-        Some(Address::Unix(_)) => format!("http://localhost{path}"),
-        Some(Address::Tcp(_)) | None => format!("{}{path}", url.trim_end_matches('/')),
+    match Address::parse(url).map(|address| address.socket) {
+        Some(Socket::Unix(_)) => format!("http://localhost{path}"),
+        Some(Socket::Tcp(_)) | None => format!("{}{path}", url.trim_end_matches('/')),
     }
 }
 
@@ -137,30 +159,55 @@ struct Speaker {
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
-/// Unacknowledged bytes end a connection over TCP after `unacknowledged_max`.
-async fn reach(url: &str, unacknowledged_max: Duration) -> Result<Speaker, DialError> {
+async fn reach(shared: &Shared, url: &str) -> Result<Speaker, DialError> {
     let address = Address::parse(url);
     let address = address.ok_or_else(|| DialError::Failed(unsupported(url)))?;
     let lost = |error: std::io::Error| {
         let reason = format!("{url}: {error}");
-        if address.is_deserted(&error) {
+        if address.socket.is_deserted(&error) {
             DialError::NobodyListens(reason)
         } else {
             DialError::Failed(reason)
         }
     };
-    let spoken = match &address {
-        Address::Tcp(authority) => {
+    let spoken = match &address.socket {
+        Socket::Tcp(authority) => {
+            let io = connect_tcp(authority, shared.timeouts.write).await;
+            greet(shared, &address, io.map_err(lost)?).await
+        }
+        Socket::Unix(path) => {
+            let io = connect_unix(path).await;
+            greet(shared, &address, io.map_err(lost)?).await
+        }
+    };
+    spoken.map_err(|reason| DialError::Failed(format!("{url}: {reason}")))
+}
+
+/// Both handshakes, where the address asks for the one of TLS: with what is known at this moment, so that what was
+/// replaced is not shown and not believed any more.
+async fn greet<S>(shared: &Shared, address: &Address, io: S) -> Result<Speaker, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let spoken = match &address.tls_host {
+        None => speak(io).await,
+        Some(host) => {
             speak(
-                connect_tcp(authority, unacknowledged_max)
+                encrypt(shared, host, io)
                     .await
-                    .map_err(lost)?,
+                    .map_err(|TlsError(text)| text)?,
             )
             .await
         }
-        Address::Unix(path) => speak(connect_unix(path).await.map_err(lost)?).await,
     };
-    spoken.map_err(|error| DialError::Failed(format!("{url}: {error}")))
+    spoken.map_err(|error| error.to_string())
+}
+
+async fn encrypt<S>(shared: &Shared, host: &str, io: S) -> Result<Dialled<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    shared.client_tls()?.connect(host, io).await
 }
 
 async fn speak<S>(io: S) -> Result<Speaker, h2::Error>

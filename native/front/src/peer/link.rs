@@ -76,9 +76,17 @@ impl Link {
     pub(super) async fn run(mut self) {
         let mut pause = limits::RECONNECT_PAUSE_MIN;
         let mut attempt = 0;
+        let mut deserted = 0;
         let mut last_state = None;
         while !self.queue.is_closed() || !self.queue.is_empty() {
-            let state = match self.dial(attempt).await {
+            let opened = self.dial(attempt).await;
+            // Where nobody listens at one URL, the peer may do so at another: only all of them tell that it ended.
+            deserted = match &opened {
+                Err(DialError::NobodyListens(_)) => deserted + 1,
+                Ok(_) | Err(_) => 0,
+            };
+            let is_gone = deserted >= self.addresses.borrow().all().count();
+            let state = match opened {
                 Ok(channel) => {
                     // From before anybody knows of it: who ends the links waits for what is queued by then.
                     let _present = self.shared.outgoing.enter();
@@ -97,8 +105,10 @@ impl Link {
                     self.addresses.mark_unchanged();
                     LinkState::Inactive { reason }
                 }
-                Err(DialError::Failed(reason)) => LinkState::Inactive { reason },
-                Err(DialError::NobodyListens(reason)) => LinkState::Gone { reason },
+                Err(DialError::NobodyListens(reason)) if is_gone => LinkState::Gone { reason },
+                Err(DialError::Failed(reason) | DialError::NobodyListens(reason)) => {
+                    LinkState::Inactive { reason }
+                }
                 Err(DialError::Refused(status, text)) => LinkState::Refused {
                     status: status.as_u16(),
                     text,

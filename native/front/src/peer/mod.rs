@@ -37,6 +37,7 @@ pub use ports::{LinkState, PeerEvents, PeerLog, PeerStore, StoreCopy};
 pub use shared::LinkTimeouts;
 pub use wire::{Identity, Refusal};
 
+use crate::tls::Tls;
 use counters::add;
 use link::{Link, Outgoing};
 use shared::{Contact, Shared};
@@ -103,6 +104,11 @@ impl Peers {
     /// Changes what this member says of itself on the next streams.
     pub fn set_identity(&self, identity: Identity) {
         self.shared.set_identity(identity);
+    }
+
+    /// What encrypted links are made with from now on; those that are open go on.
+    pub fn set_tls(&self, tls: Arc<Tls>) {
+        self.shared.set_tls(tls);
     }
 
     /// Adds a peer, or gives it other URLs.

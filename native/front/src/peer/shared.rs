@@ -12,6 +12,7 @@ use super::counters::PeerCounters;
 use super::ports::{PeerEvents, PeerLog, PeerStore};
 use super::presence::Presence;
 use super::wire::Identity;
+use crate::tls::{ClientTls, Tls, TlsError};
 
 /// A peer as all its tasks see it.
 #[derive(Clone, Default)]
@@ -49,6 +50,8 @@ pub struct LinkTimeouts {
 pub struct Shared {
     pub(super) timeouts: LinkTimeouts,
     identity: RwLock<Arc<Identity>>,
+    /// What encrypted links are made with; None: the control plane has named nothing.
+    tls: RwLock<Option<Arc<Tls>>>,
     roster: RwLock<Roster>,
     /// The transfer that comes from each peer: dropped, it ends.
     receiving: Mutex<HashMap<u64, oneshot::Sender<()>>>,
@@ -74,6 +77,7 @@ impl Shared {
         Self {
             timeouts,
             identity: RwLock::new(Arc::new(identity)),
+            tls: RwLock::default(),
             roster: RwLock::default(),
             receiving: Mutex::default(),
             leaving: watch::Sender::new(false),
@@ -91,6 +95,18 @@ impl Shared {
 
     pub(super) fn set_identity(&self, identity: Identity) {
         *self.identity.write() = Arc::new(identity);
+    }
+
+    pub(super) fn set_tls(&self, tls: Arc<Tls>) {
+        *self.tls.write() = Some(tls);
+    }
+
+    /// With what a link that is encrypted is made now.
+    pub(super) fn client_tls(&self) -> Result<Arc<ClientTls>, TlsError> {
+        match &*self.tls.read() {
+            Some(tls) => Ok(Arc::clone(&tls.client)),
+            None => ClientTls::without_files(),
+        }
     }
 
     /// A peer that is known from now on.

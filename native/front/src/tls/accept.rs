@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::refusal::{self, Failure};
+use crate::limits::TLS_UNSENT_BYTES_MAX;
 use crate::prefixed::Prefixed;
 
 /// A connection with TLS, of which the first bytes were read before.
@@ -39,7 +40,9 @@ where
 {
     let begun = first.clone();
     let stream = Prefixed { first, stream };
-    let mut accept = TlsAcceptor::from(config).accept(stream);
+    let mut accept = TlsAcceptor::from(config).accept_with(stream, |session| {
+        session.set_buffer_limit(Some(TLS_UNSENT_BYTES_MAX));
+    });
     let mut refused = None;
     let accepted: io::Result<_> = poll_fn(|cx| {
         let polled = Pin::new(&mut accept).poll(cx);

@@ -25,6 +25,10 @@ impl Hello {
         const RECORD_HEAD: usize = 5;
         const MESSAGE_HEAD: usize = 4;
         const RANDOM: usize = 32;
+        const CLIENT_HELLO: u8 = 1;
+        if *first.get(RECORD_HEAD)? != CLIENT_HELLO {
+            return None;
+        }
         let mut body = Reader(first.get(RECORD_HEAD + MESSAGE_HEAD..)?);
         let version = body.number()?;
         self.versions = VERSIONS.into_iter().filter(|it| *it <= version).collect();

@@ -2,6 +2,7 @@
 
 mod accept;
 mod certificate;
+mod client;
 mod error;
 mod handshakes;
 mod hello;
@@ -17,20 +18,28 @@ mod resolver;
 mod rules;
 mod selfsigned;
 mod server;
+mod signatures;
 mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
+mod texts;
 mod trust;
 mod verifier;
 
 pub(crate) use accept::{Encrypted, handshake, is_resumed, is_tls};
+pub(crate) use client::{ClientTls, Dialled};
 pub use error::TlsError;
 pub(crate) use handshakes::{Handshake, Handshakes};
 pub use hosts::Resolver;
 pub(crate) use hosts::check as check_host;
 pub use options::{TlsFound, TlsOptions, TlsSide, TlsVersion};
-pub(crate) use refusal::{Failure, NOT_TLS, Reason, RefusalLog};
+pub(crate) use refusal::{Failure, Reason, RefusalLog};
 pub use resolver::SystemResolver;
 pub use selfsigned::{SelfSigned, self_signed};
 pub(crate) use slots::TlsSlots;
+pub(crate) use texts::NOT_TLS;
+
+use std::sync::Arc;
 
 use error::quoted;
 use pair::Pair;
@@ -39,6 +48,7 @@ use server::ServerTls;
 /// TLS of one side, ready for handshakes.
 pub struct Tls {
     pub(crate) server: ServerTls,
+    pub(crate) client: Arc<ClientTls>,
     /// What was found in the files.
     pub found: TlsFound,
 }
@@ -70,14 +80,17 @@ impl Tls {
             trusted_ca_end_ms: ends.min(),
             ignored_cipher_suites: spoken.ignored.clone(),
         };
+        let shown = client_pair.as_ref().unwrap_or(&pair).certified.clone();
+        let server = ServerTls::compile(
+            options,
+            &spoken,
+            &pair,
+            pool.as_deref(),
+            before.map(|before| &before.server),
+        )?;
         Ok(Self {
-            server: ServerTls::compile(
-                options,
-                &spoken,
-                &pair,
-                pool.as_deref(),
-                before.map(|before| &before.server),
-            )?,
+            server,
+            client: Arc::new(ClientTls::compile(options, &spoken, pool, shown)?),
             found,
         })
     }

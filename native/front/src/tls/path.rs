@@ -2,7 +2,7 @@
 //! them: those that might sign others themselves (CA:TRUE), and those of the first version of X.509.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use x509_parser::asn1_rs::{Any, BitString, FromDer as _};
+use x509_parser::asn1_rs::{Any, BitString};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 

@@ -1,5 +1,6 @@
 //! Suites and versions: Go's names of them, and what of it there is here.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::CryptoProvider;
@@ -106,11 +107,25 @@ fn provider() -> &'static Arc<CryptoProvider> {
 /// # Errors
 /// A name is no suite's, or what is left does not do.
 pub(crate) fn spoken(options: &TlsOptions) -> Result<Spoken, TlsError> {
+    of(
+        &options.cipher_suites,
+        options.min_version..=options.max_version,
+    )
+}
+
+/// All that there is.
+///
+/// # Errors
+/// None, as long as the list of all suites does.
+pub(crate) fn all() -> Result<Spoken, TlsError> {
+    of(&[], TlsVersion::V1_2..=TlsVersion::V1_3)
+}
+
+fn of(suites: &[String], asked: RangeInclusive<TlsVersion>) -> Result<Spoken, TlsError> {
     let versions = [
         (TlsVersion::V1_2, &rustls::version::TLS12),
         (TlsVersion::V1_3, &rustls::version::TLS13),
     ];
-    let asked = options.min_version..=options.max_version;
     let versions: Vec<_> = versions
         .into_iter()
         .filter_map(|(version, it)| asked.contains(&version).then_some(it))
@@ -120,7 +135,7 @@ pub(crate) fn spoken(options: &TlsOptions) -> Result<Spoken, TlsError> {
             "the lowest version of TLS is above the highest",
         ));
     }
-    let (provider, ignored) = filtered(&options.cipher_suites)?;
+    let (provider, ignored) = filtered(suites)?;
     Ok(Spoken {
         provider,
         versions,

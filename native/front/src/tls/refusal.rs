@@ -12,6 +12,7 @@ use super::certificate::Certificate;
 use super::hello::Hello;
 use super::options::TlsSide;
 use super::quoted;
+use super::texts::{NOT_TLS, of_alert};
 use crate::events::{FieldValue, FrontEvent, LogLevel};
 use crate::limits::TLS_REFUSALS_LOGGED_PER_SECOND_MAX;
 
@@ -182,7 +183,7 @@ fn of_error(error: &Error, first: &[u8]) -> Failure {
             return Failure::new(Reason::Closed, "EOF");
         }
         Error::AlertReceived(alert) => {
-            let text = format!("remote error: tls: {}", alert_text(*alert));
+            let text = format!("remote error: tls: {}", of_alert(*alert));
             return Failure::new(Reason::Client, text);
         }
         Error::InvalidMessage(
@@ -211,42 +212,6 @@ fn of_error(error: &Error, first: &[u8]) -> Failure {
         other => format!("tls: {other}"),
     };
     Failure::new(Reason::Protocol, text)
-}
-
-/// Said of a connection whose first bytes are those of something else.
-pub(crate) const NOT_TLS: &str = "tls: first record does not look like a TLS handshake";
-
-fn alert_text(alert: AlertDescription) -> String {
-    let text = match alert {
-        AlertDescription::UnexpectedMessage => "unexpected message",
-        AlertDescription::BadRecordMac => "bad record MAC",
-        AlertDescription::RecordOverflow => "record overflow",
-        AlertDescription::HandshakeFailure => "handshake failure",
-        AlertDescription::BadCertificate => "bad certificate",
-        AlertDescription::UnsupportedCertificate => "unsupported certificate",
-        AlertDescription::CertificateRevoked => "revoked certificate",
-        AlertDescription::CertificateExpired => "expired certificate",
-        AlertDescription::CertificateUnknown => "unknown certificate",
-        AlertDescription::IllegalParameter => "illegal parameter",
-        AlertDescription::UnknownCA => "unknown certificate authority",
-        AlertDescription::AccessDenied => "access denied",
-        AlertDescription::DecodeError => "error decoding message",
-        AlertDescription::DecryptError => "error decrypting message",
-        AlertDescription::ProtocolVersion => "protocol version not supported",
-        AlertDescription::InsufficientSecurity => "insufficient security level",
-        AlertDescription::InternalError => "internal error",
-        AlertDescription::InappropriateFallback => "inappropriate fallback",
-        AlertDescription::NoRenegotiation => "no renegotiation",
-        AlertDescription::MissingExtension => "missing extension",
-        AlertDescription::UnsupportedExtension => "unsupported extension",
-        AlertDescription::UnrecognisedName => "unrecognized name",
-        AlertDescription::BadCertificateStatusResponse => "bad certificate status response",
-        AlertDescription::UnknownPSKIdentity => "unknown PSK identity",
-        AlertDescription::CertificateRequired => "certificate required",
-        AlertDescription::NoApplicationProtocol => "no application protocol",
-        other => return format!("alert({})", u8::from(other)),
-    };
-    text.to_owned()
 }
 
 /// How many lines there were in the second that began then, and how many were left out since the last one.

@@ -21,7 +21,7 @@ pub(crate) struct Rules {
     problem: Option<String>,
     allowed: Allowed,
     /// A common name is a user.
-    names_user: bool,
+    pub(crate) names_user: bool,
     /// A member's certificate is to be for the address that it calls from.
     pub(crate) checks_addresses: bool,
 }
@@ -55,13 +55,12 @@ impl Rules {
         })
     }
 
-    /// What the certificates that a client has shown are good for: the leaf, and the user that it names. None: it has
-    /// shown none.
+    /// The certificate that a client has shown, if it is good; None: it has shown none.
     pub(crate) fn check(
         &self,
         chain: &[CertificateDer<'_>],
         now_ms: i64,
-    ) -> Result<Option<Admitted>, Failure> {
+    ) -> Result<Option<Certificate>, Failure> {
         let Some(leaf) = chain.first() else {
             return Ok(None);
         };
@@ -69,12 +68,7 @@ impl Rules {
         let leaf = parsed.map_err(|TlsError(text)| Failure::new(Reason::BadCertificate, text))?;
         match self.refusal(&leaf, &chain[1..], now_ms) {
             Some((reason, text)) => Err(Failure::of_certificate(reason, text, leaf)),
-            None => Ok(Some(Admitted {
-                user: self
-                    .names_user
-                    .then(|| leaf.common_name.clone().unwrap_or_default()),
-                leaf,
-            })),
+            None => Ok(Some(leaf)),
         }
     }
 
@@ -104,11 +98,4 @@ impl Rules {
         let text = format!("transport: certificate serial {serial} revoked");
         Some((Reason::Revoked, TlsError(text)))
     }
-}
-
-/// A client with a certificate that is good.
-pub(crate) struct Admitted {
-    pub(crate) leaf: Certificate,
-    /// The user whose name it has, if that counts.
-    pub(crate) user: Option<String>,
 }

@@ -127,6 +127,7 @@ impl Rig {
             worker,
             now: self.audit.opened + after,
             method: method(PUT),
+            common_name: None,
             address: "127.0.0.1:1",
             code: 0,
             message: "",

@@ -27,6 +27,10 @@ fn a_line_has_all_that_was_asked_for_and_what_came_of_it() {
          \"rpc\":\"/etcdserverpb.KV/Put\",\"key\":\"/app/\\\"a\\\"\\n\",\"lease\":\"000000000000694d\",\
          \"revision\":7,\"code\":\"OK\"}\n"
     );
+    record.common_name = Some(b"al\"ice");
+    assert!(line_of(&record).contains(",\"cn\":\"al\\\"ice\",\"address\":"));
+    record.common_name = Some(b"");
+    assert!(line_of(&record).contains(",\"cn\":\"\",\"address\":"));
     record.revision = 0;
     record.code = 7;
     record.message = b"etcdserver: permission denied";

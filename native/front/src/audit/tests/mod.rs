@@ -36,6 +36,7 @@ fn record<'a>(path: &str, noted: &'a [u8]) -> Record<'a> {
         code: 0,
         revision: 0,
         succeeded: None,
+        common_name: None,
         address: b"127.0.0.1:1",
         message: b"",
         noted,

@@ -13,6 +13,7 @@ use netcd_http2::{Config, Connection, Request};
 use parking_lot::Condvar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 use super::super::*;
 use crate::grpc::head::GrpcRequest;
@@ -203,6 +204,8 @@ pub(super) struct Member {
     pub(super) store: Arc<FakeStore>,
     pub(super) address: SocketAddr,
     pub(super) server: Option<Server>,
+    /// What its server encrypts with; None: nothing.
+    pub(super) encrypts: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Member {
@@ -239,6 +242,7 @@ impl Member {
             store,
             address: ([127, 0, 0, 1], 0).into(),
             server: None,
+            encrypts: None,
         };
         member.serve();
         member
@@ -246,7 +250,7 @@ impl Member {
 
     /// What front's listener does for a peer URL, without the rest of front.
     pub(super) fn serve(&mut self) {
-        let wanted = self.address;
+        let (wanted, encrypts) = (self.address, self.encrypts.clone());
         let (bound, address) = std::sync::mpsc::channel();
         self.server = Some(self.serving(async move |acceptor| {
             let socket = TcpSocket::new_v4().expect("socket");
@@ -257,21 +261,30 @@ impl Member {
                 .send(listener.local_addr().expect("address"))
                 .expect("test waits");
             loop {
-                serve_one(listener.accept().await.expect("accept").0, &acceptor);
+                let io = listener.accept().await.expect("accept").0;
+                welcome(io, encrypts.clone(), &acceptor);
             }
         }));
         self.address = address.recv().expect("bound");
     }
 
+    /// Serves from now on at the same address with TLS, or without.
+    pub(super) fn encrypt(&mut self, config: Option<Arc<rustls::ServerConfig>>) {
+        self.stop_serving();
+        self.encrypts = config;
+        self.serve();
+    }
+
     /// As `serve`, on a socket in the file system, whose file stays.
     pub(super) fn serve_unix(&self, path: &Path) -> Server {
-        let path = path.to_owned();
+        let (path, encrypts) = (path.to_owned(), self.encrypts.clone());
         let (bound, is_bound) = std::sync::mpsc::channel();
         let server = self.serving(async move |acceptor| {
             let listener = UnixListener::bind(path).expect("bind");
             bound.send(()).expect("test waits");
             loop {
-                serve_one(listener.accept().await.expect("accept").0, &acceptor);
+                let io = listener.accept().await.expect("accept").0;
+                welcome(io, encrypts.clone(), &acceptor);
             }
         });
         is_bound.recv().expect("bound");
@@ -300,7 +313,12 @@ impl Member {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.encrypts.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// What this member tells others of where it is.
@@ -320,6 +338,22 @@ impl Member {
     pub(super) fn knows(&self, id: u64, other: &Member) {
         self.peers.set_peer(id, vec![other.url()]);
     }
+}
+
+fn welcome<S>(io: S, encrypts: Option<Arc<rustls::ServerConfig>>, acceptor: &PeerAcceptor)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Some(config) = encrypts else {
+        return serve_one(io, acceptor);
+    };
+    let acceptor = acceptor.clone();
+    tokio::task::spawn_local(async move {
+        // Tests look at what the other side says of a failure.
+        if let Ok(io) = TlsAcceptor::from(config).accept(io).await {
+            serve_one(io, &acceptor);
+        }
+    });
 }
 
 fn serve_one<S>(io: S, acceptor: &PeerAcceptor)
