@@ -163,6 +163,15 @@ impl ListenerInfo {
         }
     }
 
+    /// How long a connection may take to say something.
+    pub(crate) fn patience(&self, patience: &Patience) -> Duration {
+        if self.is_for_peers() {
+            patience.peer_first_bytes
+        } else {
+            patience.read_header
+        }
+    }
+
     /// Whether a client's certificate is to be for the address that it calls from.
     pub(crate) fn checks_addresses(&self) -> bool {
         self.is_for_peers() || self.role == "metrics"

@@ -104,12 +104,7 @@ async fn serve_on<S>(worker: Rc<Worker>, conn: Rc<ConnCtx>, mut stream: S, there
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let patience = &worker.shared.config.patience;
-    let patience = if conn.listener.is_for_peers() {
-        patience.peer_first_bytes
-    } else {
-        patience.read_header
-    };
+    let patience = conn.listener.patience(&worker.shared.config.patience);
     let first = first_bytes(&conn, &mut stream, there);
     let Ok(Ok(first)) = tokio::time::timeout(patience, first).await else {
         return;

@@ -95,9 +95,10 @@ async fn begin_with<S: Socket>(
     let mut due = Instant::now() + patience.tls_handshake;
     let mut place = None;
     if listener.plain {
-        // Who says nothing for a while may be one without TLS.
-        let chunk = timeout(patience.read_header, first_chunk(conn, &mut stream)).await;
-        *first = said(conn, chunk.map_err(|_| late())?)?;
+        // Who says nothing for a while may be one without TLS, and ends as such a one: without a line about TLS.
+        let silent = || Failure::new(Reason::Closed, late().text);
+        let chunk = timeout(listener.patience(patience), first_chunk(conn, &mut stream)).await;
+        *first = said(conn, chunk.map_err(|_| silent())?)?;
         if !tls::is_tls(first) {
             return Ok(Begun::Plain(stream, std::mem::take(first)));
         }
@@ -122,11 +123,15 @@ async fn begin_with<S: Socket>(
         return Err(Failure::new(Reason::Protocol, text).into());
     };
     let config = tls.server.config(side);
-    let shaken = timeout_at(due, tls::handshake(config.clone(), first.clone(), stream));
-    let stream = unless_ended(conn, place, shaken)
+    // Who is looked at takes a place for as long as that lasts: lookups of names may take their time, too.
+    let admitted = async {
+        let stream = tls::handshake(config.clone(), first.clone(), stream).await?;
+        admit(worker, conn, &tls, &stream).await?;
+        Ok::<_, Failure>(stream)
+    };
+    let stream = unless_ended(conn, place, timeout_at(due, admitted))
         .await?
         .map_err(|_| late())??;
-    admit(worker, conn, &tls, &stream).await?;
     let resumed = tls::is_resumed(&stream);
     worker.metrics.handshake_done(side, resumed);
     Ok(Begun::Encrypted(Box::new(stream)))

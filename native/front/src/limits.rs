@@ -70,6 +70,8 @@ pub const TLS_PATH_CERTIFICATES_MAX: usize = 6;
 pub const TLS_PATH_SIGNATURES_MAX: usize = 64;
 /// Lines of the log about connections that were not taken, a second; more are counted.
 pub const TLS_REFUSALS_LOGGED_PER_SECOND_MAX: u32 = 20;
+/// Bytes of a name in such a line, which may be a stranger's choice.
+pub const TLS_NAME_LOGGED_BYTES_MAX: usize = 256;
 /// Threads that read large ranges.
 pub const READER_THREADS: usize = 2;
 /// Large reads (or next chunks of them) that may wait for a reader thread.

@@ -4,6 +4,8 @@ mod accept;
 mod certificate;
 mod client;
 mod error;
+#[cfg(test)]
+mod fuzz_test;
 mod handshakes;
 mod hello;
 mod hosts;

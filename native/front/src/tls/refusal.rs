@@ -14,7 +14,7 @@ use super::options::TlsSide;
 use super::quoted;
 use super::texts::{NOT_TLS, of_alert};
 use crate::events::{FieldValue, FrontEvent, LogLevel};
-use crate::limits::TLS_REFUSALS_LOGGED_PER_SECOND_MAX;
+use crate::limits::{TLS_NAME_LOGGED_BYTES_MAX, TLS_REFUSALS_LOGGED_PER_SECOND_MAX};
 
 /// The kinds of reasons, as the metric has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,7 +101,7 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     pub(crate) text: String,
     /// What the client has shown.
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Box<Certificate>>,
     /// The handshake was over: the names of the certificate are told.
     pub(crate) shaken: bool,
 }
@@ -125,7 +125,7 @@ impl Failure {
         Self {
             reason,
             text,
-            certificate: Some(of),
+            certificate: Some(Box::new(of)),
             shaken: true,
         }
     }
@@ -140,7 +140,7 @@ impl Failure {
         match inner {
             Some(Error::InvalidCertificate(error)) => match refused {
                 Some(Refused { text, certificate }) => Self {
-                    certificate,
+                    certificate: certificate.map(Box::new),
                     ..Self::new(reason_of(&text), text.0)
                 },
                 None => Self::new(Reason::BadCertificate, format!("tls: {error}")),
@@ -215,45 +215,51 @@ fn of_error(error: &Error, first: &[u8]) -> Failure {
 }
 
 /// How many lines there were in the second that began then, and how many were left out since the last one.
+#[derive(Default)]
 struct Said {
     since: Option<Instant>,
     lines: u32,
     left_out: u64,
 }
 
-/// The lines about connections that were not taken: many at once are one sign, not many.
-pub(crate) struct RefusalLog(Mutex<Said>);
-
-impl Default for RefusalLog {
-    fn default() -> Self {
-        Self(Mutex::new(Said {
-            since: None,
-            lines: 0,
-            left_out: 0,
-        }))
+impl Said {
+    /// How many lines were left out before this one; None: it is left out itself.
+    fn may_say(&mut self, now: Instant) -> Option<u64> {
+        let second = Duration::from_secs(1);
+        let is_over = |since| now.saturating_duration_since(since) >= second;
+        if self.since.is_none_or(is_over) {
+            self.since = Some(now);
+            self.lines = 0;
+        }
+        if self.lines >= TLS_REFUSALS_LOGGED_PER_SECOND_MAX {
+            self.left_out += 1;
+            return None;
+        }
+        self.lines += 1;
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 
-impl RefusalLog {
-    /// How many lines were left out before this one; None: it is left out itself.
-    fn may_say(&self, now: Instant) -> Option<u64> {
-        let mut said = self.0.lock();
-        let second = Duration::from_secs(1);
-        if said
-            .since
-            .is_none_or(|since| now.saturating_duration_since(since) >= second)
-        {
-            said.since = Some(now);
-            said.lines = 0;
-        }
-        if said.lines >= TLS_REFUSALS_LOGGED_PER_SECOND_MAX {
-            said.left_out += 1;
-            return None;
-        }
-        said.lines += 1;
-        Some(std::mem::take(&mut said.left_out))
-    }
+/// The lines about connections that were not taken: many at once are one sign, not many. Those of clients that went by
+/// themselves, which few read, take no room from the others.
+#[derive(Default)]
+pub(crate) struct RefusalLog {
+    warnings: Mutex<Said>,
+    others: Mutex<Said>,
+}
 
+/// What a stranger's certificate says of itself, as far as a line has room for it.
+fn shortened(mut text: String) -> String {
+    if text.len() > TLS_NAME_LOGGED_BYTES_MAX {
+        let mut fits = (0..=TLS_NAME_LOGGED_BYTES_MAX).rev();
+        let end = fits.find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+impl RefusalLog {
     /// The line about a connection from `remote` that began with these bytes; None: it is left out.
     pub(crate) fn line(
         &self,
@@ -262,7 +268,11 @@ impl RefusalLog {
         first: &[u8],
         failure: Failure,
     ) -> Option<FrontEvent> {
-        let left_out = self.may_say(Instant::now())?;
+        let (level, said) = match failure.reason {
+            Reason::Closed => (LogLevel::Debug, &self.others),
+            _ => (LogLevel::Warn, &self.warnings),
+        };
+        let left_out = said.lock().may_say(Instant::now())?;
         let endpoint = match side {
             TlsSide::Client => "client",
             TlsSide::Peer => "peer",
@@ -270,7 +280,10 @@ impl RefusalLog {
         let mut fields: Vec<(String, FieldValue)> = Vec::new();
         let mut field = |name: &str, value: FieldValue| fields.push((name.to_owned(), value));
         field("remote-addr", remote.to_owned().into());
-        field("server-name", Hello::read(first).server_name.into());
+        field(
+            "server-name",
+            shortened(Hello::read(first).server_name).into(),
+        );
         if let Some(certificate) = failure.certificate.as_ref().filter(|_| failure.shaken) {
             let addresses = certificate.ip_addresses.iter().map(ToString::to_string);
             field("ip-addresses", addresses.collect::<Vec<_>>().into());
@@ -278,18 +291,15 @@ impl RefusalLog {
         }
         field("error", failure.text.into());
         if let Some(certificate) = failure.certificate {
-            field("serial", certificate.serial_hex().into());
-            field("subject", certificate.subject.into());
-            field("issuer", certificate.issuer.into());
+            field("serial", shortened(certificate.serial_hex()).into());
+            field("subject", shortened(certificate.subject).into());
+            field("issuer", shortened(certificate.issuer).into());
         }
         if left_out > 0 {
             field("suppressed", left_out.to_string().into());
         }
         Some(FrontEvent::Log {
-            level: match failure.reason {
-                Reason::Closed => LogLevel::Debug,
-                _ => LogLevel::Warn,
-            },
+            level,
             message: format!("rejected connection on {endpoint} endpoint"),
             fields,
         })
@@ -307,8 +317,27 @@ mod tests {
         let lines = (0..1000).filter_map(|_| line()).count();
         assert_eq!(lines, TLS_REFUSALS_LOGGED_PER_SECOND_MAX as usize);
         let later = Instant::now() + Duration::from_secs(2);
-        assert_eq!(log.may_say(later), Some(1000 - lines as u64));
-        assert_eq!(log.may_say(later), Some(0));
+        let mut said = log.warnings.lock();
+        assert_eq!(said.may_say(later), Some(1000 - lines as u64));
+        assert_eq!(said.may_say(later), Some(0));
+    }
+
+    #[test]
+    fn clients_that_go_by_themselves_hide_no_refusal() {
+        let log = RefusalLog::default();
+        let line = |reason| log.line(TlsSide::Peer, "r", b"", Failure::new(reason, "x"));
+        let probes = (0..1000).filter_map(|_| line(Reason::Closed)).count();
+        assert_eq!(probes, TLS_REFUSALS_LOGGED_PER_SECOND_MAX as usize);
+        assert!(line(Reason::BadCertificate).is_some());
+    }
+
+    #[test]
+    fn the_names_of_strangers_are_cut_in_a_line() {
+        let long = "ä".repeat(TLS_NAME_LOGGED_BYTES_MAX);
+        let cut = shortened(long);
+        assert!(cut.len() <= TLS_NAME_LOGGED_BYTES_MAX + '…'.len_utf8());
+        assert!(cut.ends_with("ä…"));
+        assert_eq!(shortened("CN=a".into()), "CN=a");
     }
 
     #[test]

@@ -90,8 +90,11 @@ impl Rules {
         if self.revoked.is_empty() {
             return None;
         }
-        let parsed = others.iter().map(|it| Certificate::parse(it.to_vec()).ok());
-        let others: Vec<_> = parsed.flatten().collect();
+        // One that cannot be read might be the one that was revoked.
+        let others = match Certificate::parse_all(others.iter().map(|it| it.to_vec()).collect()) {
+            Ok(others) => others,
+            Err(text) => return Some((Reason::BadCertificate, text)),
+        };
         let mut all = [leaf].into_iter().chain(&others);
         let revoked = all.find(|it| self.revoked.contains(&it.serial))?;
         let serial = revoked.serial_hex();
