@@ -98,7 +98,14 @@ func NewAuthorityOf(t testing.TB, dir, name string, key KeyType, form KeyForm) *
 // Intermediate makes an authority below this one; what it issues comes with its own certificate in the chain.
 func (a *Authority) Intermediate(t testing.TB, name string) *Authority {
 	t.Helper()
-	below := issue(t, a, a.dir, name, Leaf{CommonName: name, Authority: true, Usages: []x509.ExtKeyUsage{}})
+	return a.IntermediateLike(t, name, Leaf{Usages: []x509.ExtKeyUsage{}})
+}
+
+// IntermediateLike is Intermediate with what a leaf says.
+func (a *Authority) IntermediateLike(t testing.TB, name string, like Leaf) *Authority {
+	t.Helper()
+	like.CommonName, like.Authority = name, true
+	below := issue(t, a, a.dir, name, like)
 	return &Authority{Pair: *below, dir: a.dir}
 }
 
@@ -137,6 +144,14 @@ func (a *Authority) Revoke(t testing.TB, file string, revoked ...*Pair) {
 // TLS is the pair as Go's own TLS shows it.
 func (p *Pair) TLS() tls.Certificate {
 	return tls.Certificate{Certificate: p.chain, PrivateKey: p.Signer, Leaf: p.Certificate}
+}
+
+// Alone leaves the intermediates out of what the pair shows.
+func (p *Pair) Alone(t testing.TB) *Pair {
+	t.Helper()
+	p.chain = p.chain[:1]
+	Replace(t, p.CertFile, encode("CERTIFICATE", p.chain[0]), 0o644)
+	return p
 }
 
 // Pool is the authorities as roots.

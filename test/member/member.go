@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -314,7 +315,7 @@ func freePort() (int, error) {
 	return portOfRange(portsOfTests)
 }
 
-var portsTaken int
+var portsTaken atomic.Int64
 
 func portOfRange(span string) (int, error) {
 	var from, to int
@@ -323,8 +324,7 @@ func portOfRange(span string) (int, error) {
 	}
 	// Packages are tested by processes side by side, so each begins at another place.
 	for range to - from + 1 {
-		port := from + (os.Getpid()*8+portsTaken)%(to-from+1)
-		portsTaken++
+		port := from + (os.Getpid()*8+int(portsTaken.Add(1)))%(to-from+1)
 		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			listener.Close()

@@ -2,6 +2,7 @@
 package member
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,4 +102,10 @@ func StartAt(t testing.TB, label, binary string, place Place, flags ...string) *
 		}
 	})
 	return started
+}
+
+// FreeURL is a URL of loopback with a free port.
+func FreeURL(scheme string) (string, error) {
+	port, err := freePort()
+	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port), err
 }

@@ -251,6 +251,27 @@ async fn leaves_that_the_library_refuses_are_taken_as_etcd_takes_them() {
 }
 
 #[tokio::test]
+async fn certificates_of_the_first_version_are_taken() {
+    let (ca, other) = (Ca::with("ca", signs_all), Ca::with("ca", signs_all));
+    let server = serve(&mutual(&ca.server(), &ca.pem));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let with = |cert: &Cert| only(dialling(&ca.der, &[cert]), &[version]);
+        let good = ca.sign_first_version("x");
+        assert_eq!(call(&server, with(&good)).await, Some(0), "{version:?}");
+        assert_eq!(
+            call(&server, with(&other.sign_first_version("x"))).await,
+            None
+        );
+        // Another key than the certificate's signs the handshake.
+        let stolen = Cert {
+            key: rcgen::KeyPair::generate().unwrap(),
+            ..good
+        };
+        assert_eq!(call(&server, with(&stolen)).await, None, "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_names_that_are_allowed_are_let_in() {
     let ca = Ca::new("ca");
     let shown = ca.server();
@@ -338,10 +359,10 @@ async fn a_resumed_session_is_looked_at_again() {
     for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
         set(&server, &options);
         let config = std::sync::Arc::new(only(dialling(&ca.der, &[&client]), versions));
-        let resumed = || format!("netcd_tls_handshakes_total{{resumed=\"true\",side=\"client\"}} ");
+        let resumed = "netcd_tls_handshakes_total{resumed=\"true\",side=\"client\"} ";
         let count = |server: &Server| {
             let metrics = server.front.metrics();
-            let at = metrics.find(&resumed()).unwrap() + resumed().len();
+            let at = metrics.find(resumed).unwrap() + resumed.len();
             let line = metrics[at..].lines().next().unwrap();
             line.parse::<u64>().unwrap()
         };

@@ -101,7 +101,7 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     pub(crate) text: String,
     /// What the client has shown.
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Box<Certificate>>,
     /// The handshake was over: the names of the certificate are told.
     pub(crate) shaken: bool,
 }
@@ -125,7 +125,7 @@ impl Failure {
         Self {
             reason,
             text,
-            certificate: Some(of),
+            certificate: Some(Box::new(of)),
             shaken: true,
         }
     }
@@ -140,7 +140,7 @@ impl Failure {
         match inner {
             Some(Error::InvalidCertificate(error)) => match refused {
                 Some(Refused { text, certificate }) => Self {
-                    certificate,
+                    certificate: certificate.map(Box::new),
                     ..Self::new(reason_of(&text), text.0)
                 },
                 None => Self::new(Reason::BadCertificate, format!("tls: {error}")),
@@ -251,7 +251,9 @@ pub(crate) struct RefusalLog {
 /// What a stranger's certificate says of itself, as far as a line has room for it.
 fn shortened(mut text: String) -> String {
     if text.len() > TLS_NAME_LOGGED_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TLS_NAME_LOGGED_BYTES_MAX));
+        let mut fits = (0..=TLS_NAME_LOGGED_BYTES_MAX).rev();
+        let end = fits.find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text

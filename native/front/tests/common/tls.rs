@@ -7,13 +7,14 @@ use netcd_front::{FrontConfig, FrontEvent, ListenerConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, SignatureAlgorithm,
-    date_time_ymd,
+    SigningKey, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::asn1_rs::{Any, Class, FromDer};
 
 use super::{Server, listener, soon};
 
@@ -97,6 +98,32 @@ impl Ca {
         }
     }
 
+    /// A certificate of X.509's first version, which has no extensions: what others have before those, signed anew.
+    pub fn sign_first_version(&self, name: &str) -> Cert {
+        let cert = self.sign(name, |_| {});
+        let (_, outer) = Any::from_der(&cert.der).unwrap();
+        let (rest, signed) = Any::from_der(outer.data).unwrap();
+        let (_, algorithm) = Any::from_der(rest).unwrap();
+        let mut parts = Vec::new();
+        let mut rest = signed.data;
+        while !rest.is_empty() {
+            let (after, part) = Any::from_der(rest).unwrap();
+            // The version and the extensions are marked by their own numbers.
+            if part.class() == Class::Universal {
+                parts.extend(&rest[..rest.len() - after.len()]);
+            }
+            rest = after;
+        }
+        let signed = sequence(&parts);
+        let signature = [&[0][..], &self.issuer.key().sign(&signed).unwrap()].concat();
+        let signature = element(0x03, &signature);
+        let whole = sequence(&[signed, sequence(algorithm.data), signature].concat());
+        Cert {
+            der: whole.into(),
+            ..cert
+        }
+    }
+
     /// One for this machine.
     pub fn server(&self) -> Cert {
         self.sign("server", |parameters| {
@@ -128,6 +155,21 @@ impl Ca {
         let list = parameters.signed_by(&self.issuer).unwrap();
         list.pem().unwrap().into_bytes()
     }
+}
+
+/// An element of DER.
+fn element(tag: u8, data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u16).to_be_bytes();
+    let head = match data.len() {
+        short @ 0..=0x7f => vec![tag, short as u8],
+        0x80..=0xff => vec![tag, 0x81, length[1]],
+        _ => vec![tag, 0x82, length[0], length[1]],
+    };
+    [head, data.to_vec()].concat()
+}
+
+fn sequence(data: &[u8]) -> Vec<u8> {
+    element(0x30, data)
 }
 
 /// What may sign certificates and lists.
