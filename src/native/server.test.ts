@@ -375,6 +375,7 @@ function callWith(id: number, name: string, bytes: number): void {
     deadlineMs: null,
     listener: "client",
     commonName: null,
+        commonName: null,
   };
   server.handle({ type: "call", ...head });
   server.handle({ type: "callMessage", call: id, data: Buffer.alloc(bytes) });
