@@ -5,7 +5,7 @@ const DAY = 86_400_000;
 
 it("a certificate's end is said 30, 7 and 1 days before and when it has come, each once", () => {
   const said: string[] = [];
-  const say = (level: string) => (message: string, fields: object) => {
+  const say = (level: string) => (message: string, fields: object = {}) => {
     said.push(`${level} ${message} ${JSON.stringify(fields)}`);
   };
   const warnings = new ExpiryWarnings({ warn: say("warn"), error: say("error") });
