@@ -70,6 +70,8 @@ export const limits = {
   tokensATurnMax: 64,
   /** How often TLS files are looked at, for file systems that say nothing of changes. */
   tlsLookIntervalMs: 10_000,
+  /** How often a member looks whether a certificate of its own is to be made anew. */
+  tlsRenewalIntervalMs: 3_600_000,
   /** Milliseconds without a change after which changed TLS files are looked at. */
   tlsSettleMs: 100,
   /** Milliseconds after which TLS files that cannot be used are looked at again before it is said. */

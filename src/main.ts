@@ -95,7 +95,7 @@ async function serve(config: Config): Promise<void> {
   };
   const binding = loadBinding();
   binding.ignoreUnnamedSignals();
-  const opening = openEarly(config, binding);
+  const opening = openEarly(config, binding, log);
   // Most of the program is behind this import; the data is read while it loads.
   const { Member, StoppedError } = await import("./member/member.js");
   const member = new Member(config, log, binding, fatal, removed, opening);

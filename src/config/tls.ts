@@ -78,14 +78,24 @@ export function assembleTls(settings: Settings) {
     cipherSuites: settings.list("cipher-suites"),
     tlsMinVersion: (settings.text("tls-min-version") || "TLS1.2") as TlsVersion,
     tlsMaxVersion: (settings.text("tls-max-version") || "TLS1.3") as TlsVersion,
-    selfSignedCertValidityYears: settings.number("self-signed-cert-validity"),
+    selfSignedCertValidityYears: validityYears(settings),
   };
+}
+
+/** In a config file 0 stands for the default, as in etcd. */
+function validityYears(settings: Settings): number {
+  const years = settings.number("self-signed-cert-validity");
+  return years === 0 && settings.isSet("config-file") ? 1 : years;
 }
 
 /** Throws ConfigError for what does not go together. */
 export function checkTls(settings: Settings): void {
   checkVersions(settings);
-  for (const flags of [FLAGS.peer, FLAGS.client]) checkSide(sideOf(settings, flags), flags, settings);
+  for (const flags of [FLAGS.peer, FLAGS.client]) {
+    // With a certificate it makes none of its own.
+    const given = [flags.cert, flags.key].some((flag) => settings.asks(flag));
+    if (settings.bool(flags.auto) && !given) refuseBesideAuto(flags, settings);
+  }
 }
 
 function checkVersions(settings: Settings): void {
@@ -106,27 +116,8 @@ function checkVersions(settings: Settings): void {
   }
 }
 
-function checkSide(tls: TlsConfig, flags: FlagsOfSide, settings: Settings): void {
-  const names = (list: readonly string[]) => `[${list.map((name) => JSON.stringify(name)).join(" ")}]`;
-  if (tls.allowedCommonNames.length > 0 && tls.allowedHostnames.length > 0) {
-    const both = `cns=${names(tls.allowedCommonNames)}, hostnames=${names(tls.allowedHostnames)}`;
-    throw new ConfigError(`AllowedCNs and AllowedHostnames are mutually exclusive (${both})`);
-  }
-  if ((tls.certFile === "") !== (tls.keyFile === "")) {
-    throw new ConfigError(`KeyFile and CertFile must both be present[key: ${tls.keyFile}, cert: ${tls.certFile}]`);
-  }
-  if ((tls.clientCertFile === "") !== (tls.clientKeyFile === "")) {
-    const both = `key: ${tls.clientKeyFile}, cert: ${tls.clientCertFile}`;
-    throw new ConfigError(`ClientKeyFile and ClientCertFile must both be present or both absent: ${both}]`);
-  }
-  if (tls.auto && tls.certFile === "") refuseBesideAuto(flags, settings);
-}
-
 /** etcd lets everybody in then, and says nothing. */
 function refuseBesideAuto(flags: FlagsOfSide, settings: Settings): void {
-  if (settings.number("self-signed-cert-validity") === 0) {
-    throw new ConfigError("selfSignedCertValidity is invalid,it should be greater than 0");
-  }
   const rules = [flags.ca, flags.auth, flags.crl, flags.commonNames, flags.hostnames];
   for (const rule of rules.filter((flag) => settings.asks(flag))) {
     throw new ConfigError(

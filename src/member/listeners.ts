@@ -75,8 +75,14 @@ function merged(listeners: readonly PlannedListener[]): ListenerOptions[] {
   const byPlace = new Map<string, ListenerOptions>();
   for (const { url: _url, traffic: _traffic, ...one } of listeners) {
     const place = `${one.role} ${one.address}`;
-    const other = byPlace.get(place);
-    byPlace.set(place, other ? { ...one, plain: one.plain || other.plain, tls: one.tls || other.tls } : one);
+    const other = byPlace.get(place) ?? one;
+    byPlace.set(place, {
+      ...one,
+      grpc: one.grpc || other.grpc,
+      http: one.http || other.http,
+      plain: one.plain || other.plain,
+      tls: one.tls || other.tls,
+    });
   }
   return [...byPlace.values()];
 }

@@ -111,6 +111,9 @@ export class Member {
     this.#goOn();
     const config = this.#config;
     const memberDir = memberDirectory(config);
+    const listeners = planListeners(config);
+    const tls = new MemberTls(config, this.#binding, this.#log);
+    this.#tls = tls;
     const type = inspectDataDir(config.dataDir, (filename) => {
       this.#log.warn("found invalid file under data directory", { filename, "data-dir": config.dataDir });
     });
@@ -122,15 +125,13 @@ export class Member {
       const error = openToOthers(directory);
       if (error !== null) this.#log.warn("check file permission", { error });
     }
-    const listeners = planListeners(config);
-    const tls = new MemberTls(config, this.#binding, this.#log);
-    this.#tls = tls;
     this.#log.info("configuring peer listeners", { "listen-peer-urls": texts(config.listenPeerUrls) });
+    tls.prepare("peer");
     this.#log.info("configuring client listeners", { "listen-client-urls": texts(config.listenClientUrls) });
+    tls.prepare("client");
     requireDescriptors(this.#binding);
     logStart(this.#log, config, isInitialized(memberDir));
     await requireWritable(config.dataDir, "data", this.#log);
-    tls.makeOwn();
     const ask = peerClient(() => tls.dialOptions());
     const opening = this.#opening ?? (await this.#open(ask));
     const { engine, identity } = opening;

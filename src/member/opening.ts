@@ -4,11 +4,13 @@
 import type { AuditConfig } from "../config/audit/audit.js";
 import type { Config } from "../config/config.js";
 import { type Level, reaches } from "../log/level.js";
+import type { Logger } from "../log/logger.js";
 import type { AuditOptions, DirectoryLock, EngineOptions, NativeBinding, Recovered } from "../native/binding.js";
 import { Engine } from "../native/engine.js";
 import { DataDirError, type Identity, readIdentity } from "./datadir.js";
 import { tryLock } from "./datalock.js";
 import { backendQuotaBytes, leaseTtlSecondsMin, memberDirectory, requestTimeoutMs, tokenKind } from "./derived.js";
+import { givenSides, TlsError } from "./tlssides.js";
 
 /** The largest count that the data plane takes; no limit beyond it could be reached. */
 const COUNT_MAX = 2 ** 32 - 1;
@@ -83,17 +85,18 @@ export function openData(config: Config, binding: NativeBinding, { lock, identit
 }
 
 /**
- * Begins to open what is there; null in a new directory, and in one that is damaged or in use, which the member's start
- * reports.
+ * Begins to open what is there; null in a new directory, in one that is damaged or in use, and if TLS cannot be had as
+ * it is configured, which the member's start reports.
  */
-export function openEarly(config: Config, binding: NativeBinding): Opening | null {
+export function openEarly(config: Config, binding: NativeBinding, log: Logger): Opening | null {
   let lock: DirectoryLock | null = null;
   try {
+    givenSides(config, binding, log);
     lock = tryLock(binding, memberDirectory(config));
     const identity = lock && readIdentity(memberDirectory(config));
     if (lock && identity) return openData(config, binding, { lock, identity });
   } catch (error) {
-    if (!(error instanceof DataDirError)) throw error;
+    if (!(error instanceof DataDirError || error instanceof TlsError)) throw error;
   }
   lock?.release();
   return null;

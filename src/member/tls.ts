@@ -1,108 +1,80 @@
-// A member's TLS: both sides' files, checked before anything else is touched, then used and watched.
+// A member's TLS while it runs: the files of both sides, used by the data plane and when other members are asked.
 
 import type { RequestOptions } from "node:https";
-import { BootstrapError } from "../cluster/initial.js";
 import type { Config, ListenUrl } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
+import { limits } from "../limits.js";
 import type { Logger } from "../log/logger.js";
-import type { NativeBinding, NativeTransport, TlsOptions } from "../native/binding.js";
+import type { NativeTransport } from "../native/binding.js";
 import { dialOptions } from "../tls/dial.js";
 import type { End } from "../tls/expiry.js";
-import { TlsFiles } from "../tls/files.js";
-import { hasCertificate, type Side } from "../tls/material.js";
-import { ownPair } from "../tls/selfsigned.js";
+import type { TlsFiles } from "../tls/files.js";
+import { hasFiles, type Side } from "../tls/material.js";
+import { type OwnPair, ownPair } from "../tls/selfsigned.js";
+import { BARE, givenSides, isSecured, makesOwn, openSide, type TlsBinding, TlsError } from "./tlssides.js";
 
-export type TlsBinding = Pick<NativeBinding, "checkTls" | "selfSignedCertificate">;
-
-const isSecured = ({ scheme }: ListenUrl) => scheme === "https" || scheme === "unixs";
+const SIDES = ["peer", "client"] as const;
 
 export class MemberTls {
   readonly #config: Config;
   readonly #binding: TlsBinding;
   readonly #log: Logger;
-  readonly #sides: TlsFiles[] = [];
+  readonly #sides: TlsFiles[];
+  #renewals: NodeJS.Timeout | null = null;
 
-  /** Throws BootstrapError with etcd's text if TLS cannot be had as configured. */
+  /** Throws TlsError with etcd's text if TLS cannot be had as configured, and has logged what comes before it. */
   constructor(config: Config, binding: TlsBinding, log: Logger) {
     this.#config = config;
     this.#binding = binding;
     this.#log = log;
-    warnOfPlainUrls(config, log);
-    this.#requireCertificates();
-    this.#checkSuites();
-    this.#open("peer", config.peerTls, false);
-    if (this.#clientUrls().some(isSecured)) this.#open("client", config.clientTls, false);
-  }
-
-  #clientUrls(): ListenUrl[] {
-    const { listenClientUrls, listenClientHttpUrls, listenMetricsUrls } = this.#config;
-    return [...listenClientUrls, ...listenClientHttpUrls, ...listenMetricsUrls];
-  }
-
-  /** A URL with TLS needs a certificate, given or made. */
-  #requireCertificates(): void {
-    const { clientTls, peerTls, listenPeerUrls, listenMetricsUrls } = this.#config;
-    const lacks = (tls: TlsConfig) => !hasCertificate(tls) && !tls.auto;
-    const peer = listenPeerUrls.find(isSecured);
-    if (peer && lacks(peerTls)) {
-      throw new BootstrapError(`cannot listen on TLS for ${peer.address}: KeyFile and CertFile are not presented`);
-    }
-    const files = "TLS key/cert (--cert-file, --key-file) must be provided for";
-    const client = this.#clientUrls().find(isSecured);
-    if (!client || !lacks(clientTls)) return;
-    throw new BootstrapError(
-      listenMetricsUrls.includes(client)
-        ? `client ${files} metrics secure url`
-        : `${files} client url ${client.text} with HTTPS scheme`,
-    );
-  }
-
-  /** Suites are refused by name whether anything is served with TLS or not. */
-  #checkSuites(): void {
-    const { cipherSuites } = this.#config;
-    if (cipherSuites.length === 0) return;
-    const { certificate, key } = this.#binding.selfSignedCertificate(["localhost"], 1);
     try {
-      this.#binding.checkTls({
-        ...BARE,
-        certificate: Buffer.from(certificate),
-        key: Buffer.from(key),
-        cipherSuites: [...cipherSuites],
-      });
+      this.#sides = givenSides(config, binding, log);
     } catch (error) {
-      throw new BootstrapError((error as Error).message);
-    }
-  }
-
-  #open(side: Side, tls: TlsConfig, selfSigned: boolean): void {
-    if (!hasCertificate(tls)) return;
-    const check = (options: TlsOptions) => this.#binding.checkTls(options);
-    try {
-      this.#sides.push(new TlsFiles(this.#config, { side, tls, selfSigned }, check, this.#log));
-    } catch (error) {
-      throw new BootstrapError((error as Error).message);
-    }
-  }
-
-  /** Certificates that this member makes for itself; the data directory is there by now. Throws BootstrapError. */
-  makeOwn(): void {
-    const { clientTls, peerTls, listenPeerUrls, listenClientUrls, listenClientHttpUrls } = this.#config;
-    const sides = [
-      ["peer", peerTls, listenPeerUrls],
-      ["client", clientTls, [...listenClientUrls, ...listenClientHttpUrls]],
-    ] as const;
-    for (const [side, tls, urls] of sides) {
-      if (!tls.auto) continue;
-      if (hasCertificate(tls)) {
-        this.#log.warn(`ignoring ${side} auto TLS since certs given`);
-        continue;
+      if (error instanceof TlsError && error.first) {
+        log[error.first.level](error.first.message, { error: new Error(error.reason) });
       }
-      this.#open(side, { ...tls, ...this.#ownPair(side, urls) }, true);
+      throw error;
     }
-    for (const files of this.#sides) this.#announce(files);
   }
 
-  #ownPair(side: Side, urls: readonly ListenUrl[]) {
+  /** Makes what the member makes for itself, and says what a side has. The data directory is there. Throws TlsError. */
+  prepare(side: Side): void {
+    const tls = this.#rules(side);
+    if (makesOwn(tls)) this.#sides.push(this.#openOwn(side));
+    else if (tls.auto) this.#log.warn(`ignoring ${side} auto TLS since certs given`);
+    const files = this.#sides.find(({ sources }) => sources.side === side);
+    const used = files?.sources.tls ?? tls;
+    if (hasFiles(used)) this.#announce(side, used);
+    files?.announce();
+    if (side === "peer") warnOfPlainPeers(this.#config, this.#log);
+    else warnOfPlainClients(this.#config, this.#log);
+  }
+
+  #rules(side: Side): TlsConfig {
+    return side === "peer" ? this.#config.peerTls : this.#config.clientTls;
+  }
+
+  #announce(side: Side, tls: TlsConfig): void {
+    const info =
+      `cert = ${tls.certFile}, key = ${tls.keyFile}, client-cert=${tls.clientCertFile}, client-key=${tls.clientKeyFile}, ` +
+      `trusted-ca = ${tls.trustedCaFile}, client-cert-auth = ${tls.clientCertAuth}, crl-file = ${tls.crlFile}`;
+    this.#log.info(`starting with ${side} TLS`, { "tls-info": info, "cipher-suites": this.#config.cipherSuites });
+  }
+
+  #openOwn(side: Side): TlsFiles {
+    try {
+      const { certFile, keyFile } = this.#ownPair(side);
+      const own = { certFile, keyFile, clientCertFile: certFile, clientKeyFile: keyFile };
+      return openSide(this.#config, side, { ...this.#rules(side), ...own }, this.#binding, this.#log);
+    } catch (error) {
+      throw new TlsError(`failed to get ${side} self-signed certs`, (error as Error).message);
+    }
+  }
+
+  /** Throws Error if there are no files and none can be made. */
+  #ownPair(side: Side): OwnPair {
+    const { listenPeerUrls, listenClientUrls, listenClientHttpUrls } = this.#config;
+    const urls = side === "peer" ? listenPeerUrls : [...listenClientUrls, ...listenClientHttpUrls];
     const { selfSignedCertificate, checkTls } = this.#binding;
     const endOf = (certificate: Uint8Array, key: Uint8Array) => {
       try {
@@ -112,21 +84,7 @@ export class MemberTls {
         return null;
       }
     };
-    try {
-      return ownPair(this.#config, side, urls, { selfSignedCertificate, endOf }, this.#log);
-    } catch (error) {
-      throw new BootstrapError(`failed to get ${side} self-signed certs: ${(error as Error).message}`);
-    }
-  }
-
-  #announce(files: TlsFiles): void {
-    const { side, tls } = files.sources;
-    const made = files.sources.tls;
-    const info =
-      `cert = ${made.certFile}, key = ${made.keyFile}, client-cert=${tls.clientCertFile}, client-key=${tls.clientKeyFile}, ` +
-      `trusted-ca = ${tls.trustedCaFile}, client-cert-auth = ${tls.clientCertAuth}, crl-file = ${tls.crlFile}`;
-    this.#log.info(`starting with ${side} TLS`, { "tls-info": info, "cipher-suites": this.#config.cipherSuites });
-    files.announce();
+    return ownPair(this.#config, side, urls, { selfSignedCertificate, endOf }, this.#log);
   }
 
   /** Has the data plane use the files, as they are and as they will be. */
@@ -136,10 +94,25 @@ export class MemberTls {
       transport.setTls(side, files.options);
       files.watch((options) => transport.setTls(side, options));
     }
+    if (!SIDES.some((side) => makesOwn(this.#rules(side)))) return;
+    this.#renewals = setInterval(() => this.#renew(), limits.tlsRenewalIntervalMs);
+    this.#renewals.unref();
+  }
+
+  /** Certificates of its own are nobody else's to renew; new ones are then noticed like all files. */
+  #renew(): void {
+    for (const side of SIDES.filter((each) => makesOwn(this.#rules(each)))) {
+      try {
+        this.#ownPair(side);
+      } catch (error) {
+        this.#log.error(`failed to get ${side} self-signed certs`, { error: error as Error });
+      }
+    }
   }
 
   stop(): void {
     for (const files of this.#sides) files.stop();
+    if (this.#renewals) clearInterval(this.#renewals);
   }
 
   /** How other members are asked at this moment. */
@@ -158,60 +131,25 @@ export class MemberTls {
   }
 }
 
-/** A certificate and nothing else. */
-const BARE = {
-  clientCertificate: null,
-  clientKey: null,
-  trustedCa: null,
-  requiresClientCertificate: false,
-  crl: null,
-  crlProblem: null,
-  allowedCommonNames: [],
-  allowedHostnames: [],
-  skipsSanVerification: false,
-  commonNameIsUser: false,
-  cipherSuites: [],
-  minVersion: "TLS1.2",
-  maxVersion: "TLS1.3",
-  skipsServerVerification: false,
-  serverName: null,
-} as const satisfies Partial<TlsOptions>;
+const KEPT = "key and cert files are present; ignoring key and cert files";
 
 /** etcd's warnings of URLs without TLS beside what is for TLS. */
-function warnOfPlainUrls(config: Config, log: Logger): void {
-  const { clientTls, peerTls } = config;
-  const ignoring = (given: boolean, message: string, field: string, url: ListenUrl) => {
-    if (given) log.warn(message, { [field]: url.text });
-  };
-  for (const url of config.listenPeerUrls.filter((each) => !isSecured(each))) {
-    const start = "scheme is HTTP while";
-    ignoring(
-      hasCertificate(peerTls),
-      `${start} key and cert files are present; ignoring key and cert files`,
-      "peer-url",
-      url,
-    );
-    ignoring(
-      peerTls.clientCertAuth,
-      `${start} --peer-client-cert-auth is enabled; ignoring client cert auth for this URL`,
-      "peer-url",
-      url,
-    );
-  }
-  const urls = [...config.listenClientUrls, ...config.listenClientHttpUrls];
-  for (const url of urls.filter((each) => !isSecured(each))) {
-    const start = "scheme is http or unix while";
-    ignoring(
-      hasCertificate(clientTls),
-      `${start} key and cert files are present; ignoring key and cert files`,
-      "client-url",
-      url,
-    );
-    ignoring(
-      clientTls.clientCertAuth,
-      `${start} --client-cert-auth is enabled; ignoring client cert auth for this URL`,
-      "client-url",
-      url,
-    );
+function warnOfPlainPeers({ peerTls, listenPeerUrls }: Config, log: Logger): void {
+  const auth = "--peer-client-cert-auth is enabled; ignoring client cert auth for this URL";
+  const gives = hasFiles(peerTls) || peerTls.auto;
+  for (const { text } of listenPeerUrls.filter(isPlain)) {
+    if (gives) log.warn(`scheme is HTTP while ${KEPT}`, { "peer-url": text });
+    if (peerTls.clientCertAuth) log.warn(`scheme is HTTP while ${auth}`, { "peer-url": text });
   }
 }
+
+function warnOfPlainClients({ clientTls, listenClientUrls, listenClientHttpUrls }: Config, log: Logger): void {
+  const auth = "--client-cert-auth is enabled; ignoring client cert auth for this URL";
+  const gives = hasFiles(clientTls) || clientTls.auto;
+  for (const { text } of [...listenClientUrls, ...listenClientHttpUrls].filter(isPlain)) {
+    if (gives) log.warn(`scheme is http or unix while ${KEPT}`, { "client-url": text });
+    if (clientTls.clientCertAuth) log.warn(`scheme is http or unix while ${auth}`, { "client-url": text });
+  }
+}
+
+const isPlain = (url: ListenUrl) => !isSecured(url);

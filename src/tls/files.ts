@@ -13,6 +13,9 @@ import { filesOf, openKeys, readMaterial, type Sources } from "./material.js";
 /** Throws etcd's text for what cannot be used. */
 export type Check = (options: TlsOptions) => TlsFound;
 
+/** What the data plane says of a revocation list that is none. */
+const MALFORMED_LIST = "x509: malformed crl";
+
 export class TlsFiles {
   readonly sources: Sources;
   #options: TlsOptions;
@@ -37,8 +40,20 @@ export class TlsFiles {
     this.#check = check;
     this.#log = log;
     this.#warnings = new ExpiryWarnings(log);
-    this.#options = readMaterial(config, sources);
-    this.#found = check(this.#options);
+    [this.#options, this.#found] = this.#first();
+  }
+
+  /** A list that cannot be used keeps no member from starting, but every client from getting in. Throws Error. */
+  #first(): [TlsOptions, TlsFound] {
+    const options = readMaterial(this.#config, this.sources);
+    try {
+      return [options, this.#check(options)];
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== MALFORMED_LIST) throw error;
+      const without = { ...options, crl: null, crlProblem: message };
+      return [without, this.#check(without)];
+    }
   }
 
   /** The newest that can be used. */

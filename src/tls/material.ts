@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Config } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
-import type { TlsOptions } from "../native/binding.js";
+import type { SelfSigned, TlsOptions } from "../native/binding.js";
 
 export type Side = "client" | "peer";
 
@@ -13,10 +13,12 @@ export interface Sources {
   readonly tls: TlsConfig;
   /** The files were made by this member: nobody else has signed them, and nobody can check whose they are. */
   readonly selfSigned: boolean;
+  /** What stands in the place of files for a side that dials with a CA alone; null: it has files. */
+  readonly bare: SelfSigned | null;
 }
 
-/** Whether a side has what it needs to serve TLS. */
-export const hasCertificate = (tls: TlsConfig) => tls.certFile !== "" && tls.keyFile !== "";
+/** Whether a side was given a certificate, or half of it. */
+export const hasFiles = (tls: TlsConfig) => tls.certFile !== "" || tls.keyFile !== "";
 
 /** The paths of a side's files. */
 export function filesOf(tls: TlsConfig): string[] {
@@ -25,18 +27,12 @@ export function filesOf(tls: TlsConfig): string[] {
 }
 
 /** Throws Error with Go's text if a file cannot be read. */
-export function readMaterial(config: Config, { side, tls, selfSigned }: Sources): TlsOptions {
-  const optional = (file: string) => (file === "" ? null : read(file));
+export function readMaterial(config: Config, { side, tls, selfSigned, bare }: Sources): TlsOptions {
   return {
-    certificate: read(tls.certFile),
-    key: read(tls.keyFile),
-    clientCertificate: optional(tls.clientCertFile),
-    clientKey: optional(tls.clientKeyFile),
+    ...(bare === null ? readPairs(tls) : bareRules(bare)),
     trustedCa: optional(tls.trustedCaFile),
     requiresClientCertificate: tls.clientCertAuth || tls.trustedCaFile !== "",
     ...readCrl(tls.crlFile),
-    allowedCommonNames: [...tls.allowedCommonNames],
-    allowedHostnames: [...tls.allowedHostnames],
     skipsSanVerification: tls.skipsSanVerification,
     commonNameIsUser: side === "client" && tls.clientCertAuth,
     cipherSuites: [...config.cipherSuites],
@@ -47,6 +43,41 @@ export function readMaterial(config: Config, { side, tls, selfSigned }: Sources)
   };
 }
 
+type Pairs = Pick<
+  TlsOptions,
+  "certificate" | "key" | "clientCertificate" | "clientKey" | "allowedCommonNames" | "allowedHostnames"
+>;
+
+function readPairs(tls: TlsConfig): Pairs {
+  const { certFile, keyFile, clientCertFile, clientKeyFile } = tls;
+  if (certFile === "" || keyFile === "") {
+    throw new Error(`KeyFile and CertFile must both be present[key: ${keyFile}, cert: ${certFile}]`);
+  }
+  const [certificate, key] = [read(certFile), read(keyFile)];
+  if ((clientCertFile === "") !== (clientKeyFile === "")) {
+    const both = `key: ${clientKeyFile}, cert: ${clientCertFile}`;
+    throw new Error(`ClientKeyFile and ClientCertFile must both be present or both absent: ${both}]`);
+  }
+  return {
+    certificate,
+    key,
+    clientCertificate: optional(clientCertFile),
+    clientKey: optional(clientKeyFile),
+    allowedCommonNames: [...tls.allowedCommonNames],
+    allowedHostnames: [...tls.allowedHostnames],
+  };
+}
+
+/** Without a certificate etcd has no rules about those of others either. */
+const bareRules = ({ certificate, key }: SelfSigned): Pairs => ({
+  certificate: Buffer.from(certificate),
+  key: Buffer.from(key),
+  clientCertificate: null,
+  clientKey: null,
+  allowedCommonNames: [],
+  allowedHostnames: [],
+});
+
 /** A list that cannot be read refuses callers, and does not keep a member from starting. */
 function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
   if (file === "") return { crl: null, crlProblem: null };
@@ -56,6 +87,8 @@ function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
     return { crl: null, crlProblem: (error as Error).message };
   }
 }
+
+const optional = (file: string) => (file === "" ? null : read(file));
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",

@@ -9,8 +9,8 @@ import type { Side } from "./material.js";
 
 const DAYS_A_YEAR = 365;
 const MS_A_DAY = 24 * 60 * 60 * 1_000;
-/** Made anew when less of its life is left at a start: nobody else renews it. */
-const RENEWAL_DAYS = 30;
+/** Made anew when less of its life is left, which is before anybody is warned. */
+const RENEWAL_DAYS = 31;
 
 export interface OwnPair {
   readonly certFile: string;
@@ -38,9 +38,9 @@ export function ownPair(config: Config, side: Side, urls: readonly ListenUrl[], 
   const made = maker.selfSignedCertificate(hosts, days);
   // The key first: a certificate without one would be taken for whole.
   replace(pair.keyFile, made.key, 0o600);
-  log.info("created key file", { path: pair.keyFile });
   replace(pair.certFile, made.certificate, 0o644);
   log.info("created cert file", { path: pair.certFile });
+  log.info("created key file", { path: pair.keyFile });
   return pair;
 }
 
