@@ -25,10 +25,12 @@ async fn a_unary_call_goes_out_and_comes_back() {
         peer,
         deadline_ms,
         listener,
+        common_name,
     } = server.events.next().await
     else {
         panic!("a call expected");
     };
+    assert_eq!(common_name, None, "there was no certificate");
     assert_eq!(
         (path.as_str(), listener.as_str(), deadline_ms),
         (MEMBERS, "client", Some(30_000))

@@ -263,7 +263,9 @@ pub(crate) struct RefusalLog {
 /// What a stranger's certificate says of itself, as far as a line has room for it.
 fn shortened(mut text: String) -> String {
     if text.len() > TLS_NAME_LOGGED_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TLS_NAME_LOGGED_BYTES_MAX));
+        let mut fits = (0..=TLS_NAME_LOGGED_BYTES_MAX).rev();
+        let end = fits.find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text
