@@ -6,9 +6,13 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { askPeer } from "../cluster/peerclient.js";
+import { limits } from "../limits.js";
+import type { TlsOptions } from "../native/binding.js";
 import { dialOptions } from "../tls/dial.js";
-import { binding, Folder } from "../tls/tests/kit.js";
+import { binding, configOf, Folder } from "../tls/tests/kit.js";
+import { openEarly } from "./opening.js";
 import { Bench, type Place } from "./tests/kit.js";
+import { MemberTls } from "./tls.js";
 import { TlsError } from "./tlssides.js";
 
 let folder: Folder;
@@ -255,5 +259,60 @@ describe("a member with TLS", () => {
     expect(await failures()).toBe("0");
     await vi.waitFor(async () => expect(await failures()).toBe("1"), { timeout: 15_000, interval: 50 });
     expect(await shown(client)).toBe(now);
+  });
+});
+
+describe("the files of a member", () => {
+  /** Its TLS, with what the data plane was given. */
+  function tlsOf(...args: string[]): { tls: MemberTls; given: Map<string, TlsOptions> } {
+    const tls = new MemberTls(configOf(`--data-dir=${join(folder.path, "data")}`, ...args), binding, folder.log);
+    for (const side of ["peer", "client"] as const) tls.prepare(side);
+    const given = new Map<string, TlsOptions>();
+    tls.use({ setTls: (side, options) => void given.set(side, options) });
+    return { tls, given };
+  }
+
+  it("are a CA alone where it only dials, whatever the rules for callers", () => {
+    const { cert, made } = folder.pair("ca");
+    const { tls, given } = tlsOf(`--peer-trusted-ca-file=${cert}`, "--peer-cert-allowed-cn=a");
+    tls.stop();
+    expect(given.get("client")).toBeUndefined();
+    expect(String(given.get("peer")?.trustedCa)).toBe(made.certificate);
+    expect(given.get("peer")?.allowedCommonNames).toEqual([]);
+    expect(String(tls.dialOptions().ca)).toBe(made.certificate);
+    expect(tls.ends()).toMatchObject([{ role: "peer", file: cert }]);
+    expect(folder.messages("info")).toEqual([]);
+  });
+
+  it("that it has made itself are made anew while it runs", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval"] });
+    try {
+      const { tls, given } = tlsOf("--auto-tls");
+      const first = String(given.get("client")?.certificate);
+      const pair = binding.selfSignedCertificate(["127.0.0.1"], 20);
+      folder.write("data/fixtures/client/key.pem", pair.key);
+      folder.write("data/fixtures/client/cert.pem", pair.certificate);
+      const newest = () => String(given.get("client")?.certificate);
+      await vi.waitFor(() => expect(newest()).toBe(pair.certificate), { timeout: 15_000, interval: 50 });
+      vi.advanceTimersByTime(limits.tlsRenewalIntervalMs);
+      await vi.waitFor(() => expect(newest()).not.toBe(pair.certificate), { timeout: 15_000, interval: 50 });
+      expect([first, newest()].map((each) => each.slice(0, 27))).toEqual(Array(2).fill("-----BEGIN CERTIFICATE-----"));
+      tls.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("that cannot be used keep the data from being opened early", async () => {
+    const place = await bench.place();
+    await (await bench.start(() => [], place)).member.stop();
+    const data = `--data-dir=${place.folder}/data`;
+    const none = "--peer-cert-file=/nowhere/cert";
+    expect(openEarly(configOf(data, none, "--peer-key-file=k"), binding, folder.log)).toBeNull();
+    const opening = openEarly(configOf(data), binding, folder.log);
+    await opening?.found;
+    await opening?.engine.native.close(0);
+    opening?.lock.release();
+    expect(opening).not.toBeNull();
   });
 });

@@ -12,7 +12,7 @@ import {
 import { beforeEach, expect, test } from "vitest";
 import { limits } from "../limits.js";
 import type { NativeEvent } from "./binding.js";
-import { NO_UTF8 } from "./call.js";
+import { commonNameOf, NO_UTF8 } from "./call.js";
 import type { HttpExchange } from "./http.js";
 import { NativeServer } from "./server.js";
 
@@ -87,13 +87,13 @@ function serve(handlers: Partial<Handlers>): void {
   server.addService(definition, { unary: unused, list: unused, collect: unused, chat: unused, ...handlers });
 }
 
-function call(name: string, deadlineMs: number | null = null): void {
+function call(name: string, deadlineMs: number | null = null, commonName: string | null = null): void {
   const metadata: [string, string | Uint8Array][] = [
     ["hasleader", "true"],
     ["trace-bin", Buffer.from([1, 2])],
   ];
   const head = { call: 1, path: `/test.Test/${name}`, metadata, peer: "127.0.0.1:5", deadlineMs, listener: "client" };
-  server.handle({ type: "call", ...head, commonName: null });
+  server.handle({ type: "call", ...head, commonName });
 }
 
 const message = (text: string) => server.handle({ type: "callMessage", call: 1, data: Buffer.from(text) });
@@ -412,4 +412,20 @@ test("a request is held until its handler has answered, also when its client has
   answers[1]?.();
   callWith(6, "Unary", half);
   expect(engine.sent.filter(([what]) => what === "end")).toEqual([tooMany, tooMany, ["end", status.OK, "OK", []]]);
+});
+
+test("the common name of a caller's certificate goes with its metadata, and with no copy of it", () => {
+  const names: (string | null)[] = [];
+  serve({
+    unary: ({ metadata }, callback) => {
+      names.push(commonNameOf(metadata), commonNameOf(metadata.clone()));
+      callback(null, "");
+    },
+  });
+  for (const name of ["alice", "", null]) {
+    call("Unary", null, name);
+    message("x");
+    halfClose();
+  }
+  expect(names).toEqual(["alice", null, "", null, null, null]);
 });
