@@ -374,6 +374,8 @@ function callWith(id: number, name: string, bytes: number): void {
     peer: "127.0.0.1:5",
     deadlineMs: null,
     listener: "client",
+    commonName: null,
+        commonName: null,
   };
   server.handle({ type: "call", ...head });
   server.handle({ type: "callMessage", call: id, data: Buffer.alloc(bytes) });
