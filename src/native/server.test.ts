@@ -375,7 +375,6 @@ function callWith(id: number, name: string, bytes: number): void {
     deadlineMs: null,
     listener: "client",
     commonName: null,
-        commonName: null,
   };
   server.handle({ type: "call", ...head });
   server.handle({ type: "callMessage", call: id, data: Buffer.alloc(bytes) });

@@ -38,6 +38,8 @@ type rotation struct {
 	before, after *member.Authority
 	// mounts are the directories that members read, one each.
 	mounts []*mount
+	// metrics are the URLs of members that are served whatever becomes of the rest.
+	metrics []string
 	// client is what writers connect with now.
 	client atomic.Pointer[tls.Config]
 }
@@ -183,7 +185,13 @@ func newRotation(t *testing.T) *rotation {
 		files := r.leaf(r.before, how)
 		files["ca.crt"], files["crl"] = textOf(t, r.before.CertFile), r.revoked(r.before)
 		one.put(files)
-		places = append(places, member.Place{TLS: r.reached(how, r.issued(r.before, "test"), r.before)})
+		spare, err := member.New(member.Options{Label: "spare", Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.metrics = append(r.metrics, spare.ClientURL)
+		places = append(places, member.Place{TLS: r.reached(how, r.issued(r.before, "test"), r.before),
+			Flags: []string{"--listen-metrics-urls=" + spare.ClientURL}})
 	}
 	r.running = member.StartClusterAt(t, "netcd", member.Netcd(), places)
 	r.running.Leader(t)

@@ -24,7 +24,9 @@ import (
 type better struct {
 	name, why string
 	flags     func(t *testing.T) []string
-	tell      func(t *testing.T, server *member.Member) string
+	// overTLS is set for stories that are told over TLS.
+	overTLS *member.Secure
+	tell    func(t *testing.T, server *member.Member) string
 	// etcd and netcd are what is told.
 	etcd, netcd string
 }
@@ -72,6 +74,14 @@ func betterThanEtcd() []better {
 			why:   "etcd asks where keys are touched whether there is such a user, and elsewhere only for a token",
 			flags: hmacFlags,
 			tell:  deletedUser, etcd: "OK", netcd: denied},
+		{name: "a certificate of a user who is not there",
+			why:     "the same as with a JWT: any certificate of the CA would do for what touches no keys",
+			overTLS: &member.Secure{User: "stranger"},
+			tell:    byCertificate, etcd: "put: " + denied + "; lease: OK", netcd: "put: " + denied + "; lease: " + denied},
+		{name: "a certificate without a common name",
+			why:     "it names nobody, and who is nobody is told so",
+			overTLS: &member.Secure{},
+			tell:    byCertificate, etcd: "put: " + denied + "; lease: OK", netcd: "put: " + emptyName + "; lease: " + emptyName},
 		{name: "a watch ends with the permission",
 			why:  "etcd asks once: events go on to who may no longer read them",
 			tell: watchAfter(forbidCall("reader", "a", "b")), etcd: "goes on", netcd: cancelReason},
@@ -101,6 +111,13 @@ func authOn(t *testing.T, server *member.Member) (root []string) {
 		t.Fatalf("%s: %s", server.Label, outcome)
 	}
 	return loggedIn(t, server, "root", rootPassword)
+}
+
+// byCertificate asks without a token.
+func byCertificate(t *testing.T, server *member.Member) string {
+	authOn(t, server)
+	return fmt.Sprintf("put: %s; lease: %s", onServer(t, server, nil, putCall(&pb.PutRequest{Key: []byte("a")})),
+		onServer(t, server, nil, grantCall(&pb.LeaseGrantRequest{TTL: 60})))
 }
 
 func grantedAgain(t *testing.T, server *member.Member) string {

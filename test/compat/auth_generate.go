@@ -39,6 +39,8 @@ type authGenerator struct {
 	changes int64
 	alarms  map[pb.AlarmType]bool
 	names   int
+	// certified is who calls without a token, by his certificate; "": nobody.
+	certified string
 	// wrong counts logins that fail, which netcd delays when there are many.
 	wrong int
 	// trapped counts grants that make etcd keep two permissions of the same range.
@@ -57,7 +59,8 @@ const (
 )
 
 // next makes one call. A JWT of an older revision is renewed before a call that needs an administrator or is easier for
-// one, and that of a user who is gone is not used: there netcd looks closer than etcd, see betterThanEtcd.
+// one, and that of a user who is gone is not used, nor is his certificate: there netcd looks closer than etcd, see
+// betterThanEtcd.
 func (g *authGenerator) next() asked {
 	for len(g.queue) == 0 {
 		g.queue = append(g.queue, g.chance()...)
@@ -73,6 +76,9 @@ func (g *authGenerator) next() asked {
 		default:
 			return asked{call: authenticateCall(who.name, g.passwords[who.name])}
 		}
+	}
+	if _, there := g.passwords[g.certified]; first.who == nobody && g.enabled && g.certified != "" && !there {
+		first.who = withJunk("of nobody")
 	}
 	g.queue = g.queue[1:]
 	return first

@@ -30,6 +30,9 @@ func TestAuth(t *testing.T) {
 
 func compareAuth(t *testing.T, g *authGenerator, count int, what string, flags ...string) {
 	p := newPair(t, what, append(flags, "--bcrypt-cost=4")...)
+	if how, over := member.SecureOf(t); over {
+		g.certified = how.User
+	}
 	defer p.report()
 	enabled, before := 0, 0
 	for p.compared < count {
@@ -74,6 +77,9 @@ func TestBetterThanEtcd(t *testing.T) {
 	for _, one := range betterThanEtcd() {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
+			if one.overTLS != nil {
+				member.OverTLS(t, *one.overTLS)
+			}
 			flags := []string{"--bcrypt-cost=4"}
 			if one.flags != nil {
 				flags = append(flags, one.flags(t)...)

@@ -24,7 +24,6 @@ func TestOverTLS(t *testing.T) {
 		{"maintenance", root, TestMaintenanceAtOnce},
 		// Authentication goes on and off; who has no token is a user that is there now and then, as others are.
 		{"auth", member.Secure{User: "u1"}, TestAuth},
-		{"auth by nobody", member.Secure{}, TestAuth},
 		{"etcdctl", root, func(t *testing.T) {
 			compareScripts(t, "etcdctl", func(one script) bool { return one.needs != users })
 		}},

@@ -26,8 +26,8 @@ var testsOverTLS sync.Map
 // to clients and among themselves.
 func OverTLS(t testing.TB, how Secure) { testsOverTLS.Store(t.Name(), how) }
 
-// secureOf is what OverTLS said of the test or of one that it is a part of.
-func secureOf(t testing.TB) (how Secure, over bool) {
+// SecureOf is what OverTLS said of the test or of one that it is a part of.
+func SecureOf(t testing.TB) (how Secure, over bool) {
 	for name, more := t.Name(), true; more; {
 		if found, there := testsOverTLS.Load(name); there {
 			return found.(Secure), true
@@ -43,7 +43,7 @@ func secureOf(t testing.TB) (how Secure, over bool) {
 // issuer is the authority of a cluster's members, nil where the test is not over TLS.
 func issuer(t testing.TB) *Authority {
 	t.Helper()
-	if _, over := secureOf(t); !over {
+	if _, over := SecureOf(t); !over {
 		return nil
 	}
 	return NewAuthority(t, t.TempDir(), "ca")
@@ -52,7 +52,7 @@ func issuer(t testing.TB) *Authority {
 // secure gives a member that is described and not started what it needs, if its test is over TLS.
 func (m *Member) secure(t testing.TB, by *Authority) {
 	t.Helper()
-	how, over := secureOf(t)
+	how, over := SecureOf(t)
 	if !over {
 		return
 	}
@@ -81,7 +81,7 @@ func asHTTPS(address string) string {
 // enableAuth switches authentication on, if the test wants it: over its connections everybody is root.
 func (m *Member) enableAuth(t testing.TB) {
 	t.Helper()
-	how, over := secureOf(t)
+	how, over := SecureOf(t)
 	if !over || !how.Auth {
 		return
 	}
