@@ -1,9 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { describe, expect, it } from "vitest";
 import type { SelfSigned, TlsOptions } from "../native/binding.js";
 import { loadBinding } from "../native/load.js";
@@ -53,15 +55,18 @@ describe("a question to a peer URL", () => {
 
     /** What a server with this certificate answers to a question by these rules; or why there is no answer. */
     async function answer(served: SelfSigned, more: Partial<TlsOptions>, host = "127.0.0.1"): Promise<string> {
-      const { certificate, key } = material();
-      const server = createSecureServer({ cert: served.certificate, key: served.key }, (_request, response) => {
-        response.end("answer");
+      const own = material();
+      const asking = { requestCert: true, rejectUnauthorized: false };
+      const shown = { cert: served.certificate, key: served.key };
+      const server = createSecureServer({ ...shown, ...asking }, ({ socket }, response) => {
+        const caller = (socket as TLSSocket).getPeerX509Certificate()?.fingerprint;
+        response.end(caller === fingerprint(own.certificate) ? "answer" : `answer to ${caller}`);
       });
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
       const url = `https://${host}:${(server.address() as AddressInfo).port}`;
       const rules: TlsOptions = {
-        certificate: Buffer.from(certificate),
-        key: Buffer.from(key),
+        certificate: Buffer.from(own.certificate),
+        key: Buffer.from(own.key),
         clientCertificate: null,
         clientKey: null,
         ...{
@@ -89,6 +94,14 @@ describe("a question to a peer URL", () => {
         await new Promise((resolve) => server.close(resolve));
       }
     }
+
+    const fingerprint = (certificate: string) => new X509Certificate(certificate).fingerprint;
+
+    it("shows the pair for calls where there is one", async () => {
+      const { certificate, key } = material();
+      const calling = { clientCertificate: Buffer.from(certificate), clientKey: Buffer.from(key) };
+      expect(await answer(material(), calling)).toBe(`answer to ${fingerprint(certificate)}`);
+    });
 
     const notVerified = (reason: string) => `tls: failed to verify certificate: x509: ${reason}`;
 

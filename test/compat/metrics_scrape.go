@@ -31,7 +31,8 @@ var absentMetrics = map[string]string{
 var ownMetrics = []string{
 	"netcd_batches_total", "netcd_batch_requests_total",
 	"netcd_auth_cached_logins_total", "netcd_auth_delayed_logins_total", "netcd_auth_failed_logins_total",
-	"netcd_tls_handshakes_total", "netcd_tls_handshake_failures_total",
+	"netcd_tls_handshakes_total", "netcd_tls_handshake_failures_total", "netcd_tls_reload_failures_total",
+	"netcd_certificate_expiry_seconds",
 	"netcd_auth_hashings_total", "netcd_auth_refused_logins_total", "netcd_auth_tokens",
 }
 

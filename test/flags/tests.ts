@@ -13,6 +13,12 @@ const PACING = "native/engine/src/mvcc/tests/pacing.rs";
 const LINKS = "native/front/src/peer/tests/mod.rs";
 const AUDIT = "native/front/src/audit/file_test.rs";
 const CONNECTIONS = "native/front/tests/connections.rs";
+const TLS = "src/member/tls.test.ts";
+const TLS_FILES = "src/tls/material.test.ts";
+const PEER_CLIENT = "src/cluster/peerclient.test.ts";
+const served = [TLS, "serves http and https on one port, says so, and counts the ends of its certificates"] as const;
+/** Who gets in, beside etcd: its sets of flags name each of these. */
+const matrix = ["test/compat/tls_matrix_test.go", "TestTLSMatrix"] as const;
 const told = [EFFECTS, "--name, --initial-cluster-token and the URLs that are told"] as const;
 
 export const TESTS: Readonly<Record<string, TestOf>> = {
@@ -62,6 +68,36 @@ export const TESTS: Readonly<Record<string, TestOf>> = {
   "auth-token": ["test/auth.test.ts", "a member that can sign no token is healthy, and its leases end"],
   "bcrypt-cost": [EFFECTS, "--bcrypt-cost and --auth-token-ttl"],
   "auth-token-ttl": [EFFECTS, "--bcrypt-cost and --auth-token-ttl"],
+  "cert-file": served,
+  "key-file": served,
+  "client-cert-auth": [
+    TLS_FILES,
+    "makes users of clients' common names with --client-cert-auth, and never of members'",
+  ],
+  "client-cert-file": [TLS, "says what is wrong with files, for clients only where they are used"],
+  "client-key-file": [TLS, "says what is wrong with files, for clients only where they are used"],
+  "client-crl-file": matrix,
+  "client-cert-allowed-hostname": matrix,
+  "trusted-ca-file": [TLS_FILES, "is read together with the rules"],
+  "auto-tls": [TLS, "makes certificates of its own, by which members believe each other"],
+  "peer-cert-file": served,
+  "peer-key-file": served,
+  "peer-client-cert-auth": matrix,
+  "peer-client-cert-file": [PEER_CLIENT, "shows the pair for calls where there is one"],
+  "peer-client-key-file": [PEER_CLIENT, "shows the pair for calls where there is one"],
+  "peer-trusted-ca-file": served,
+  "peer-cert-allowed-cn": [PEER_CLIENT, "applies the allowed names to who answers, too"],
+  "peer-cert-allowed-hostname": [PEER_CLIENT, "applies the allowed names to who answers, too"],
+  "peer-auto-tls": [TLS, "makes certificates of its own, by which members believe each other"],
+  "peer-crl-file": matrix,
+  "peer-skip-client-san-verification": matrix,
+  "self-signed-cert-validity": [
+    "src/tls/selfsigned.test.ts",
+    "is made where etcd makes it, for the hosts of the URLs, and kept",
+  ],
+  "cipher-suites": ["native/front/tests/tls.rs", "versions_and_suites_are_those_that_are_asked_for"],
+  "tls-min-version": matrix,
+  "tls-max-version": matrix,
   cors: [EFFECTS, "--cors"],
   "host-whitelist": [EFFECTS, "--host-whitelist"],
   metrics: [EFFECTS, "--metrics=extensive"],
