@@ -34,8 +34,16 @@ export async function startWithTls(label, { cpus }) {
   const server = new Server(label, { cpus, certificates: new Certificates({ mutual: false }) });
   await server.choosePorts();
   server.launch();
-  await load("await", server, { seconds: serveWaitSeconds });
+  await serves(server);
   return server;
+}
+
+async function serves(server) {
+  try {
+    await load("await", server, { seconds: serveWaitSeconds });
+  } catch (error) {
+    throw new Error(`${server.label} does not serve: ${server.logTail()}`, { cause: error });
+  }
 }
 
 /** Rows run in order on one member; the last one has members of its own. */
@@ -90,7 +98,7 @@ async function onePort() {}
 async function ownPort(server) {
   if (server.options.flags === undefined) {
     await server.relaunch([`--listen-client-http-urls=https://127.0.0.1:${await freePort()}`]);
-    await load("await", server, { seconds: serveWaitSeconds });
+    await serves(server);
   }
 }
 

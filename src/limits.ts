@@ -15,6 +15,8 @@ export const limits = {
   raftInflightBytesMax: 32 * 1024 * 1024,
   /** Payload bytes of the leader that are not committed; above it proposals are refused. */
   raftUncommittedBytesMax: 128 * 1024 * 1024,
+  /** Bytes of handed-over requests of one message that are not answered yet; more are refused. */
+  heldRequestBytesMax: 64 * 1024 * 1024,
   /** Messages of one client-streaming call that wait for their handler; more end the call. */
   callMessagesMax: 1_000,
   /** Responses of one watch stream of TypeScript that wait to be iterated; more end the stream. */

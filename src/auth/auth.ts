@@ -67,7 +67,9 @@ export class Auth {
 
   /** Throws AuthOptionsError if --auth-token cannot be used, RangeError if a row is damaged. */
   constructor(options: AuthOptions) {
-    const { config, rows, native, log, clock, replica, hashing = new HashingThreads() } = options;
+    const { config, rows, native, log, clock, replica } = options;
+    const failed = (error: Error) => log.warn("a thread for passwords failed", { error });
+    const hashing = options.hashing ?? new HashingThreads(failed);
     this.#options = options;
     this.#store = new AuthStore(rows, log);
     this.#tokens = createTokens(config.authToken, {

@@ -1,5 +1,6 @@
 // One change of users and roles while it is made: the state that it works on, and the writes that it comes to.
 
+import { Buffer } from "node:buffer";
 import type { MetaWrite } from "../native/binding.js";
 import {
   type AuthRows,
@@ -42,8 +43,13 @@ export class Draft {
     return row ? decodeUser(row) : null;
   }
 
-  users(): User[] {
-    return [...this.rows.users.values()].map(decodeUser);
+  /** Those who have a role. Only rows that hold its name are decoded: there may be many users, and everybody waits. */
+  usersWith(role: string): User[] {
+    const name = Buffer.from(role);
+    const rows = [...this.rows.users.values()].filter((row) =>
+      Buffer.from(row.buffer, row.byteOffset, row.length).includes(name),
+    );
+    return rows.map(decodeUser).filter(({ roles }) => roles.includes(role));
   }
 
   role(name: string): Role | null {

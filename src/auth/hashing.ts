@@ -31,6 +31,9 @@ export class HashingThreads implements Hashing {
   #pool: Piscina<Task, boolean | string> | null = null;
   #stopped = false;
 
+  /** `failed`: a thread ended by an error that was no job's, which is another one's to do. */
+  constructor(private readonly failed: (error: Error) => void) {}
+
   async hash(password: Uint8Array, cost: number): Promise<string> {
     return String(await this.#run({ password, hash: null, cost }));
   }
@@ -42,7 +45,12 @@ export class HashingThreads implements Hashing {
   /** The threads come with the first job: most members never see a password. */
   #run(task: Task): Promise<boolean | string> {
     if (this.#stopped) return Promise.reject(new Error("the threads for passwords have ended"));
-    this.#pool ??= new Piscina({
+    this.#pool ??= this.#open();
+    return this.#pool.run({ ...task, password: Buffer.from(task.password) });
+  }
+
+  #open(): Piscina<Task, boolean | string> {
+    const pool = new Piscina<Task, boolean | string>({
       filename: THREAD_FILE,
       minThreads: 0,
       maxThreads: this.width,
@@ -51,7 +59,9 @@ export class HashingThreads implements Hashing {
       // A thread that waits for work blocks on it otherwise, and then does not see that it may end.
       atomics: "disabled",
     });
-    return this.#pool.run({ ...task, password: Buffer.from(task.password) });
+    // Nobody listening would end the process.
+    pool.on("error", (error: Error) => this.failed(error));
+    return pool;
   }
 
   /** A thread that hashes cannot be interrupted: it ends when it is done, or with the process. */

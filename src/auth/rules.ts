@@ -141,7 +141,7 @@ export const RULES: { readonly [K in RequestName]: Rule<K> } = {
     }
     if (draft.role(name) === null) return "roleNotFound";
     draft.deleteRole(name);
-    for (const user of draft.users()) if (user.roles.includes(name)) draft.putUser(withoutRole(user, name));
+    for (const user of draft.usersWith(name)) draft.putUser(withoutRole(user, name));
     draft.advance();
     log.info("deleted a role", { "role-name": name });
     return null;

@@ -364,3 +364,52 @@ test("an HTTP client that leaves is told to the handler, and without a handler t
   expect(server.open).toBe(0);
   expect(server.handle({ type: "applied", index: 1 })).toBe(false);
 });
+
+/** A call with this number, as far as its message goes. */
+function callWith(id: number, name: string, bytes: number): void {
+  const head = {
+    call: id,
+    path: `/test.Test/${name}`,
+    metadata: [],
+    peer: "127.0.0.1:5",
+    deadlineMs: null,
+    listener: "client",
+    commonName: null,
+  };
+  server.handle({ type: "call", ...head });
+  server.handle({ type: "callMessage", call: id, data: Buffer.alloc(bytes) });
+}
+
+const tooMany = ["end", status.UNKNOWN, "etcdserver: too many requests", []];
+const half = limits.heldRequestBytesMax / 2;
+
+test("requests of calls that are not complete are bounded in bytes, and who leaves makes room", () => {
+  serve({});
+  callWith(1, "Unary", half);
+  callWith(2, "List", half);
+  expect(engine.sent).toEqual([]);
+  callWith(3, "Unary", 1);
+  expect(engine.sent).toEqual([tooMany]);
+  server.handle({ type: "callCancelled", call: 2, code: status.CANCELLED });
+  callWith(4, "Unary", half);
+  expect(engine.sent).toEqual([tooMany]);
+});
+
+test("a request is held until its handler has answered, also when its client has left", () => {
+  const answers: (() => void)[] = [];
+  serve({ unary: (_call, callback) => void answers.push(() => callback(null, "done")) });
+  for (const id of [1, 2]) {
+    callWith(id, "Unary", half);
+    server.handle({ type: "callHalfClose", call: id });
+  }
+  server.handle({ type: "callCancelled", call: 1, code: status.CANCELLED });
+  callWith(3, "Unary", half);
+  expect(engine.sent).toEqual([tooMany]);
+  answers[0]?.();
+  callWith(4, "Unary", half);
+  expect(engine.sent).toEqual([tooMany]);
+  callWith(5, "Unary", half);
+  answers[1]?.();
+  callWith(6, "Unary", half);
+  expect(engine.sent.filter(([what]) => what === "end")).toEqual([tooMany, tooMany, ["end", status.OK, "OK", []]]);
+});

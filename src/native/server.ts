@@ -13,9 +13,11 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { rpcError } from "../errors.js";
 import { limits } from "../limits.js";
 import type { NativeEvent } from "./binding.js";
 import { type CallEvent, CallLink, type CallTransport } from "./call.js";
+import { type HeldRequest, HeldRequests } from "./held.js";
 import { type HttpEvent, HttpExchange, type HttpTransport } from "./http.js";
 import { duplexCall, readableCall, writableCall } from "./streams.js";
 
@@ -28,6 +30,8 @@ interface Receiver {
   message(data: Uint8Array): void;
   halfClose(): void;
   cancelled(): void;
+  /** The call has ended, by whichever side. */
+  over(): void;
 }
 
 interface OpenCall {
@@ -42,6 +46,7 @@ export class NativeServer {
   readonly #methods = new Map<string, { method: Method; handler: Handler }>();
   readonly #calls = new Map<number, OpenCall>();
   readonly #exchanges = new Map<number, HttpExchange>();
+  readonly #held = new HeldRequests();
   #http: HttpHandler = (exchange) =>
     exchange.respond(404, [["Content-Type", "text/plain"]], Buffer.from("not found\n"));
 
@@ -112,6 +117,12 @@ export class NativeServer {
     this.#calls.delete(id);
     call.link.cancel();
     call.receiver.cancelled();
+    call.receiver.over();
+  }
+
+  #over(id: number): void {
+    this.#calls.get(id)?.receiver.over();
+    this.#calls.delete(id);
   }
 
   #call(event: CallEvent): void {
@@ -120,35 +131,42 @@ export class NativeServer {
       this.transport.callEnd(event.call, status.UNIMPLEMENTED, `unknown method ${event.path}`, []);
       return;
     }
-    const link = new CallLink(this.transport, event, () => this.#calls.delete(event.call));
-    this.#calls.set(event.call, { link, receiver: receiver(link, found.method, found.handler) });
+    const link = new CallLink(this.transport, event, () => this.#over(event.call));
+    this.#calls.set(event.call, { link, receiver: receiver(link, found.method, found.handler, this.#held) });
   }
 }
 
-function receiver(link: CallLink, method: Method, handler: Handler): Receiver {
+function receiver(link: CallLink, method: Method, handler: Handler, held: HeldRequests): Receiver {
   const run = (...args: unknown[]) => guard(link, () => (handler as (...all: unknown[]) => void)(...args));
   if (method.requestStream) return streamReceiver(link, method, run);
-  return singleReceiver(link, method, run);
+  return singleReceiver(link, method, run, held);
 }
 
-/** A handler that throws has a bug; its client gets Unknown, as from grpc-js. */
-function guard(link: CallLink, call: () => void): void {
+/** A handler that throws has a bug; its client gets Unknown, as from grpc-js. False: it did. */
+function guard(link: CallLink, call: () => void): boolean {
   try {
     call();
+    return true;
   } catch (error) {
     link.end(status.UNKNOWN, `Server method handler threw error ${(error as Error).message}`);
+    return false;
   }
 }
 
-type Run = (...args: unknown[]) => void;
+type Run = (...args: unknown[]) => boolean;
 
 /** Unary and server-streaming calls: one message, then the handler. */
-function singleReceiver(link: CallLink, method: Method, run: Run): Receiver {
+function singleReceiver(link: CallLink, method: Method, run: Run, all: HeldRequests): Receiver {
   let request: { value: unknown } | null = null;
   let surface: EventEmitter | null = null;
+  let held: HeldRequest | null = null;
+  /** A handler goes on, with its request, although its client has left. */
+  let isServed = false;
   return {
     message(data) {
       if (request !== null) return link.end(status.INTERNAL, "a second message in a call that takes one");
+      held = all.hold(data.length);
+      if (held === null) return link.fail(rpcError("tooManyRequests"));
       request = decode(link, method, data);
     },
     halfClose() {
@@ -161,11 +179,23 @@ function singleReceiver(link: CallLink, method: Method, run: Run): Receiver {
       } else {
         const call = Object.assign(new EventEmitter(), link.surface(), { request: request.value });
         surface = call;
-        run(call satisfies Parameters<handleUnaryCall<unknown, unknown>>[0], unaryCallback(link, method));
+        const answer = unaryCallback(link, method);
+        isServed = true;
+        isServed = run(
+          call satisfies Parameters<handleUnaryCall<unknown, unknown>>[0],
+          (...given: Parameters<typeof answer>) => {
+            held?.release();
+            answer(...given);
+          },
+        );
+        if (!isServed) held?.release();
       }
     },
     cancelled() {
       if (surface !== null) cancelSurface(surface);
+    },
+    over() {
+      if (!isServed) held?.release();
     },
   };
 }
@@ -191,6 +221,7 @@ function streamReceiver(link: CallLink, method: Method, run: Run): Receiver {
     cancelled() {
       cancelSurface(call);
     },
+    over() {},
   };
 }
 

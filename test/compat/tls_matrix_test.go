@@ -2,6 +2,7 @@
 package compat
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -81,6 +82,7 @@ func (run *tlsRun) compare(t *testing.T, set *tlsSet, cells []tlsCell, random *r
 			results = append(results, run.byTool(t, result, tools[random.IntN(len(tools))], etcd, netcd))
 		}
 	}
+	limitLines(results)
 	etcdLines, netcdLines := run.lines(t, etcd, netcd, results)
 	for _, result := range results {
 		run.judge(t, result, line(etcdLines, result.etcd), line(netcdLines, result.netcd))
@@ -122,10 +124,30 @@ func (run *tlsRun) lines(t *testing.T, etcd, netcd *tlsServer, results []tlsResu
 	}
 }
 
+// limitLines says until where in the log a line is about each client: until another comes from one of its addresses.
+func limitLines(results []tlsResult) {
+	of := []func(*tlsResult) *tlsSeen{
+		func(r *tlsResult) *tlsSeen { return &r.etcd }, func(r *tlsResult) *tlsSeen { return &r.netcd },
+	}
+	for _, seen := range of {
+		next := map[string]int{}
+		for i := len(results) - 1; i >= 0; i-- {
+			one := seen(&results[i])
+			one.until = math.MaxInt
+			for _, from := range one.from {
+				if later, again := next[from]; again {
+					one.until = min(one.until, later)
+				}
+				next[from] = one.since
+			}
+		}
+	}
+}
+
 // line is the first one about what the client did.
 func line(lines []rejection, seen tlsSeen) rejection {
 	for _, one := range lines {
-		if one.at >= seen.since && slices.Contains(seen.from, one.Remote) {
+		if one.at >= seen.since && one.at < seen.until && slices.Contains(seen.from, one.Remote) {
 			return one
 		}
 	}

@@ -35,8 +35,8 @@ type tlsSeen struct {
 	text string
 	// from are the addresses that the server saw, by which its log lines are found.
 	from []string
-	// since is how long the log was before.
-	since int
+	// since is how long the log was before, and until where its lines are about this client.
+	since, until int
 }
 
 func (c tlsCell) config(f *tlsFiles) *tls.Config {

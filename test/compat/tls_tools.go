@@ -38,9 +38,9 @@ func (c tlsCell) runTool(f *tlsFiles, tool string, server *tlsServer, expected b
 	}
 	switch tool {
 	case "openssl":
-		seen.in = strings.Contains(string(output), "HTTP/1.1 200 OK")
+		seen.in = strings.Contains(string(output), "HTTP/1.1 ")
 	case "curl":
-		seen.in = err == nil && strings.HasSuffix(string(output), "status 200")
+		seen.in = err == nil && !strings.HasSuffix(string(output), "status 000")
 	case "etcdctl":
 		seen.in = err == nil
 	}

@@ -18,12 +18,14 @@ let failures = 0;
 let operations = 0;
 let elections = 0;
 const fast = { append: 0, commit: 0, read: 0 };
+const rights = { changed: 0, brought: 0 };
 let hash = 0;
 for (let seed = from; seed < from + seeds; seed += 1) {
   const result = simulate(seed);
   operations += result.operations;
   elections += result.elections;
   for (const step of ["append", "commit", "read"] as const) fast[step] += result.fast[step];
+  for (const step of ["changed", "brought"] as const) rights[step] += result.rights[step];
   hash = (Math.imul(hash, 31) + result.hash) >>> 0;
   if (result.failure !== null) {
     failures += 1;
@@ -35,6 +37,7 @@ const seconds = (performance.now() - startedMs) / 1000;
 console.log(
   `${seeds} seeds in ${seconds.toFixed(1)} s (${(seeds / seconds).toFixed(1)}/s), ${operations} operations, ` +
     `${elections} elections, by data planes ${fast.append} appends, ${fast.commit} commits, ${fast.read} reads, ` +
+    `users changed ${rights.changed} times by entries and ${rights.brought} times by stores, ` +
     `${failures} failures, hash ${hash.toString(16)}`,
 );
 process.exitCode = failures > 0 ? 1 : 0;

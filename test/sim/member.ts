@@ -1,5 +1,6 @@
 // One member of a simulated cluster: the real replica on a fake data plane, which can crash and start again.
 
+import { EntryKind } from "../../src/native/binding.js";
 import type { MemberId, Message } from "../../src/raft/index.js";
 import type { LogRetention } from "../../src/replica/compaction.js";
 import type { InitialMember } from "../../src/replica/options.js";
@@ -12,6 +13,7 @@ import { FakeEngine, type FakeTiming } from "./fakes/engine.js";
 import type { FastStep } from "./fakes/fastpath.js";
 import type { Address, Network } from "./network.js";
 import type { Random } from "./random.js";
+import { Rights } from "./rights.js";
 import { MemberClock, type Scheduler } from "./scheduler.js";
 
 /** What is drawn once for a whole run. */
@@ -38,18 +40,21 @@ export interface World {
   answered(token: number, outcome: number | null): void;
   /** A data plane did this without raft. */
   fast(what: FastStep): void;
+  /** An entry changed users or roles on a member, or another member's store brought others. */
+  rights(what: RightsStep): void;
 }
+
+export type RightsStep = "changed" | "brought";
 
 interface Running {
   clock: MemberClock;
   engine: FakeEngine;
+  rights: Rights;
   replica: Replica;
 }
 
 /** The longest that a slow disk takes for a sync. */
 const stallMsMax = 3_000;
-
-const handlers = handlersThat(() => null);
 
 export class SimMember {
   readonly disk = new FakeDisk();
@@ -72,14 +77,16 @@ export class SimMember {
     const clock = new MemberClock(scheduler, random.between(0.9, 1.1));
     const engine = this.#createEngine(clock);
     const { syncMsMax: _, fastChance, ...replicaSettings } = this.world.settings;
-    const replica: Replica = new Replica(engine, engine.recovered(), {
+    const recovered = engine.recovered();
+    const rights = new Rights(recovered.meta, () => this.world.rights("changed"));
+    const replica: Replica = new Replica(engine, recovered, {
       id: this.id,
       ...replicaSettings,
       appendGrant: random.chance(fastChance),
       initialMembers: this.initialMembers,
-      handlers,
+      handlers: { ...handlersThat(() => null), auth: (command) => rights.apply(command) },
       membership,
-      transport: this.#createTransport(engine),
+      transport: this.#createTransport(engine, rights),
       clock,
       random: (below) => random.below(below),
       otherEvent: (event) => {
@@ -89,7 +96,7 @@ export class SimMember {
       snapshotApplied: () => {},
       logCompacted: () => {},
     });
-    this.running = { clock, engine, replica };
+    this.running = { clock, engine, rights, replica };
     replica.onLeaderChanged(({ isLeader, term }) => {
       if (isLeader) this.world.invariants.leads(this.id, term, replica);
     });
@@ -114,7 +121,10 @@ export class SimMember {
         wake: () => this.running?.replica.wake(),
         send: (message) => this.#send([message]),
         written: (entry, prevTerm) => invariants.written(this.id, entry, prevTerm),
-        applied: (entry, hash) => invariants.applied(this.id, entry, hash),
+        applied: (entry, hash) => {
+          invariants.applied(this.id, entry, hash);
+          if (entry.kind === EntryKind.Control) this.#checkRights(entry.index);
+        },
         answered: (token, outcome) => this.world.answered(token, outcome),
         fast: (what) => this.world.fast(what),
       },
@@ -123,7 +133,13 @@ export class SimMember {
     );
   }
 
-  #createTransport(engine: FakeEngine): PeerTransport {
+  #checkRights(index: number): void {
+    if (this.running === null) return;
+    const { engine, rights } = this.running;
+    rights.check(this.id, index, engine.store.metaRows);
+  }
+
+  #createTransport(engine: FakeEngine, rights: Rights): PeerTransport {
     const { network } = this.world;
     this.#address = null;
     return {
@@ -143,7 +159,10 @@ export class SimMember {
       },
       send: (messages) => this.#send(messages),
       connectedSince: () => true,
-      installSnapshot: (snapshot) => engine.installSnapshot(snapshot.index),
+      installSnapshot: (snapshot) => {
+        if (rights.replace(engine.stagedRows)) this.world.rights("brought");
+        engine.installSnapshot(snapshot.index);
+      },
     };
   }
 

@@ -6,6 +6,7 @@ import type { Reply } from "../../src/replica/pending.js";
 import type { SimMember } from "./member.js";
 import type { Network } from "./network.js";
 import type { Random } from "./random.js";
+import { drawChanges } from "./rights.js";
 import type { Scheduler } from "./scheduler.js";
 
 export interface Cluster {
@@ -16,6 +17,8 @@ export interface Cluster {
 
 const pauseMsMin = 20;
 const retirePollMs = 200;
+/** So long after changes of users were asked for a member ends at the latest: they are in the log by then, or not. */
+const rightsCrashMsMax = 50;
 const membersMax = 7;
 
 export class Nemesis {
@@ -80,6 +83,8 @@ export class Nemesis {
       ["transfer", () => this.#transfer()],
       ["members", () => this.#changeMembers()],
       ["members", () => this.#changeMembers()],
+      ["rights", () => this.#changeRights()],
+      ["rights", () => this.#changeRights()],
     ];
   }
 
@@ -168,6 +173,18 @@ export class Nemesis {
       const to = this.random.pick(this.#ids);
       running?.replica.transferLeaderThen(to, { done: () => {}, failed: () => {} });
     }
+  }
+
+  /** Changes of users and roles through one member, while it or another is down: it may need the store for what it missed. */
+  #changeRights(): void {
+    const up = this.cluster.members.filter(({ running }) => running !== null);
+    if (up.length === 0) return;
+    const through = this.random.pick(up);
+    const { replica, rights } = through.running as NonNullable<SimMember["running"]>;
+    for (const change of drawChanges(this.random, rights.caller(this.random))) {
+      replica.proposeControlThen(change, { done: () => {}, failed: () => {} });
+    }
+    if (this.random.chance(0.5)) this.scheduler.after(this.random.between(0, rightsCrashMsMax), () => this.#crashOne());
   }
 
   /** One change at a time; the next waits for the outcome of this one. */

@@ -43,6 +43,7 @@ class Trio {
       nextOrigin: () => ++origins,
       answered: (token, outcome) => this.answers.set(token, outcome),
       fast: () => {},
+      rights: () => {},
     };
     const initial = [1n, 2n, 3n].map((id) => ({ id, context: null }));
     this.members = initial.map(({ id }) => new SimMember(id, world, initial));

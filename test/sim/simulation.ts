@@ -5,7 +5,7 @@ import { Invariants, Violation } from "./checks.js";
 import { Clients } from "./clients.js";
 import type { FastStep } from "./fakes/fastpath.js";
 import { checkLinearizable } from "./linearizability.js";
-import { type MemberSettings, SimMember, type World } from "./member.js";
+import { type MemberSettings, type RightsStep, SimMember, type World } from "./member.js";
 import { Nemesis } from "./nemesis.js";
 import { Network } from "./network.js";
 import { hashStart, hashText, Random } from "./random.js";
@@ -25,6 +25,8 @@ export interface SimulationResult {
   applied: number;
   /** What data planes did without raft. */
   fast: Record<FastStep, number>;
+  /** How often users and roles were changed by entries, on every member, and by stores. */
+  rights: Record<RightsStep, number>;
   troubles: Record<string, number>;
 }
 
@@ -47,6 +49,7 @@ class Simulation implements World {
   readonly clients: Clients;
   readonly nemesis: Nemesis;
   readonly #fast: Record<FastStep, number> = { append: 0, commit: 0, read: 0 };
+  readonly #rights: Record<RightsStep, number> = { changed: 0, brought: 0 };
   #nextId = 1n;
   #origins = 0;
 
@@ -86,6 +89,10 @@ class Simulation implements World {
 
   fast(what: FastStep): void {
     this.#fast[what] += 1;
+  }
+
+  rights(what: RightsStep): void {
+    this.#rights[what] += 1;
   }
 
   addMember(): SimMember {
@@ -207,6 +214,7 @@ class Simulation implements World {
       elections: this.invariants.elections,
       applied: this.invariants.appliedMax,
       fast: this.#fast,
+      rights: this.#rights,
       troubles: Object.fromEntries(this.nemesis.counts),
     };
   }

@@ -10,7 +10,7 @@ use netcd_engine::error::{Code, EtcdError};
 use netcd_http2::Responder;
 
 use crate::audit::Noted;
-use crate::caller::Claim;
+use crate::caller::{Claim, Unproven};
 use crate::conn::ConnCtx;
 use crate::grpc::methods::MethodId;
 use crate::grpc::status::{self, ContentType};
@@ -75,6 +75,8 @@ pub(crate) struct Call {
     pub(crate) claim: Claim,
     /// It was refused once, under a table that may have been old (`hot::look_again`).
     pub(crate) looked_again: bool,
+    /// The memory of a large request, while it waits.
+    pub(crate) unproven: Option<Unproven>,
     /// For the audit log.
     pub(crate) noted: Noted,
     pub(crate) active: ActiveCall,

@@ -92,7 +92,8 @@ where
 async fn serve_encrypted<S: Socket>(worker: Rc<Worker>, conn: Rc<ConnCtx>, stream: S) {
     // What a handshake takes is free again when it is over.
     match Box::pin(handshake::begin(&worker, &conn, stream)).await {
-        Begun::Encrypted(stream) => serve_on(worker, conn, *stream, Bytes::new()).await,
+        // Where it is: by value every step on the way would have room for all of the session.
+        Begun::Encrypted(stream) => serve_on(worker, conn, stream, Bytes::new()).await,
         Begun::Plain(stream, first) => serve_on(worker, conn, stream, first).await,
         Begun::Refused => {}
     }

@@ -62,6 +62,7 @@ pub(crate) fn accept(
         timeout: head.timeout.map(|timeout| worker.now() + timeout),
         claim: Claim::new(&request, head, conn),
         looked_again: false,
+        unproven: None,
         noted: Noted::Not,
         active: ActiveCall::new(&worker.calls, conn),
     };

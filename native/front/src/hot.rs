@@ -23,7 +23,7 @@ use crate::caller::{self, Asker, Claim, Unproven};
 use crate::grpc::decode::{decode, decode_txn};
 use crate::grpc::methods::Route;
 use crate::lease;
-use crate::limits::UNSENT_PER_CONNECTION_MAX;
+use crate::limits::{UNPROVEN_READ_BYTES_MIN, UNSENT_PER_CONNECTION_MAX};
 use crate::reads::{fail_read, serve_read};
 use crate::slots::{Slot, Work};
 use crate::stats::Asked;
@@ -35,7 +35,7 @@ pub(crate) fn serve(worker: &Rc<Worker>, call: Call, message: Bytes) {
     let Some(asking) = caller::ask(worker, &call.claim) else {
         return serve_claimed(worker, call, message);
     };
-    let Some(unproven) = Unproven::hold(worker, message.len()) else {
+    let Some(unproven) = Unproven::hold(&worker.unproven, message.len()) else {
         return refuse(worker, call, &message, error::TOO_MANY_REQUESTS);
     };
     let worker = worker.clone();
@@ -59,18 +59,26 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
     match method.get().route {
         Route::Range => {
             match decode(method, &message).and_then(|(request, _)| checked_range(worker, request)) {
-                Ok(request) => read(worker, call, request.serializable, Work::Range(request)),
+                Ok(request) => {
+                    let serializable = request.serializable;
+                    read(
+                        worker,
+                        call,
+                        message.len(),
+                        serializable,
+                        Work::Range(request),
+                    );
+                }
                 Err(error) => refuse(worker, call, &message, error),
             }
         }
         Route::RangeStream => {
             match decode(method, &message).and_then(|(request, _)| checked_range_stream(request)) {
-                Ok(request) => read(
-                    worker,
-                    call,
-                    request.serializable,
-                    Work::RangeStream(request),
-                ),
+                Ok(request) => {
+                    let serializable = request.serializable;
+                    let work = Work::RangeStream(request);
+                    read(worker, call, message.len(), serializable, work);
+                }
                 Err(error) => refuse(worker, call, &message, error),
             }
         }
@@ -98,11 +106,13 @@ fn serve_claimed(worker: &Rc<Worker>, call: Call, message: Bytes) {
         Route::Txn => match decode_txn(method, &message).and_then(|(request, message)| {
             validate::check_txn(&request, max_ops).map(|()| (request, message))
         }) {
-            Ok((request, _)) if validate::is_read_only(&request) => {
+            Ok((request, message)) if validate::is_read_only(&request) => {
+                let serializable = validate::is_serializable(&request);
                 read(
                     worker,
                     call,
-                    validate::is_serializable(&request),
+                    message.len(),
+                    serializable,
                     Work::Txn(request),
                 );
             }
@@ -228,7 +238,7 @@ fn submit(
 /// What another member has acknowledged before, a new permission say, may not be applied here yet. So nobody is refused
 /// before all that was acknowledged when the call came is, unless too much waits for that already.
 fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes, refusal: EtcdError) {
-    let Some(unproven) = Unproven::hold(worker, message.len()) else {
+    let Some(unproven) = Unproven::hold(&worker.unproven, message.len()) else {
         return refuse(worker, call, &message, refusal);
     };
     call.looked_again = true;
@@ -250,7 +260,7 @@ fn look_again(worker: &Rc<Worker>, mut call: Call, message: Bytes, refusal: Etcd
     }
 }
 
-fn read(worker: &Rc<Worker>, call: Call, serializable: bool, work: Work) {
+fn read(worker: &Rc<Worker>, mut call: Call, bytes: usize, serializable: bool, work: Work) {
     if call.active.conn.unsent() > UNSENT_PER_CONNECTION_MAX {
         return fail_read(worker, call, &work, error::TOO_MANY_REQUESTS);
     }
@@ -259,6 +269,13 @@ fn read(worker: &Rc<Worker>, call: Call, serializable: bool, work: Work) {
     }
     if worker.slots.borrow().is_full() {
         return fail_read(worker, call, &work, error::TOO_MANY_REQUESTS);
+    }
+    if bytes >= UNPROVEN_READ_BYTES_MIN {
+        // Whose it is, and whether he may, is asked when it is served.
+        call.unproven = Unproven::hold(&worker.unproven, bytes);
+        if call.unproven.is_none() {
+            return fail_read(worker, call, &work, error::TOO_MANY_REQUESTS);
+        }
     }
     let token = worker.slots.borrow().next_token();
     match worker.shared.backend.read_barrier(token) {

@@ -81,6 +81,8 @@ pub const SLOTS_PER_WORKER_MAX: usize = 1 << 20;
 /// Bytes of requests that one worker lets wait until it is known whose they are, or whether a caller who may not write as far
 /// as this member knows may after all. Anybody can send them; more are refused at once.
 pub const UNPROVEN_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a read from which on it counts among those while it waits; the others are bounded by the number of calls.
+pub const UNPROVEN_READ_BYTES_MIN: usize = 1 << 10;
 /// How often deadlines of waiting KV calls are looked at.
 pub const DEADLINE_SWEEP: Duration = Duration::from_millis(50);
 /// Messages of one handed-over call that may wait to be drained by the control plane.

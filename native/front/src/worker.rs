@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use crate::backend::ReadBarrier;
 use crate::call::{Call, OpenCalls};
+use crate::caller::UnprovenBytes;
 use crate::completions::{Arrival, Drain, Message};
 use crate::config::ListenerInfo;
 use crate::conn::ConnCtx;
@@ -56,7 +57,7 @@ pub(crate) struct Worker {
     pub(crate) calls: Rc<OpenCalls>,
     pub(crate) draining: Cell<Drain>,
     /// See `caller::Unproven`.
-    pub(crate) unproven_bytes: Cell<usize>,
+    pub(crate) unproven: UnprovenBytes,
     pub(crate) watches: Watches,
     pub(crate) handshakes: Handshakes,
     /// The accept loops of listeners that this worker has.
@@ -304,7 +305,7 @@ pub(crate) fn run(shared: Arc<Shared>, index: usize, handlers: Handlers) -> std:
         slots: RefCell::new(Slots::new(index)),
         conns: RefCell::new(Slab::new()),
         draining: Cell::new(Drain::Nobody),
-        unproven_bytes: Cell::new(0),
+        unproven: UnprovenBytes::default(),
         watches: Watches::default(),
         handshakes: Handshakes::default(),
         accepting: RefCell::new(Vec::new()),

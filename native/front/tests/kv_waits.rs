@@ -45,6 +45,47 @@ async fn linearizable_reads_wait_for_their_barrier() {
     server.nothing_left().await;
 }
 
+/// Anybody can send them: whose they are is asked when they are served.
+#[tokio::test]
+async fn large_reads_that_wait_are_bounded_in_bytes() {
+    let server = Server::start();
+    server.fake.reads_wait.store(true, Ordering::SeqCst);
+    let client = server.client().await;
+    for _ in 0..2 {
+        let key = "k".repeat(1 << 20);
+        let mut calls: Vec<_> = (0..40)
+            .map(|_| {
+                let (client, request) = (client.clone(), get(&key));
+                tokio::spawn(async move { client.call(RANGE, &request).await })
+            })
+            .collect();
+        let waiting = || server.fake.waiting_reads.lock().unwrap().len();
+        until("the others are refused", || {
+            waiting() == 31 && calls.iter().filter(|call| call.is_finished()).count() == 9
+        })
+        .await;
+        let small = client.clone();
+        calls.push(tokio::spawn(
+            async move { small.call(RANGE, &get("k")).await },
+        ));
+        until("a small one waits", || waiting() == 32).await;
+        let tokens = std::mem::take(&mut *server.fake.waiting_reads.lock().unwrap());
+        server.fake.completions().reads_ready(tokens, Ok(()));
+        let many = error::TOO_MANY_REQUESTS;
+        let mut refused = 0;
+        for call in calls {
+            let answer = call.await.unwrap();
+            if answer.code != 0 {
+                assert_eq!(answer.status(), (many.code as u8, &*many.message));
+                refused += 1;
+            }
+        }
+        assert_eq!(refused, 9);
+    }
+    drop(client);
+    server.nothing_left().await;
+}
+
 #[tokio::test]
 async fn deadlines_end_the_wait_and_late_answers_are_dropped() {
     let config = FrontConfig {

@@ -3,7 +3,10 @@
 import { afterAll, expect, test } from "vitest";
 import { HashingThreads } from "../hashing.js";
 
-const threads = new HashingThreads();
+const unexpected = (error: Error) => {
+  throw error;
+};
+const threads = new HashingThreads(unexpected);
 afterAll(() => threads.stop());
 
 const ETCDS_HASH = "$2a$10$B6zlLumfSmo7qwSW57DHruybuTKKYYuqmzLUnyJoiS7imInDYSW9q";
@@ -43,10 +46,10 @@ test("what is no hash is that of no password", async () => {
 });
 
 test("nothing is hashed once the threads have ended", async () => {
-  const ended = new HashingThreads();
+  const ended = new HashingThreads(unexpected);
   expect(await ended.verify(Buffer.from("x"), "x")).toBe(false);
   await ended.stop();
   await expect(ended.hash(Buffer.from("x"), 4)).rejects.toThrow("have ended");
-  const unused = new HashingThreads();
+  const unused = new HashingThreads(unexpected);
   await unused.stop();
 });

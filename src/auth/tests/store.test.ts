@@ -1,8 +1,9 @@
 // Each change of users and roles: its checks in etcd's order, what it does, what it costs in revisions, and its line in
 // the log.
 
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Caller } from "../../native/binding.js";
+import { authpb } from "../../proto/index.js";
 import { decodeCommand, type RequestFields, type RequestName } from "../requests.js";
 import { AuthStore } from "../store.js";
 import { applyTo, Rows, recordingLog } from "./kit.js";
@@ -161,6 +162,18 @@ describe("roles", () => {
     apply("authDisable", {});
     expect(apply("roleDelete", { role: "root" })).toBe("+1");
     expect(store.user("root")?.roles).toEqual([]);
+  });
+
+  it("go without a look at those who have other ones", () => {
+    for (const name of ["team", "guest"]) apply("roleAdd", { name });
+    for (const name of ["a", "b"]) apply("userAdd", { name });
+    apply("userGrantRole", { user: "a", role: "guest" });
+    apply("userGrantRole", { user: "b", role: "team" });
+    const decode = vi.spyOn(authpb.User, "decode");
+    expect(apply("roleDelete", { role: "team" })).toBe("+1");
+    expect(decode).toHaveBeenCalledTimes(1);
+    decode.mockRestore();
+    expect(["a", "b"].map((name) => store.user(name)?.roles)).toEqual([["guest"], []]);
   });
 
   it("are granted ranges that are some: checked before the role is looked for", () => {

@@ -7,6 +7,7 @@ import {
   type EntryMeta,
   type GrantQuorum,
   type HardState,
+  type MetaRow,
   type MetaWrite,
   type NativeEngine,
   type NativeEvent,
@@ -321,6 +322,10 @@ export class FakeEngine extends WithoutTransport implements NativeEngine, Native
   /** A received store, which `installSnapshot` puts in place of the own one. */
   stageSnapshot(store: FakeStore): void {
     this.#staged = store;
+  }
+
+  get stagedRows(): MetaRow[] {
+    return this.#staged?.metaRows ?? [];
   }
 
   installSnapshot(index: number): void {

@@ -76,8 +76,12 @@ export class FakeStore {
     }
     this.appliedIndex = index;
     this.appliedTerm = term;
-    this.hash = hashText(this.hash, `${index}/${term}/${kind}/${describe(data)}`);
+    this.hash = hashText(this.hash, `${index}/${term}/${kind}/${describe(data)}/${writes.map(describeWrite).join()}`);
   }
+}
+
+function describeWrite({ table, key, value }: MetaWrite): string {
+  return `${table}/${decoder.decode(key)}=${value === null ? "" : Buffer.from(value).toString("hex")}`;
 }
 
 function describe(data: EntryData): string {

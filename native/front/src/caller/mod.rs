@@ -11,4 +11,4 @@ pub(crate) use ask::{ask, wait};
 pub(crate) use asker::Asker;
 pub(crate) use claim::{Claim, Watcher};
 pub(crate) use questions::{Asking, Identified, Questions};
-pub(crate) use unproven::Unproven;
+pub(crate) use unproven::{Unproven, UnprovenBytes};

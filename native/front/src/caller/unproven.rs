@@ -1,24 +1,27 @@
 //! Requests that wait although nobody has shown yet that he may make them: anybody can send those.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::limits::UNPROVEN_BYTES_MAX;
-use crate::worker::Worker;
+
+/// The bytes of all such requests of one worker.
+pub(crate) type UnprovenBytes = Rc<Cell<usize>>;
 
 /// The memory of such a request, while it waits.
 pub(crate) struct Unproven {
-    worker: Rc<Worker>,
+    all: UnprovenBytes,
     bytes: usize,
 }
 
 impl Unproven {
     /// None: too much waits already.
-    pub(crate) fn hold(worker: &Rc<Worker>, bytes: usize) -> Option<Self> {
-        let held = worker.unproven_bytes.get() + bytes;
+    pub(crate) fn hold(all: &UnprovenBytes, bytes: usize) -> Option<Self> {
+        let held = all.get() + bytes;
         (held <= UNPROVEN_BYTES_MAX).then(|| {
-            worker.unproven_bytes.set(held);
+            all.set(held);
             Self {
-                worker: worker.clone(),
+                all: all.clone(),
                 bytes,
             }
         })
@@ -27,7 +30,6 @@ impl Unproven {
 
 impl Drop for Unproven {
     fn drop(&mut self) {
-        let held = self.worker.unproven_bytes.get();
-        self.worker.unproven_bytes.set(held - self.bytes);
+        self.all.set(self.all.get() - self.bytes);
     }
 }

@@ -134,7 +134,7 @@ impl Certificate {
         self.usage.server
     }
 
-    /// The serial number as Go prints it.
+    /// The serial number as etcd prints it: every byte with two digits, and none for zero.
     pub(crate) fn serial_hex(&self) -> String {
         serial_hex(&self.serial)
     }
@@ -168,10 +168,7 @@ fn serial_hex(serial: &[u8]) -> String {
         // A string takes all.
         let _infallible = write!(hex, "{byte:02x}");
     }
-    match hex.trim_start_matches('0') {
-        "" => "0".to_owned(),
-        hex => hex.to_owned(),
-    }
+    hex
 }
 
 fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
@@ -226,7 +223,7 @@ mod tests {
         });
         assert_eq!(certificate.common_name.as_deref(), Some("alice"));
         assert_eq!(certificate.subject, "O=etcd, CN=alice");
-        assert_eq!(certificate.serial_hex(), "aff");
+        assert_eq!(certificate.serial_hex(), "0aff");
         assert!(certificate.is_for_servers() && !certificate.is_for_clients());
         assert!(!certificate.has_alternative_names);
         assert_eq!(rfc3339(certificate.begin_ms), "2020-01-01T00:00:00Z");
@@ -261,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn serials_are_printed_like_numbers() {
-        for (serial, hex) in [(&[][..], "0"), (&[0, 0], "0"), (&[0x0a, 0], "a00")] {
+    fn serials_are_printed_byte_by_byte() {
+        for (serial, hex) in [(&[][..], ""), (&[0, 0], ""), (&[0, 0x0a, 0], "0a00")] {
             assert_eq!(serial_hex(shortest(serial)), hex);
         }
     }

@@ -21,6 +21,12 @@ impl Hello {
         hello
     }
 
+    /// Whether it has no version that TLS is served by.
+    pub(crate) fn is_too_old(&self) -> bool {
+        const TLS_1_2: u16 = 0x0303;
+        !self.versions.is_empty() && self.versions.iter().all(|it| *it < TLS_1_2)
+    }
+
     fn fill(&mut self, first: &[u8]) -> Option<()> {
         const RECORD_HEAD: usize = 5;
         const MESSAGE_HEAD: usize = 4;

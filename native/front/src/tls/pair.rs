@@ -6,7 +6,7 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
 use rustls::sign::{CertifiedKey, SigningKey};
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::TlsError;
@@ -37,7 +37,14 @@ impl Pair {
             && let Ok((_, public)) = SubjectPublicKeyInfo::from_der(&public)
             && *public.subject_public_key.data != *leaf.public_key
         {
-            return Err(TlsError::new("tls: private key does not match public key"));
+            let (_, own) = X509Certificate::from_der(first)
+                .map_err(|_| TlsError::new("x509: malformed certificate"))?;
+            let kind = &own.tbs_certificate.subject_pki.algorithm.algorithm;
+            return Err(TlsError::new(if *kind == public.algorithm.algorithm {
+                "tls: private key does not match public key"
+            } else {
+                "tls: private key type does not match public key type"
+            }));
         }
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         Ok(Self {
@@ -94,9 +101,14 @@ mod tests {
             of(&rcgen::PKCS_ED25519),
         );
         let certificate = self_signed(&one);
-        for key in [same, other] {
+        for (key, text) in [
+            (same, "tls: private key does not match public key"),
+            (
+                other,
+                "tls: private key type does not match public key type",
+            ),
+        ] {
             let refused = Pair::read(certificate.as_bytes(), key.serialize_pem().as_bytes());
-            let text = "tls: private key does not match public key";
             assert_eq!(refused.err(), Some(TlsError::new(text)));
         }
     }

@@ -102,7 +102,7 @@ pub(crate) struct Failure {
     pub(crate) text: String,
     /// What the client has shown.
     pub(crate) certificate: Option<Box<Certificate>>,
-    /// The handshake was over: the names of the certificate are told.
+    /// The certificate was verified: its names are told.
     pub(crate) shaken: bool,
 }
 
@@ -139,8 +139,10 @@ impl Failure {
         let inner = problem.get_ref().and_then(|it| it.downcast_ref::<Error>());
         match inner {
             Some(Error::InvalidCertificate(error)) => match refused {
+                // Who is good and not one of those that are let in has its names told, as in etcd.
                 Some(Refused { text, certificate }) => Self {
                     certificate: certificate.map(Box::new),
+                    shaken: reason_of(&text) == Reason::NotAllowed,
                     ..Self::new(reason_of(&text), text.0)
                 },
                 None => Self::new(Reason::BadCertificate, format!("tls: {error}")),
@@ -165,6 +167,19 @@ fn reason_of(TlsError(text): &TlsError) -> Reason {
         Reason::NotAllowed
     } else {
         Reason::BadCertificate
+    }
+}
+
+fn is_about_versions(problem: &PeerIncompatible, first: &[u8]) -> bool {
+    match problem {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired => true,
+        // The library misses it first in what clients of 1.0 and 1.1 say.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired => Hello::read(first).is_too_old(),
+        _ => false,
     }
 }
 
@@ -195,16 +210,13 @@ fn of_error(error: &Error, first: &[u8]) -> Failure {
             let offered = quoted(&Hello::read(first).protocols);
             format!("tls: client requested unsupported application protocols ({offered})")
         }
-        Error::PeerIncompatible(
-            PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
-        ) => format!(
+        Error::PeerIncompatible(problem) if is_about_versions(problem, first) => format!(
             "tls: client offered only unsupported versions: {}",
             hex(&Hello::read(first).versions)
         ),
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) => {
+            "tls: no key exchanges supported by both client and server".to_owned()
+        }
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => format!(
             "tls: no cipher suite supported by both client and server; client offered: {}",
             hex(&Hello::read(first).suites)

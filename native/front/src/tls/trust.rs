@@ -44,6 +44,35 @@ impl Purpose {
     }
 }
 
+/// As Go reads extended key usages: a certificate that names none is for everything, and so is one that says that it is
+/// for any, which the library's own rule does not know.
+impl webpki::ExtendedKeyUsageValidator for Purpose {
+    fn validate(&self, named: webpki::KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let own = match self {
+            Self::Client => CLIENT_AUTH,
+            Self::Server => SERVER_AUTH,
+        };
+        let mut is_empty = true;
+        for id in named {
+            let id = id?;
+            if id == webpki::KeyPurposeId::new(own) || id == webpki::KeyPurposeId::new(ANY_USAGE) {
+                return Ok(());
+            }
+            is_empty = false;
+        }
+        if is_empty {
+            Ok(())
+        } else {
+            Err(webpki::Error::RequiredEkuNotFoundContext(
+                webpki::RequiredEkuNotFoundContext {
+                    required: webpki::KeyUsage::required(own),
+                    present: Vec::new(),
+                },
+            ))
+        }
+    }
+}
+
 /// Why a certificate is not good: what its owner is told, and what the log says.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) CertificateError, pub(crate) TlsError);
@@ -53,6 +82,11 @@ pub(crate) fn not_verified(error: CertificateError, text: &str) -> Problem {
     let text = format!("tls: failed to verify certificate: {text}");
     Problem(error, TlsError(text))
 }
+
+/// Object identifiers (DER) of extended key usages: serverAuth, clientAuth, and any.
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+const ANY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0];
 
 const UNKNOWN_AUTHORITY: &str = "x509: certificate signed by unknown authority";
 const WRONG_USAGE: &str = "x509: certificate specifies an incompatible key usage";
@@ -127,15 +161,11 @@ impl Trust {
         let anchors = self.anchors.iter();
         let good: Vec<_> = anchors.filter(|it| is_good(&self.pool[it.at])).collect();
         let anchors: Vec<_> = good.iter().map(|it| it.anchor.clone()).collect();
-        let usage = match purpose {
-            Purpose::Client => webpki::KeyUsage::client_auth(),
-            Purpose::Server => webpki::KeyUsage::server_auth(),
-        };
         let der = CertificateDer::from(leaf.der.as_slice());
         let known = self.algorithms.all;
         let verified = webpki::EndEntityCert::try_from(&der).and_then(|certificate| {
             let path =
-                certificate.verify_for_usage(known, &anchors, others, now, usage, None, None);
+                certificate.verify_for_usage(known, &anchors, others, now, purpose, None, None);
             path.map(|_| ())
         });
         let unknown = CertificateError::UnknownIssuer;

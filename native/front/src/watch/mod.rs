@@ -161,7 +161,7 @@ impl WatchCall {
         let Some(asking) = asking.flatten() else {
             return self.request(request, Ok(()));
         };
-        match Unproven::hold(worker, request.encoded_len()) {
+        match Unproven::hold(&worker.unproven, request.encoded_len()) {
             Some(unproven) => {
                 let identifying = Identifying::new(worker, request, asking, unproven);
                 self.identifying = Some(identifying);
