@@ -1,10 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { askPeer } from "./peerclient.js";
+import type { SelfSigned, TlsOptions } from "../native/binding.js";
+import { loadBinding } from "../native/load.js";
+import { dialOptions } from "../tls/dial.js";
+import { askPeer, peerClient } from "./peerclient.js";
 
 /** What a server at `listen` was asked, by the URL that `url` makes of its port. */
 async function asked(listen: string | number, url: (port: number) => string): Promise<string[]> {
@@ -43,11 +47,72 @@ describe("a question to a peer URL", () => {
     }
   });
 
-  it("is refused by name where it cannot go", async () => {
-    for (const url of ["https://127.0.0.1:1", "unixs://localhost:1"]) {
-      await expect(askPeer({ method: "GET", url, path: "/members", timeoutMs: 1_000 })).rejects.toThrow(
-        `${url}: only http:// and unix:// peer URLs can be dialled, netcd does not have TLS yet`,
-      );
+  describe("with TLS", () => {
+    const material = (days = 100, hosts = ["localhost", "127.0.0.1"]) =>
+      loadBinding().selfSignedCertificate(hosts, days);
+
+    /** What a server with this certificate answers to a question by these rules; or why there is no answer. */
+    async function answer(served: SelfSigned, more: Partial<TlsOptions>, host = "127.0.0.1"): Promise<string> {
+      const { certificate, key } = material();
+      const server = createSecureServer({ cert: served.certificate, key: served.key }, (_request, response) => {
+        response.end("answer");
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const url = `https://${host}:${(server.address() as AddressInfo).port}`;
+      const rules: TlsOptions = {
+        certificate: Buffer.from(certificate),
+        key: Buffer.from(key),
+        clientCertificate: null,
+        clientKey: null,
+        ...{
+          trustedCa: Buffer.from(served.certificate),
+          requiresClientCertificate: false,
+          crl: null,
+          crlProblem: null,
+        },
+        allowedCommonNames: [],
+        allowedHostnames: [],
+        skipsSanVerification: false,
+        commonNameIsUser: false,
+        cipherSuites: [],
+        minVersion: "TLS1.2",
+        maxVersion: "TLS1.3",
+        skipsServerVerification: false,
+        serverName: null,
+      };
+      try {
+        const ask = peerClient(() => dialOptions({ ...rules, ...more }));
+        return String((await ask({ method: "GET", url, path: "/members", timeoutMs: 5_000 })).body);
+      } catch (error) {
+        return (error as Error).message;
+      } finally {
+        await new Promise((resolve) => server.close(resolve));
+      }
     }
+
+    const notVerified = (reason: string) => `tls: failed to verify certificate: x509: ${reason}`;
+
+    it("believes whom the CA has signed, for the hosts that the certificate is for", async () => {
+      const served = material();
+      expect(await answer(served, {})).toBe("answer");
+      expect(await answer(served, {}, "localhost")).toBe("answer");
+      expect(await answer(material(100, ["localhost"]), {})).toBe(
+        notVerified("cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs"),
+      );
+      expect(await answer(material(100, ["10.1.2.3"]), {})).toBe(
+        notVerified("certificate is valid for 10.1.2.3, not 127.0.0.1"),
+      );
+      const unknown = notVerified("certificate signed by unknown authority");
+      expect(await answer(served, { trustedCa: Buffer.from(material().certificate) })).toBe(unknown);
+      expect(await answer(served, { trustedCa: null })).toBe(unknown);
+      expect(await answer(served, { trustedCa: null, skipsServerVerification: true })).toBe("answer");
+    });
+
+    it("applies the allowed names to who answers, too", async () => {
+      const refused = "client certificate authentication failed";
+      expect(await answer(material(), { allowedCommonNames: ["a"] })).toBe(refused);
+      expect(await answer(material(), { allowedHostnames: ["a"] })).toBe(refused);
+      expect(await answer(material(), { allowedHostnames: ["a", "localhost"] })).toBe("answer");
+    });
   });
 });

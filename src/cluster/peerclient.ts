@@ -4,6 +4,7 @@ import { type IncomingMessage, request } from "node:http";
 import { type RequestOptions, request as requestSecured } from "node:https";
 import { parseUrl } from "../config/urls.js";
 import { limits } from "../limits.js";
+import { inGoWords } from "../tls/dial.js";
 import type { Member } from "./member.js";
 
 export interface PeerAnswer {
@@ -53,7 +54,7 @@ export function askPeer(question: PeerQuestion, tls: RequestOptions = {}): Promi
     };
     const secured = /^(https|unixs)$/.test(parseUrl(url).scheme);
     const call = secured ? requestSecured({ ...options, ...tls }, take) : request(options, take);
-    call.on("error", reject);
+    call.on("error", (error) => reject(inGoWords(error)));
     call.end(body);
   });
 }

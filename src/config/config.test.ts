@@ -281,9 +281,7 @@ describe("the config file", () => {
     expect(refusal(file("grpc-keepalive-min-time: 10m\n"))).toContain("of type time.Duration");
     expect(refusal(file("name: [\n"))).toContain("error converting YAML to JSON");
     expect(refusal(file("initial-cluster-state: foo\n"))).toBe('unexpected clusterState "foo"');
-    expect(refusal(file("client-transport-security:\n  cert-file: x\n"))).toBe(
-      "--cert-file is not supported: netcd does not have TLS yet",
-    );
+    expect(refusal(file("discovery-config:\n  token: x\n"))).toContain("both --discovery-token and");
   });
 });
 

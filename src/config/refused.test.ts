@@ -18,7 +18,6 @@ const reason = (loaded: Loaded) =>
 /** A value that asks for what is missing, as a flag has it. */
 function asking(flag: FlagSpec): string {
   if (flag.asks === "default") return flag.default;
-  if (flag.name.startsWith("tls-m")) return "TLS1.3";
   if (flag.kind === "bool") return flag.default === "true" ? "false" : "true";
   return { duration: "7s", uint: "7", int: "7", uint32: "7" }[flag.kind as string] ?? "http://h:1";
 }
@@ -26,8 +25,7 @@ function asking(flag: FlagSpec): string {
 /** The same in a config file. */
 function document(flag: FlagSpec): object {
   const text = asking(flag);
-  const lists = ["cipher-suites", "discovery-endpoints", "client-cert-allowed-hostname", "peer-cert-allowed-cn"];
-  const list = lists.includes(flag.name) || flag.name === "peer-cert-allowed-hostname";
+  const list = flag.name === "discovery-endpoints";
   const numbers: Readonly<Record<string, unknown>> = { duration: 7e9, uint: 7, int: 7, bool: text === "true" };
   const value = list ? [text] : (numbers[flag.kind] ?? text);
   return (flag.yaml ?? []).reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as object;

@@ -5,9 +5,11 @@ const DAY = 86_400_000;
 
 it("a certificate's end is said 30, 7 and 1 days before and when it has come, each once", () => {
   const said: string[] = [];
-  const say = (level: string) => (message: string, fields: object = {}) => {
-    said.push(`${level} ${message} ${JSON.stringify(fields)}`);
-  };
+  const say =
+    (level: string) =>
+    (message: string, fields: object = {}) => {
+      said.push(`${level} ${message} ${JSON.stringify(fields)}`);
+    };
   const warnings = new ExpiryWarnings({ warn: say("warn"), error: say("error") });
   const end = { role: "client", file: "c.pem", endMs: 100 * DAY };
   const at = (days: number) => {

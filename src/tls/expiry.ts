@@ -15,13 +15,18 @@ export interface End {
   readonly endMs: number;
 }
 
+/** A file that is named twice ends once. */
 export function endsOf({ side, tls }: Sources, found: TlsFound): End[] {
   const ends: [string, number | null][] = [
     [tls.certFile, found.certificateEndMs],
     [tls.clientCertFile, found.clientCertificateEndMs],
     [tls.trustedCaFile, found.trustedCaEndMs],
   ];
-  return ends.flatMap(([file, endMs]) => (file === "" || endMs === null ? [] : [{ role: side, file, endMs }]));
+  const soonest = new Map<string, number>();
+  for (const [file, endMs] of ends) {
+    if (file !== "" && endMs !== null) soonest.set(file, Math.min(endMs, soonest.get(file) ?? endMs));
+  }
+  return [...soonest].map(([file, endMs]) => ({ role: side, file, endMs }));
 }
 
 export class ExpiryWarnings {
