@@ -95,6 +95,9 @@ func NewAuthorityOf(t testing.TB, dir, name string, key KeyType, form KeyForm) *
 	return &Authority{Pair: *root, dir: dir}
 }
 
+// Authorities last long enough that nothing is said of their end.
+func inAYear() time.Time { return time.Now().AddDate(1, 0, 0) }
+
 // Intermediate makes an authority below this one; what it issues comes with its own certificate in the chain.
 func (a *Authority) Intermediate(t testing.TB, name string) *Authority {
 	t.Helper()
@@ -104,7 +107,7 @@ func (a *Authority) Intermediate(t testing.TB, name string) *Authority {
 // IntermediateLike is Intermediate with what a leaf says.
 func (a *Authority) IntermediateLike(t testing.TB, name string, like Leaf) *Authority {
 	t.Helper()
-	like.CommonName, like.Authority = name, true
+	like.CommonName, like.Authority, like.NotAfter = name, true, inAYear()
 	below := issue(t, a, a.dir, name, like)
 	return &Authority{Pair: *below, dir: a.dir}
 }

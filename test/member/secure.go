@@ -127,8 +127,5 @@ func (m *Member) HTTP() *http.Client {
 
 // Etcdctl is what etcdctl needs to reach the member.
 func (m *Member) Etcdctl() []string {
-	if m.ClientTLS() == nil {
-		return []string{"--endpoints=" + m.Endpoint()}
-	}
-	return append([]string{"--endpoints=" + m.ClientURL}, m.etcdctl...)
+	return append([]string{"--endpoints=" + m.Endpoint()}, m.etcdctl...)
 }

@@ -103,7 +103,7 @@ async fn a_connection_that_takes_nothing() {
     server.nothing_left().await;
     drop(over_tcp);
 
-    let ca = common::tls::Ca::new("ca");
+    let ca = common::certs::Ca::new("ca");
     common::tls::set(&server, &common::tls::open(&ca.server()));
     let encrypted = common::tls::encrypted("client");
     let address = server.front.listen(&[encrypted]).unwrap().remove(0);

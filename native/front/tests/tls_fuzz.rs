@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::tls::{Ca, dialling, encrypted, mutual, serve_with};
+use common::certs::Ca;
+use common::tls::{dialling, encrypted, mutual, serve_with};
 use common::{Server, soon};
 use netcd_front::{FrontConfig, FrontEvent};
 use rustls::ClientConnection;

@@ -4,7 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::tls::{Ca, dial, dialling, encrypted, open, refused_for, serve, serve_with};
+use common::certs::Ca;
+use common::tls::{dial, dialling, encrypted, open, refused_for, serve, serve_with};
 use common::{Client, RANGE, Server, get, soon, until};
 use netcd_front::{FrontConfig, ListenerConfig, Patience};
 use rustls::ClientConnection;

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::auditing::{config, rule};
-use common::tls::{Ca, Cert, dial, dialling, encrypted, mutual, serve_with};
+use common::certs::{Ca, Cert};
+use common::tls::{dial, dialling, encrypted, mutual, serve_with};
 use common::users::{ALICE, APPLIED, DENIED, INVALID_TOKEN, USER_EMPTY, enable};
 use common::watching::{Stream, watch};
 use common::{Client, MEMBERS, PUT, Server, get, put};

@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::certs::Ca;
 use common::tls::*;
 use common::*;
 use netcd_front::{FrontConfig, ListenerConfig, Patience};

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs)]
 
 pub mod auditing;
+pub mod certs;
 pub mod fake;
 pub mod tls;
 pub mod users;
