@@ -29,6 +29,16 @@ function open(given: Partial<TlsConfig>): { files: TlsFiles; taken: TlsOptions[]
   return { files, taken };
 }
 
+/** A list without entries. Whose it is and how old does not matter, as in etcd. */
+const EMPTY_LIST = `${[
+  "-----BEGIN X509 CRL-----",
+  "MIGnME4CAQEwCgYIKoZIzj0EAwIwDTELMAkGA1UEAwwCY2EXDTI2MTIwMTAzNTEz",
+  "OFoYDzIxMjYxMTA3MDM1MTM4WqAOMAwwCgYDVR0UBAMCAQEwCgYIKoZIzj0EAwID",
+  "SQAwRgIhAKZgqB7cT4RoFOJ/EvkC+oliRpMev63C7Ci3aYcO81iGAiEAsvbrOsgO",
+  "GKNgzGJqnmtNDMroDZrzeYPsImoLSpk99Kk=",
+  "-----END X509 CRL-----",
+].join("\n")}\n`;
+
 const newest = (taken: TlsOptions[]) => String(taken.at(-1)?.certificate ?? "");
 
 describe("files that change", () => {
@@ -118,5 +128,33 @@ describe("a revocation list", () => {
     expect(folder.lines).toMatchObject([
       { level: "error", msg: "no revocation list: every certificate is refused", error: reason(crlFile) },
     ]);
+  });
+
+  it("that turns bad leaves the one of before, and keeps no new certificate from being taken", async () => {
+    const { cert, key } = folder.pair("server");
+    const crlFile = folder.write("crl", EMPTY_LIST);
+    const { files, taken } = open({ certFile: cert, keyFile: key, crlFile });
+    folder.write("crl", "nothing");
+    await vi.waitFor(() => expect(files.failures).toBe(1), PATIENCE);
+    expect(folder.lines.at(-1)).toMatchObject({ level: "error", error: "x509: malformed crl" });
+    expect([files.options.crlProblem, String(files.options.crl), taken]).toEqual([null, EMPTY_LIST, []]);
+    const { made } = folder.pair("server");
+    await vi.waitFor(() => expect(newest(taken)).toBe(made.certificate), PATIENCE);
+    rmSync(crlFile);
+    const reason = `open ${crlFile}: no such file or directory`;
+    await vi.waitFor(() => expect(folder.lines.at(-1)?.["error"]).toBe(reason), PATIENCE);
+    expect(String(files.options.crl)).toBe(EMPTY_LIST);
+  });
+
+  it("that was bad at the start keeps no new certificate from being taken either, and is taken when it is mended", async () => {
+    const { cert, key } = folder.pair("server");
+    const crlFile = folder.write("crl", "nothing");
+    const { files, taken } = open({ certFile: cert, keyFile: key, crlFile });
+    const { made } = folder.pair("server");
+    await vi.waitFor(() => expect(newest(taken)).toBe(made.certificate), PATIENCE);
+    expect(taken.at(-1)?.crlProblem).toBe("x509: malformed crl");
+    folder.write("crl", EMPTY_LIST);
+    await vi.waitFor(() => expect(String(taken.at(-1)?.crl)).toBe(EMPTY_LIST), PATIENCE);
+    expect([files.options.crlProblem, files.failures]).toEqual([null, 0]);
   });
 });

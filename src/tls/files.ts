@@ -13,6 +13,13 @@ import { filesOf, openKeys, readMaterial, type Sources } from "./material.js";
 /** Throws etcd's text for what cannot be used. */
 export type Check = (options: TlsOptions) => TlsFound;
 
+interface Usable {
+  readonly options: TlsOptions;
+  readonly found: TlsFound;
+  /** Why the revocation list is none. */
+  readonly problem: string | null;
+}
+
 /** What the data plane says of a revocation list that is none. */
 const MALFORMED_LIST = "x509: malformed crl";
 
@@ -40,19 +47,28 @@ export class TlsFiles {
     this.#check = check;
     this.#log = log;
     this.#warnings = new ExpiryWarnings(log);
-    [this.#options, this.#found] = this.#first();
+    const { options, found } = this.#usable(readMaterial(config, sources), null);
+    this.#options = options;
+    this.#found = found;
   }
 
-  /** A list that cannot be used keeps no member from starting, but every client from getting in. Throws Error. */
-  #first(): [TlsOptions, TlsFound] {
-    const options = readMaterial(this.#config, this.sources);
+  /**
+   * A list that cannot be used keeps nothing else from being taken: the one of before stays, `kept`; without one nobody
+   * gets in. Throws Error with etcd's text for all else.
+   */
+  #usable(material: TlsOptions, kept: Uint8Array | null): Usable {
+    const withoutList = (problem: string) => {
+      const list = kept === null ? { crl: null, crlProblem: problem } : { crl: kept, crlProblem: null };
+      const options = { ...material, ...list };
+      return { options, found: this.#check(options), problem };
+    };
+    if (material.crlProblem !== null) return withoutList(material.crlProblem);
     try {
-      return [options, this.#check(options)];
+      return { options: material, found: this.#check(material), problem: null };
     } catch (error) {
       const { message } = error as Error;
       if (message !== MALFORMED_LIST) throw error;
-      const without = { ...options, crl: null, crlProblem: message };
-      return [without, this.#check(without)];
+      return withoutList(message);
     }
   }
 
@@ -135,17 +151,19 @@ export class TlsFiles {
         this.#doubtful = null;
         return;
       }
-      // A list that has gone is no reason to forget who was revoked.
-      if (material.crlProblem !== null && this.#options.crl !== null) throw new Error(material.crlProblem);
-      const found = this.#check(material);
-      this.#use(material);
-      this.#options = material;
-      this.#found = found;
+      const usable = this.#usable(material, this.#options.crl);
+      if (!isSame(usable.options, this.#options)) this.#take(usable);
+      if (usable.problem === null || usable.problem === this.#options.crlProblem) this.#doubtful = null;
+      else this.#doubt(material, usable.problem);
     } catch (error) {
       this.#doubt(material, (error as Error).message);
-      return;
     }
-    this.#doubtful = null;
+  }
+
+  #take({ options, found }: Usable): void {
+    this.#use(options);
+    this.#options = options;
+    this.#found = found;
     this.#log.info("took new TLS files", { role: this.sources.side });
     this.announce();
     this.#watchDirectories();
