@@ -7,7 +7,7 @@
 #   h2load                   the unary load generator of the benches
 #   ip, nft                  what tests of partitions make their network with
 #   cc                       what tests of stalling disks compile their library with
-#   openssl                  what the example with certificates makes them with
+#   openssl, curl            clients of the tests of TLS; openssl makes an example's certificates, too
 # Quick when everything is there. Exit codes: 0 all there; 3 no Go, so that nothing can be compared;
 # 4 only an optional tool (etcdctl-3.4, libfaketime or one from Debian) is missing, named on stderr; others are failures.
 set -eu
@@ -69,7 +69,7 @@ build_reference etcdctl go.etcd.io/etcd/etcdctl/v3
 build_reference etcdutl go.etcd.io/etcd/etcdutl/v3
 if ! unpack_debian etcd-client usr/bin/etcdctl etcdctl-3.4; then say "etcdctl 3.4 could not be installed"; optional_missing=1; fi
 if ! unpack_debian libfaketime faketime/libfaketimeMT.so.1 libfaketimeMT.so.1; then say "libfaketime could not be installed"; optional_missing=1; fi
-for needed in h2load:nghttp2-client ip:iproute2 nft:nftables cc:gcc openssl:openssl; do
+for needed in h2load:nghttp2-client ip:iproute2 nft:nftables cc:gcc openssl:openssl curl:curl; do
   tool=${needed%%:*}
   if ! install_tool "$tool" "${needed##*:}"; then say "$tool could not be installed"; optional_missing=1; fi
 done

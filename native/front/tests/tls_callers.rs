@@ -211,7 +211,7 @@ async fn revoked_certificates_are_refused_whoever_revokes_them() {
                 "issuer",
             ]
         );
-        let text = format!("transport: certificate serial {serial:x} revoked");
+        let text = format!("transport: certificate serial {serial:04x} revoked");
         assert_eq!(fields[4].1, text);
         assert_eq!(fields[3].1, "[\"a.test\"]");
         assert_eq!((&*fields[6].1, &*fields[7].1), ("CN=x", "CN=ca"));
