@@ -91,7 +91,7 @@ func NewAuthority(t testing.TB, dir, name string) *Authority {
 // NewAuthorityOf is NewAuthority with another key.
 func NewAuthorityOf(t testing.TB, dir, name string, key KeyType, form KeyForm) *Authority {
 	t.Helper()
-	root := issue(t, nil, dir, name, Leaf{CommonName: name, Authority: true, Usages: []x509.ExtKeyUsage{}, Key: key, Form: form})
+	root := issue(t, nil, dir, name, Leaf{CommonName: name, Authority: true, NotAfter: inAYear(), Usages: []x509.ExtKeyUsage{}, Key: key, Form: form})
 	return &Authority{Pair: *root, dir: dir}
 }
 
