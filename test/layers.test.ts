@@ -12,7 +12,7 @@ const SOURCES = join(import.meta.dirname, "../src");
  * each other. A row names folders that are still to come, too: where they lie is decided.
  */
 const SERVER = [
-  ["version", "limits", "wire", "proto"],
+  ["version", "limits", "gofiles", "wire", "proto"],
   ["errors"],
   ["config", "log"],
   ["raft", "native", "discovery"],

@@ -3,6 +3,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { parseDuration } from "../config/duration.js";
+import { reasonOf } from "../gofiles.js";
 import type { Logger } from "../log/logger.js";
 import { AuthOptionsError, invalidOptions } from "./tokenoptions.js";
 
@@ -72,13 +73,6 @@ function readOptions(values: ReadonlyMap<string, string>, log: Logger): Options 
   const method = values.get("sign-method") ?? "";
   if (method !== "none" && !Object.hasOwn(METHODS, method)) throw refuse("auth: invalid auth signature method");
   return { method, ttlMs: ttlNs === null ? DEFAULT_TTL_MS : Number(ttlNs / 1_000_000n), pub, priv };
-}
-
-/** As Go says it. */
-function reasonOf({ code, message }: NodeJS.ErrnoException): string {
-  if (code === "ENOENT") return "no such file or directory";
-  if (code === "EACCES") return "permission denied";
-  return code === "EISDIR" ? "is a directory" : message;
 }
 
 const NAMES: Readonly<Record<Exclude<Family, "hmac">, string>> = { rsa: "RSA", ec: "ECDSA", ed25519: "Ed25519" };

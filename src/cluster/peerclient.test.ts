@@ -10,6 +10,7 @@ import { describe, expect, it } from "vitest";
 import type { SelfSigned, TlsOptions } from "../native/binding.js";
 import { loadBinding } from "../native/load.js";
 import { dialOptions } from "../tls/dial.js";
+import { BARE } from "../tls/material.js";
 import { askPeer, peerClient } from "./peerclient.js";
 
 /** What a server at `listen` was asked, by the URL that `url` makes of its port. */
@@ -65,25 +66,10 @@ describe("a question to a peer URL", () => {
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
       const url = `https://${host}:${(server.address() as AddressInfo).port}`;
       const rules: TlsOptions = {
+        ...BARE,
         certificate: Buffer.from(own.certificate),
         key: Buffer.from(own.key),
-        clientCertificate: null,
-        clientKey: null,
-        ...{
-          trustedCa: Buffer.from(served.certificate),
-          requiresClientCertificate: false,
-          crl: null,
-          crlProblem: null,
-        },
-        allowedCommonNames: [],
-        allowedHostnames: [],
-        skipsSanVerification: false,
-        commonNameIsUser: false,
-        cipherSuites: [],
-        minVersion: "TLS1.2",
-        maxVersion: "TLS1.3",
-        skipsServerVerification: false,
-        serverName: null,
+        trustedCa: Buffer.from(served.certificate),
       };
       try {
         const ask = peerClient(() => dialOptions({ ...rules, ...more }));

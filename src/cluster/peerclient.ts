@@ -2,7 +2,7 @@
 
 import { type IncomingMessage, request } from "node:http";
 import { type RequestOptions, request as requestSecured } from "node:https";
-import { parseUrl } from "../config/urls.js";
+import { isSecured, isUnix, parseUrl } from "../config/urls.js";
 import { limits } from "../limits.js";
 import { inGoWords } from "../tls/dial.js";
 import type { Member } from "./member.js";
@@ -52,7 +52,7 @@ export function askPeer(question: PeerQuestion, tls: RequestOptions = {}): Promi
         resolve({ status: response.statusCode ?? 0, headers: new Map(named), body: Buffer.concat(chunks) });
       });
     };
-    const secured = /^(https|unixs)$/.test(parseUrl(url).scheme);
+    const secured = isSecured(parseUrl(url));
     const call = secured ? requestSecured({ ...options, ...tls }, take) : request(options, take);
     call.on("error", (error) => reject(inGoWords(error)));
     call.end(body);
@@ -61,9 +61,8 @@ export function askPeer(question: PeerQuestion, tls: RequestOptions = {}): Promi
 
 /** Where a peer URL leads. Throws if it is none. */
 function target(text: string): { socketPath: string; host: string } | { host: string; port: string } {
-  const { scheme, host, port, address } = parseUrl(text);
-  if (scheme === "unix" || scheme === "unixs") return { socketPath: address, host: "localhost" };
-  return { host, port };
+  const url = parseUrl(text);
+  return isUnix(url) ? { socketPath: url.address, host: "localhost" } : { host: url.host, port: url.port };
 }
 
 /** The members as JSON of the peer endpoints; ids are numbers there, beyond what JavaScript's parser keeps. */

@@ -1,6 +1,6 @@
 // Reading the config file: YAML or JSON (which is YAML too), its keys and types as etcd has them.
 
-import { readFileSync } from "node:fs";
+import { readFile } from "../gofiles.js";
 import { ConfigError } from "./errors.js";
 import { type FlagSpec, SETTINGS } from "./flags/index.js";
 import type { Settings } from "./settings.js";
@@ -66,16 +66,9 @@ export function readConfigFile(path: string, settings: Settings): void {
 
 function readText(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readFile(path).toString();
   } catch (error) {
-    const reasons: Readonly<Record<string, string>> = {
-      ENOENT: "no such file or directory",
-      EACCES: "permission denied",
-      EISDIR: "is a directory",
-    };
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = reasons[code ?? ""] ?? message;
-    throw new ConfigError(code === "EISDIR" ? `read ${path}: ${reason}` : `open ${path}: ${reason}`);
+    throw new ConfigError((error as Error).message);
   }
 }
 

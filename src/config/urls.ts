@@ -14,6 +14,12 @@ export interface ListenUrl {
   readonly address: string;
 }
 
+/** Whether who connects there speaks TLS. */
+export const isSecured = ({ scheme }: Pick<ListenUrl, "scheme">) => scheme === "https" || scheme === "unixs";
+
+/** Whether it is a socket of this machine, by its path. */
+export const isUnix = ({ scheme }: Pick<ListenUrl, "scheme">) => scheme === "unix" || scheme === "unixs";
+
 /** Reads one URL. Throws UrlError with etcd's text. */
 export function parseUrl(given: string): ListenUrl {
   const text = given.trim();
@@ -24,7 +30,7 @@ export function parseUrl(given: string): ListenUrl {
   }
   const authority = match?.[2] ?? "";
   const path = match?.[3] ?? "";
-  if (scheme === "unix" || scheme === "unixs") {
+  if (isUnix({ scheme })) {
     return { text, scheme, host: "", port: "", address: `${authority}${path}` };
   }
   const parts = /^(?:\[([^\]]*)\]|([^:]*)):(\d*)$/.exec(authority);

@@ -7,6 +7,7 @@ import { LISTED_FLAGS } from "./flags/index.js";
 import { GATES, resolveGates, STAGE_GATES } from "./gates.js";
 import type { Settings } from "./settings.js";
 import { checkTls } from "./tls.js";
+import { isUnix } from "./urls.js";
 
 const ELECTION_TIMEOUT_MS_MAX = 50_000;
 const DEPRECATED: ReadonlySet<string> = new Set(["max-snapshots", "v2-deprecation"]);
@@ -50,7 +51,7 @@ function checkUrls(settings: Settings): Note[] {
   const notes: Note[] = [];
   for (const name of ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"]) {
     for (const url of settings.urls(name)) {
-      if (url.scheme.startsWith("unix") || url.host === "localhost") continue;
+      if (isUnix(url) || url.host === "localhost") continue;
       if (url.host !== "" && isIP(url.host) === 0) {
         throw new ConfigError(`expected IP in URL for binding (${url.text})`).after(notes);
       }
@@ -62,7 +63,7 @@ function checkUrls(settings: Settings): Note[] {
   }
   for (const name of ["initial-advertise-peer-urls", "advertise-client-urls"]) {
     for (const url of settings.urls(name)) {
-      if (url.host === "" && !url.scheme.startsWith("unix")) {
+      if (url.host === "" && !isUnix(url)) {
         const all = settings.urls(name).map((each) => each.text);
         const form =
           name === "advertise-client-urls"

@@ -1,6 +1,7 @@
 // Where log lines go. Lines are written at once: what a process says last must not be lost in a buffer.
 
 import { closeSync, openSync, writeSync } from "node:fs";
+import { reasonOf } from "../gofiles.js";
 
 export interface Output {
   write(line: string): void;
@@ -16,13 +17,6 @@ export class OutputError extends Error {}
 /** A reader that is gone, a full disk, a quota, a terminal that was closed. */
 const LOST: ReadonlySet<string> = new Set(["EPIPE", "ENOSPC", "EDQUOT", "EIO"]);
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "no such file or directory",
-  EACCES: "permission denied",
-  EISDIR: "is a directory",
-  ENOTDIR: "not a directory",
-};
-
 /** Opens one of --log-outputs: "default", "stderr", "stdout" or a file's path. Throws OutputError. */
 export function openOutput(target: string): Output {
   if (target === "default" || target === "stderr") return descriptorOutput(STDERR, false);
@@ -34,8 +28,8 @@ function openFile(path: string): number {
   try {
     return openSync(path, "a", 0o644);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new OutputError(`open sink ${JSON.stringify(path)}: open ${path}: ${REASONS[code ?? ""] ?? message}`);
+    const reason = reasonOf(error as NodeJS.ErrnoException);
+    throw new OutputError(`open sink ${JSON.stringify(path)}: open ${path}: ${reason}`);
   }
 }
 

@@ -3,6 +3,7 @@
 import { networkInterfaces } from "node:os";
 import { BootstrapError } from "../cluster/initial.js";
 import type { Config, ListenUrl } from "../config/config.js";
+import { isSecured, isUnix } from "../config/urls.js";
 import type { ListenerOptions, NativeTransport } from "../native/binding.js";
 
 /** A socket and what it serves. */
@@ -44,8 +45,8 @@ function planned(
   serves: Serves,
   traffic: PlannedListener["traffic"],
 ): PlannedListener {
-  const tls = url.scheme === "https" || url.scheme === "unixs";
-  const unix = url.scheme === "unix" || url.scheme === "unixs";
+  const tls = isSecured(url);
+  const unix = isUnix(url);
   const address = unix ? url.address : bindAddress(url);
   // Clients connect at once and wait until the member is published; peers and probes are served from the start.
   return { role, address, unix, ...serves, plain: !tls, tls, held: role === "client", url: url.text, traffic };

@@ -3,15 +3,16 @@
 import type { RequestOptions } from "node:https";
 import type { Config, ListenUrl } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
+import { isSecured } from "../config/urls.js";
 import { limits } from "../limits.js";
 import type { Logger } from "../log/logger.js";
 import type { NativeTransport } from "../native/binding.js";
 import { dialOptions } from "../tls/dial.js";
 import type { End } from "../tls/expiry.js";
 import type { TlsFiles } from "../tls/files.js";
-import { hasFiles, type Side } from "../tls/material.js";
+import { BARE, hasFiles, type Side } from "../tls/material.js";
 import { type OwnPair, ownPair } from "../tls/selfsigned.js";
-import { BARE, givenSides, isSecured, makesOwn, openSide, type TlsBinding, TlsError } from "./tlssides.js";
+import { givenSides, makesOwn, openSide, type TlsBinding, TlsError } from "./tlssides.js";
 
 const SIDES = ["peer", "client"] as const;
 

@@ -1,12 +1,13 @@
 // Which files of TLS a member has to have, and whether they can be used: asked before anything of it is touched. Where
 // etcd finds a mistake late, this start ends with the line that etcd ends with.
 
-import type { Config, ListenUrl } from "../config/config.js";
+import type { Config } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
+import { isSecured } from "../config/urls.js";
 import type { Logger } from "../log/logger.js";
-import type { NativeBinding, TlsOptions } from "../native/binding.js";
+import type { NativeBinding } from "../native/binding.js";
 import { TlsFiles } from "../tls/files.js";
-import { hasFiles, type Side } from "../tls/material.js";
+import { BARE, hasFiles, type Side } from "../tls/material.js";
 import { FatalError } from "./failures.js";
 
 export type TlsBinding = Pick<NativeBinding, "checkTls" | "selfSignedCertificate">;
@@ -23,29 +24,8 @@ export class TlsError extends FatalError {
   }
 }
 
-export const isSecured = ({ scheme }: ListenUrl) => scheme === "https" || scheme === "unixs";
-
 /** Whether the member makes its own certificate. */
 export const makesOwn = (tls: TlsConfig) => tls.auto && !hasFiles(tls);
-
-/** A certificate and nothing else. */
-export const BARE = {
-  clientCertificate: null,
-  clientKey: null,
-  trustedCa: null,
-  requiresClientCertificate: false,
-  crl: null,
-  crlProblem: null,
-  allowedCommonNames: [],
-  allowedHostnames: [],
-  skipsSanVerification: false,
-  commonNameIsUser: false,
-  cipherSuites: [],
-  minVersion: "TLS1.2",
-  maxVersion: "TLS1.3",
-  skipsServerVerification: false,
-  serverName: null,
-} as const satisfies Partial<TlsOptions>;
 
 /** The sides that have files, read and checked. Throws TlsError with etcd's text for what cannot be used. */
 export function givenSides(config: Config, binding: TlsBinding, log: Logger): TlsFiles[] {

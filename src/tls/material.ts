@@ -1,8 +1,9 @@
 // From files to what the data plane takes: read together, with Go's texts for what cannot be read.
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Config } from "../config/config.js";
 import type { TlsConfig } from "../config/tls.js";
+import { readFile } from "../gofiles.js";
 import type { SelfSigned, TlsOptions } from "../native/binding.js";
 
 export type Side = "client" | "peer";
@@ -16,6 +17,25 @@ export interface Sources {
   /** What stands in the place of files for a side that dials with a CA alone; null: it has files. */
   readonly bare: SelfSigned | null;
 }
+
+/** A certificate and nothing else. */
+export const BARE = {
+  clientCertificate: null,
+  clientKey: null,
+  trustedCa: null,
+  requiresClientCertificate: false,
+  crl: null,
+  crlProblem: null,
+  allowedCommonNames: [],
+  allowedHostnames: [],
+  skipsSanVerification: false,
+  commonNameIsUser: false,
+  cipherSuites: [],
+  minVersion: "TLS1.2",
+  maxVersion: "TLS1.3",
+  skipsServerVerification: false,
+  serverName: null,
+} as const satisfies Partial<TlsOptions>;
 
 /** Whether a side was given a certificate, or half of it. */
 export const hasFiles = (tls: TlsConfig) => tls.certFile !== "" || tls.keyFile !== "";
@@ -53,7 +73,7 @@ function readPairs(tls: TlsConfig): Pairs {
   if (certFile === "" || keyFile === "") {
     throw new Error(`KeyFile and CertFile must both be present[key: ${keyFile}, cert: ${certFile}]`);
   }
-  const [certificate, key] = [read(certFile), read(keyFile)];
+  const [certificate, key] = [readFile(certFile), readFile(keyFile)];
   if ((clientCertFile === "") !== (clientKeyFile === "")) {
     const both = `key: ${clientKeyFile}, cert: ${clientCertFile}`;
     throw new Error(`ClientKeyFile and ClientCertFile must both be present or both absent: ${both}]`);
@@ -82,30 +102,13 @@ const bareRules = ({ certificate, key }: SelfSigned): Pairs => ({
 function readCrl(file: string): Pick<TlsOptions, "crl" | "crlProblem"> {
   if (file === "") return { crl: null, crlProblem: null };
   try {
-    return { crl: read(file), crlProblem: null };
+    return { crl: readFile(file), crlProblem: null };
   } catch (error) {
     return { crl: null, crlProblem: (error as Error).message };
   }
 }
 
-const optional = (file: string) => (file === "" ? null : read(file));
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "no such file or directory",
-  EACCES: "permission denied",
-  ENOTDIR: "not a directory",
-  EISDIR: "is a directory",
-};
-
-function read(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    const reason = REASONS[code] ?? message;
-    throw new Error(code === "EISDIR" ? `read ${file}: ${reason}` : `open ${file}: ${reason}`);
-  }
-}
+const optional = (file: string) => (file === "" ? null : readFile(file));
 
 const OTHERS = 0o077;
 
