@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { idleRow, kvRows, sizes as kvSizes } from "./kv.mjs";
-import { load } from "./load.mjs";
+import { load, serves } from "./load.mjs";
 import { Server } from "./server.mjs";
 
 export const sizes = {
@@ -12,7 +12,6 @@ export const sizes = {
 };
 
 export const memberCount = 3;
-const serveWaitSeconds = 60;
 // A member that was cut off may not know for a moment who leads.
 const leaderWaitMsMax = 30_000;
 const leaderWaitMs = 100;
@@ -99,7 +98,7 @@ export async function startThree(label, options) {
     member.launch(initialCluster);
   }
   for (const member of members) {
-    await load("await", member, { seconds: serveWaitSeconds });
+    await serves(member);
   }
   const cluster = new Cluster(label, members, options.lab);
   await cluster.talkTo("leader");

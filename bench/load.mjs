@@ -141,3 +141,14 @@ function parsed(output, log, { requests, answerBytesMin = headBytes }) {
   const seconds = Number(finished[1]) / { us: 1e6, ms: 1e3, s: 1 }[finished[2]];
   return { operations: requests, seconds, p50Ms: at(0.5), p99Ms: at(0.99), extra: { meanMs } };
 }
+
+const serveWaitSeconds = 60;
+
+/** Resolves once a server answers; rejects with the end of its log. */
+export async function serves(server) {
+  try {
+    await load("await", server, { seconds: serveWaitSeconds });
+  } catch (error) {
+    throw new Error(`${server.label} does not serve: ${server.logTail()}`, { cause: error });
+  }
+}

@@ -15,7 +15,7 @@ import * as cluster from "./cluster.mjs";
 import * as faults from "./faults.mjs";
 import * as http from "./http.mjs";
 import * as kv from "./kv.mjs";
-import { buildLoad, load } from "./load.mjs";
+import { buildLoad, serves } from "./load.mjs";
 import { coreTicks, machineLines } from "./machine.mjs";
 import { summary } from "./measure.mjs";
 import { binaries, Server } from "./server.mjs";
@@ -23,7 +23,6 @@ import { table } from "./table.mjs";
 import * as tls from "./tls.mjs";
 import * as watch from "./watch.mjs";
 
-const serveWaitSeconds = 60;
 const roundsMin = 2;
 const roundsOf = { small: 2, medium: 2, full: 3 };
 // The small size only shows that every row works. Most of its time is waiting, so groups run side by side.
@@ -62,14 +61,6 @@ async function startOne(label) {
   server.launch();
   await serves(server);
   return server;
-}
-
-async function serves(server) {
-  try {
-    await load("await", server, { seconds: serveWaitSeconds });
-  } catch (error) {
-    throw new Error(`${server.label} does not serve: ${server.logTail()}`, { cause: error });
-  }
 }
 
 /** The rows asked for, with those that they need, in order. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Certificates } from "./certificates.mjs";
 import { startThree } from "./cluster.mjs";
 import { ranges, unaryPuts } from "./kv.mjs";
-import { holding, load } from "./load.mjs";
+import { holding, load, serves } from "./load.mjs";
 import { measured, percentile } from "./measure.mjs";
 import { freePort, rssAnonBytes, Server } from "./server.mjs";
 
@@ -22,7 +22,6 @@ export const sizes = {
   },
 };
 
-const serveWaitSeconds = 60;
 const many = { connections: 100, streams: 10 };
 const valueBytes = 256;
 const handshakeClients = 4;
@@ -36,14 +35,6 @@ export async function startWithTls(label, { cpus }) {
   server.launch();
   await serves(server);
   return server;
-}
-
-async function serves(server) {
-  try {
-    await load("await", server, { seconds: serveWaitSeconds });
-  } catch (error) {
-    throw new Error(`${server.label} does not serve: ${server.logTail()}`, { cause: error });
-  }
 }
 
 /** Rows run in order on one member; the last one has members of its own. */
